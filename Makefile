@@ -1,0 +1,99 @@
+# scmmgpt: `make demo` and `make test` do all set-up themselves; `make help` lists the rest.
+# Variables: BUILD (object folder), SAN=address,undefined (sanitizers), WERROR=1, PREFIX (install).
+BUILD ?= build
+PREFIX ?= /usr/local
+CC ?= gcc
+NVCC ?= $(firstword $(wildcard $(shell command -v nvcc 2>/dev/null) /usr/local/cuda/bin/nvcc))
+
+DEB_BUILD := gcc make pkg-config libncurses-dev libreadline-dev libhdf5-dev libdnnl-dev \
+  libopenblas-openmp-dev liblapacke-dev libigraph-dev libcairo2-dev libpng-dev libcjson-dev \
+  libzip-dev libutf8proc-dev libssl-dev zlib1g-dev libzstd-dev liblz4-dev libblosc-dev \
+  hdf5-filter-plugin fonts-liberation
+DEB_TEST := libcmocka-dev libvterm-dev
+
+PKGS := ncursesw readline hdf5 igraph cairo cairo-ft libpng libcjson libzip libutf8proc libcrypto zlib libzstd liblz4
+PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
+PKG_LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lblosc -ldnnl -llapacke -lopenblas -lm -ldl -lpthread
+
+WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wno-unused-parameter
+OPT ?= -O2
+CFLAGS_ALL = -std=c11 -D_GNU_SOURCE -g $(OPT) -march=x86-64-v2 -fopenmp -fPIC -I. $(WARN) $(CFLAGS)
+LDFLAGS_ALL = -fopenmp -rdynamic $(LDFLAGS)
+ifneq ($(SAN),)
+CFLAGS_ALL += -fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=undefined
+LDFLAGS_ALL += -fsanitize=$(SAN)
+endif
+ifeq ($(WERROR),1)
+CFLAGS_ALL += -Werror
+endif
+
+LIB_SRC := $(wildcard core/*/*.c gpu/cpu/*.c views/*.c) $(filter-out tui/main.c,$(wildcard tui/*.c))
+LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o)
+TEST_SRC := $(wildcard tests/test_*.c)
+TEST_BIN := $(TEST_SRC:tests/%.c=$(BUILD)/tests/%)
+TEST_UTIL := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/util*.c))
+CUDA_SRC := $(wildcard gpu/cuda/*.cu)
+CUDA_OBJ := $(CUDA_SRC:%.cu=$(BUILD)/%.o)
+PROGRAM := $(BUILD)/scmmgpt
+PLUGIN := $(if $(and $(NVCC),$(CUDA_SRC)),$(BUILD)/device_cuda.so)
+
+.PHONY: all program deps test-deps demo test check bench install clean format help train-demo plugin
+all: deps
+	@$(MAKE) --no-print-directory program
+program: $(PROGRAM) $(PLUGIN)
+plugin: $(PLUGIN)
+
+$(PROGRAM): $(BUILD)/tui/main.o $(BUILD)/libscmmgpt.a
+	@echo LD $@
+	@$(CC) $(LDFLAGS_ALL) -o $@ $^ $(PKG_LIBS)
+$(BUILD)/libscmmgpt.a: $(LIB_OBJ)
+	@rm -f $@
+	@ar rcs $@ $^
+$(BUILD)/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	@echo CC $<
+	@$(CC) $(CFLAGS_ALL) $(PKG_CFLAGS) -MMD -MP -c -o $@ $<
+$(BUILD)/tests/%: $(BUILD)/tests/%.o $(TEST_UTIL) $(BUILD)/libscmmgpt.a
+	@echo LD $@
+	@$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka -lvterm $(PKG_LIBS) -lutil
+
+# The CUDA backend is a plugin, so that the program starts where CUDA is not installed.
+NVFLAGS := -O3 -std=c++17 -I. -Xcompiler -fPIC,-Wall,-Wextra -Werror all-warnings \
+  -gencode arch=compute_80,code=sm_80 -gencode arch=compute_90,code=sm_90 -gencode arch=compute_90,code=compute_90
+$(BUILD)/gpu/cuda/%.o: gpu/cuda/%.cu $(wildcard gpu/cuda/*.cuh core/device/*.h core/base/*.h) Makefile
+	@mkdir -p $(@D)
+	$(NVCC) $(NVFLAGS) -c -o $@ $<
+$(BUILD)/device_cuda.so: $(CUDA_OBJ)
+	$(NVCC) -shared -o $@ $^ -lcublas -lcublasLt
+
+deps:
+	@tests/deps.sh $(DEB_BUILD)
+test-deps:
+	@tests/deps.sh $(DEB_BUILD) $(DEB_TEST)
+
+demo: all
+	$(PROGRAM) demo
+test: test-deps
+	@$(MAKE) --no-print-directory check
+check: program $(TEST_BIN)
+	@tests/run.sh $(BUILD)
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/scmmgpt
+	install $(PROGRAM) $(DESTDIR)$(PREFIX)/bin/scmmgpt
+	$(if $(PLUGIN),install -d $(DESTDIR)$(PREFIX)/lib/scmmgpt && install $(PLUGIN) $(DESTDIR)$(PREFIX)/lib/scmmgpt/)
+	cp -R assets/. $(DESTDIR)$(PREFIX)/share/scmmgpt/
+clean:
+	rm -rf $(BUILD)
+format:
+	clang-format -i $$(git ls-files '*.c' '*.h' '*.cu' '*.cuh')
+help:
+	@echo "make demo       set up, build, open the explorer on the shipped data (headless without a terminal)"
+	@echo "make test       set up, build, run all tests"
+	@echo "make            set up and build $(PROGRAM)"
+	@echo "make install    PREFIX=$(PREFIX)"
+	@echo "make bench      speed beside the peers (Python packages needed)"
+	@echo "make train-demo train the shipped model again"
+	@echo "make deps | clean | format | SAN=address,undefined BUILD=build-san test"
+
+-include $(LIB_OBJ:.o=.d) $(BUILD)/tui/main.d $(TEST_SRC:%.c=$(BUILD)/%.d) $(TEST_UTIL:.o=.d)

@@ -1,0 +1,112 @@
+/* Checked allocation and the memory budget. */
+#include "core/base/mem.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+static Err out_of_memory(size_t n, size_t size)
+{
+    return err_set(ERR_NOMEM, "out of memory: %zu x %zu bytes asked for", n, size);
+}
+
+static Err allocate(void *out, size_t n, size_t size, int zero)
+{
+    void *p = NULL;
+    size_t bytes;
+    if (!__builtin_mul_overflow(n, size, &bytes) && bytes <= SIZE_MAX / 2)
+        p = zero ? calloc(bytes ? bytes : 1, 1) : malloc(bytes ? bytes : 1);
+    memcpy(out, &p, sizeof p);
+    return p ? OK : out_of_memory(n, size);
+}
+
+Err mem_alloc(void *out, size_t n, size_t size)
+{
+    return allocate(out, n, size, 0);
+}
+
+Err mem_calloc(void *out, size_t n, size_t size)
+{
+    return allocate(out, n, size, 1);
+}
+
+Err mem_realloc(void *inout, size_t n, size_t size)
+{
+    void *old, *p = NULL;
+    memcpy(&old, inout, sizeof old);
+    size_t bytes;
+    if (!__builtin_mul_overflow(n, size, &bytes) && bytes <= SIZE_MAX / 2)
+        p = realloc(old, bytes ? bytes : 1);
+    if (!p)
+        return out_of_memory(n, size);
+    memcpy(inout, &p, sizeof p);
+    return OK;
+}
+
+void *mem_must(size_t size)
+{
+    void *p = calloc(1, size ? size : 1);
+    assert(p);
+    return p;
+}
+
+char *mem_strdup(const char *s)
+{
+    return mem_strndup(s, strlen(s));
+}
+
+char *mem_strndup(const char *s, size_t n)
+{
+    size_t len = strnlen(s, n);
+    char *p = mem_must(len + 1);
+    memcpy(p, s, len);
+    return p;
+}
+
+static uint64_t read_number(const char *path)
+{
+    FILE *f = fopen(path, "r");
+    uint64_t v = UINT64_MAX;
+    if (f) {
+        if (fscanf(f, "%" SCNu64, &v) != 1)
+            v = UINT64_MAX;
+        fclose(f);
+    }
+    return v;
+}
+
+uint64_t mem_available(void)
+{
+    uint64_t available = UINT64_MAX;
+    FILE *f = fopen("/proc/meminfo", "r");
+    if (f) {
+        char line[128];
+        uint64_t kb;
+        while (fgets(line, sizeof line, f))
+            if (sscanf(line, "MemAvailable: %" SCNu64, &kb) == 1)
+                available = kb * 1024;
+        fclose(f);
+    }
+    uint64_t limit = read_number("/sys/fs/cgroup/memory.max");
+    uint64_t used = read_number("/sys/fs/cgroup/memory.current");
+    if (limit != UINT64_MAX && used != UINT64_MAX && limit > used && limit - used < available)
+        available = limit - used;
+    return available;
+}
+
+static uint64_t budget;
+
+void mem_set_budget(uint64_t bytes)
+{
+    budget = bytes;
+}
+
+Err mem_check_budget(uint64_t bytes, const char *what)
+{
+    uint64_t limit = budget ? budget : mem_available();
+    if (bytes > limit)
+        FAIL(ERR_NOMEM, "%s needs %.1f GB of memory, %.1f GB may be used; see --max-memory", what,
+             (double)bytes / 1e9, (double)limit / 1e9);
+    return OK;
+}

@@ -1,0 +1,210 @@
+/* core/base: errors, strings, numbers, hashes, jobs. */
+#include "tests/util.h"
+
+#include <math.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/base/hash.h"
+#include "core/base/job.h"
+#include "core/base/mem.h"
+#include "core/base/rng.h"
+#include "core/base/str.h"
+
+static Err fails(void)
+{
+    FAIL(ERR_INPUT, "codes: value %d", 7);
+}
+
+static void context_is_added_in_front(void **state)
+{
+    assert_err(err_context(fails(), "obs/%s", "type"), ERR_INPUT);
+    assert_string_equal(err_message(), "obs/type: codes: value 7");
+}
+
+static void allocation_refuses_overflow(void **state)
+{
+    double *p = (double *)1;
+    assert_err(mem_alloc(&p, SIZE_MAX / 4, sizeof *p), ERR_NOMEM);
+    assert_null(p);
+}
+
+static void tsv_fields_are_escaped(void **state)
+{
+    Str s = {0};
+    str_add_tsv(&s, "a\tb\nc\\d\x01");
+    assert_string_equal(str_text(&s), "a\\tb\\nc\\\\d\\x01");
+    str_free(&s);
+}
+
+static void sha256_of_abc_is_the_published_one(void **state)
+{
+    char hex[65];
+    hash_sha256("abc", 3, hex);
+    assert_string_equal(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+}
+
+static void map_keeps_first_value_and_grows(void **state)
+{
+    StrMap *m = strmap_new(0);
+    char key[16];
+    for (int i = 0; i < 5000; i++) {
+        snprintf(key, sizeof key, "gene%d", i);
+        assert_int_equal(strmap_put(m, key, i), 1);
+    }
+    assert_int_equal(strmap_put(m, "gene7", 99), 0);
+    assert_int_equal(strmap_get(m, "gene7", -1), 7);
+    assert_int_equal(strmap_get(m, "gene4999", -1), 4999);
+    assert_int_equal(strmap_get(m, "gene5000", -1), -1);
+    assert_int_equal(strmap_get_n(m, "gene77", 5, -1), 7);
+    strmap_free(m);
+}
+
+/* Known answers of Random123 for philox4x32-10 with all-zero counter and key. */
+static void philox_gives_the_published_numbers(void **state)
+{
+    Rng r = rng_make(0, 0);
+    assert_int_equal(rng_u32(&r), 0x6627e8d5);
+    assert_int_equal(rng_u32(&r), 0xe169c58d);
+    assert_int_equal(rng_u32(&r), 0xbc57ac4c);
+    assert_int_equal(rng_u32(&r), 0x9b00dbd8);
+}
+
+static void check_moments(double mean, double var, double want_mean, double want_var, size_t n)
+{
+    double tolerance = 6.0 * sqrt(want_var / (double)n);
+    assert_true(fabs(mean - want_mean) < tolerance);
+    assert_true(fabs(var / want_var - 1.0) < 0.1);
+}
+
+static void distributions_have_their_moments(void **state)
+{
+    enum { N = 20000 };
+    const double means[] = {0.3, 5, 40, 1000};
+    for (int m = 0; m < 4; m++) {
+        Rng r = rng_make(3, (uint64_t)m);
+        double s = 0, ss = 0;
+        for (int i = 0; i < N; i++) {
+            double x = (double)rng_poisson(&r, means[m]);
+            s += x;
+            ss += x * x;
+        }
+        check_moments(s / N, ss / N - s / N * s / N, means[m], means[m], N);
+    }
+    Rng r = rng_make(4, 0);
+    double s = 0, ss = 0;
+    for (int i = 0; i < N; i++) {
+        double x = rng_gamma(&r, 0.7);
+        s += x;
+        ss += x * x;
+    }
+    check_moments(s / N, ss / N - s / N * s / N, 0.7, 0.7, N);
+}
+
+static void permutation_has_every_number_once(void **state)
+{
+    size_t order[100];
+    int seen[100] = {0};
+    Rng r = rng_make(1, 1);
+    rng_permutation(&r, 100, order);
+    for (int i = 0; i < 100; i++)
+        seen[order[i]]++;
+    for (int i = 0; i < 100; i++)
+        assert_int_equal(seen[i], 1);
+}
+
+typedef struct Probe {
+    int started, ended, text;
+    Err err;
+} Probe;
+
+static int clock_tick;
+
+static Err quick(JobCtl *ctl, void *arg)
+{
+    ((Probe *)arg)->started = ++clock_tick;
+    job_text(ctl, "hello");
+    return OK;
+}
+
+static Err slow(JobCtl *ctl, void *arg)
+{
+    job_stage(ctl, "counting", 1000000);
+    for (size_t i = 0;; i++) {
+        usleep(1000);
+        TRY(job_progress(ctl, i));
+    }
+}
+
+static void ended(Err err, const char *message, void *arg)
+{
+    Probe *p = arg;
+    p->err = err;
+    p->ended = ++clock_tick;
+}
+
+static void got_text(const char *utf8, void *arg)
+{
+    ((Probe *)arg)->text += (int)strlen(utf8);
+}
+
+static void wait_for(JobQueue *q, const int *flag)
+{
+    struct pollfd p = {.fd = job_queue_fd(q), .events = POLLIN};
+    for (int i = 0; i < 100 && !*flag; i++) {
+        poll(&p, 1, 100);
+        job_queue_poll(q);
+    }
+    assert_true(*flag);
+}
+
+static void interactive_job_runs_inside_a_long_one(void **state)
+{
+    JobQueue *q = job_queue_new();
+    Probe a = {0}, b = {0};
+    job_queue_submit(q, &(JobSpec){.name = "embed", .run = slow, .done = ended, .arg = &a});
+    usleep(20000);
+    job_queue_submit(q, &(JobSpec){.name = "ask", .interactive = true, .run = quick, .done = ended,
+                                   .text = got_text, .arg = &b});
+    wait_for(q, &b.ended);
+    assert_int_equal(b.text, 5);
+    assert_int_equal(a.ended, 0);
+    JobInfo info[4];
+    assert_int_equal(job_queue_list(q, info, 4), 1);
+    assert_string_equal(info[0].stage, "counting");
+    job_queue_cancel(q, 0, ERR_CANCELLED);
+    wait_for(q, &a.ended);
+    assert_int_equal(a.err, ERR_CANCELLED);
+    job_queue_free(q);
+}
+
+static void freeing_the_queue_ends_every_job(void **state)
+{
+    JobQueue *q = job_queue_new();
+    Probe a = {0}, b = {0};
+    job_queue_submit(q, &(JobSpec){.name = "a", .run = slow, .done = ended, .arg = &a});
+    job_queue_submit(q, &(JobSpec){.name = "b", .run = slow, .done = ended, .arg = &b});
+    job_queue_free(q);
+    assert_int_equal(a.err, ERR_CANCELLED);
+    assert_int_equal(b.err, ERR_CANCELLED);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(context_is_added_in_front),
+        TEST(allocation_refuses_overflow),
+        TEST(tsv_fields_are_escaped),
+        TEST(sha256_of_abc_is_the_published_one),
+        TEST(map_keeps_first_value_and_grows),
+        TEST(philox_gives_the_published_numbers),
+        TEST(distributions_have_their_moments),
+        TEST(permutation_has_every_number_once),
+        TEST(interactive_job_runs_inside_a_long_one),
+        TEST(freeing_the_queue_ends_every_job),
+    };
+    return RUN(tests);
+}

@@ -1,0 +1,5 @@
+/* argv -> subcommand or explorer. */
+int main(void)
+{
+    return 0;
+}
