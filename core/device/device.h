@@ -1,0 +1,292 @@
+/* Devices: one table of arithmetic (DeviceOps) that every backend fills completely.
+ * The CPU backend (gpu/cpu) is linked in; the CUDA backend (gpu/cuda) is a plugin, device_cuda.so,
+ * looked for in $SCMMGPT_PLUGIN_DIR, beside the executable and in PREFIX/lib/scmmgpt, and kept
+ * loaded once opened. Kernels return nothing: a failure (no memory, a lost GPU) latches in the
+ * Device and device_check() reports it, so that a model's forward pass reads as mathematics. Wrong
+ * shapes are bugs and assert()ed in core/nn. All matrices are row-major float32 unless said;
+ * kernels may run asynchronously in issue order. Every backward kernel *adds* to its gradients.
+ * Same sizes give the same numbers at any number of threads. */
+#ifndef SCMM_DEVICE_DEVICE_H
+#define SCMM_DEVICE_DEVICE_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#ifdef __cplusplus
+typedef int Err; /* the plugin sees error codes as numbers: 1 general, 5 memory */
+extern "C" {
+#else
+#include "core/base/err.h"
+#endif
+
+#define DEVICE_ABI 1
+
+typedef struct Device Device;
+typedef struct DeviceOps DeviceOps;
+
+struct Device {
+    const DeviceOps *ops;
+    void *impl;        /* the backend's own state */
+    char name[128];    /* "CPU (Intel Xeon, 4 threads, AVX-512)", "NVIDIA H100" */
+    uint64_t memory;   /* bytes usable on the device at opening; 0 unknown */
+    Err err;           /* latched failure, OK = 0 */
+    char message[256]; /* its text */
+};
+
+typedef enum Act {
+    ACT_NONE,
+    ACT_RELU,
+    ACT_GELU, /* x * Phi(x), the erf form */
+    ACT_SILU,
+    ACT_TANH,
+    ACT_SIGMOID,
+    ACT_LEAKY, /* slope 0.01 below zero */
+    ACT_EXP,
+    ACT_LOG, /* log(x); x > 0 */
+    ACT_SQUARE,
+    ACT_SOFTPLUS,
+    ACT_COUNT
+} Act;
+
+/* C[i] = alpha * op(A[i]) op(B[i]) + beta * C[i], i < batch. op(A) is [m,k], op(B) [k,n], C [m,n].
+ * With ta the stored A is [k,m] (row length lda); with tb the stored B is [n,k]. Strides in
+ * elements between the matrices of a batch; 0 shares one. beta 0 never reads C. */
+typedef struct Gemm {
+    bool ta, tb;
+    int64_t m, n, k, batch;
+    const float *a, *b;
+    float *c;
+    int64_t lda, ldb, ldc;
+    int64_t stride_a, stride_b, stride_c;
+    float alpha, beta;
+} Gemm;
+
+/* softmax(scale * Q K^T + mask) V for each sequence and head, scores never stored whole.
+ * q [batch,tq] rows of ldq floats, head h at offset h*dim; k, v likewise with kv_heads heads: query
+ * head h reads kv head h / (heads/kv_heads). Rows of one sequence are contiguous (batch stride =
+ * t*ld), except that k/v sequences are kv_rows rows apart (KV caches; 0: tk). Key j of sequence b
+ * is seen by query i when first[b] <= j < len[b] (NULL: 0 and tk)  and  key_mask[b*tk+j] != 0
+ * (key_mask NULL: all) and (!causal || j <= i + tk - tq) and (prefix == 0 || j < prefix || j == i):
+ * keys from `prefix` on are seen by their own row only. A query that sees nothing gives zeros. lse
+ * [batch,heads,tq] receives log sum exp of the scaled scores (NULL in inference). drop is the
+ * probability of zeroing an attention weight (others scaled by 1/(1-drop)). */
+typedef struct Attention {
+    int64_t batch, heads, kv_heads, tq, tk, dim;
+    const float *q, *k, *v;
+    int64_t ldq, ldk, ldv, kv_rows;
+    float *out; /* [batch,tq,heads*dim] rows of ldo floats */
+    int64_t ldo;
+    float *lse;
+    float scale;
+    bool causal;
+    int64_t prefix;
+    const int32_t *first, *len; /* device, [batch] */
+    const uint8_t *key_mask;    /* device, [batch,tk] */
+    float drop;
+    uint64_t seed;
+    /* backward: dout rows of ldo; dq/dk/dv have the layout of q/k/v and are added to; any may be
+     * NULL */
+    const float *dout;
+    float *dq, *dk, *dv;
+    float *delta; /* scratch [batch,heads,tq] */
+} Attention;
+
+/* Cross-entropy of rows of logits [n,v] against integer or soft targets.
+ * mask byte != 0 excludes a class from the softmax (and its target must not be excluded);
+ * mask_stride v: one mask per row, 0: one for all rows. Integer: target i32 [n], -100 = ignored
+ * row; smoothing e gives (1-e)*nll + e*mean over the not excluded classes of -log p. Soft: soft
+ * [n,v] >= 0 (rows need not sum to 1; excluded entries are ignored), row loss = -sum_j soft_j log
+ * p_j. row_weight [n] NULL: 1. loss[0] = sum_i w_i loss_i / norm, norm = sum of w over the not
+ * ignored rows (integer), n (soft); loss 0 when norm is 0. stats [2n+1] keeps what backward needs.
+ */
+typedef struct CrossEntropy {
+    int64_t n, v;
+    const float *logits;
+    const int32_t *target;
+    const float *soft;
+    const uint8_t *mask;
+    int64_t mask_stride;
+    const float *row_weight;
+    float smoothing;
+    float *loss, *stats;
+    /* backward: dlogits [n,v] += dloss[0] * d loss / d logits */
+    const float *dloss;
+    float *dlogits;
+} CrossEntropy;
+
+/* One AdamW step (Loshchilov and Hutter 2019): m, v moments; w -= lr*(mhat/(sqrt(vhat)+eps) +
+ * decay*w). g is multiplied by grad_scale first. step counts from 1. */
+typedef struct AdamStep {
+    int64_t n;
+    float *w, *m, *v;
+    const float *g;
+    float lr, beta1, beta2, eps, decay, grad_scale;
+    int64_t step;
+} AdamStep;
+
+/* Weights prepared once for products with few or many rows, in a form the backend likes (packed,
+ * bf16, int8). y[m,n] = act(x[m,k] W[n,k]^T + bias). */
+typedef enum WeightForm { WEIGHT_F32, WEIGHT_BF16, WEIGHT_INT8 } WeightForm;
+typedef struct PackedWeight PackedWeight;
+
+struct DeviceOps {
+    uint32_t abi;     /* DEVICE_ABI; checked first */
+    uint32_t size;    /* sizeof(DeviceOps) */
+    const char *kind; /* "cpu", "cuda" */
+    /* ---- life and memory. open fills name, memory, impl; false: message says why in one line.
+     * ---- */
+    bool (*open)(Device *d, int index);
+    void (*close)(Device *d);
+    void *(*alloc)(Device *d,
+                   size_t bytes); /* NULL and latched error when it does not fit; 64-byte aligned */
+    void (*free)(Device *d, void *p); /* NULL ok */
+    void (*upload)(Device *d, void *dst, const void *src,
+                   size_t bytes); /* src may change on return */
+    void (*download)(Device *d, void *dst, const void *src, size_t bytes); /* waits */
+    void (*copy)(Device *d, void *dst, const void *src,
+                 size_t bytes); /* on the device; no overlap */
+    void (*zero)(Device *d, void *p, size_t bytes);
+    void (*sync)(Device *d); /* waits for everything issued; latches asynchronous errors */
+
+    /* ---- element by element ---- */
+    void (*fill)(Device *d, int64_t n, float value, float *y);
+    void (*axpy)(Device *d, int64_t n, float a, const float *x, float *y); /* y += a x */
+    void (*scale)(Device *d, int64_t n, float a, const float *x,
+                  float *y);                                              /* y = a x; y may be x */
+    void (*act)(Device *d, Act act, int64_t n, const float *x, float *y); /* y may be x */
+    /* dx += dy * act'(x), given x and y = act(x). */
+    void (*act_backward)(Device *d, Act act, int64_t n, const float *x, const float *y,
+                         const float *dy, float *dx);
+    /* y[i] = x[i] + a*b[i % m]; y[i] = x[i]*b[i % m]; m divides n (m = n: same shape, m = columns:
+     * a row). */
+    void (*add)(Device *d, int64_t n, int64_t m, const float *x, float a, const float *b, float *y);
+    void (*mul)(Device *d, int64_t n, int64_t m, const float *x, const float *b, float *y);
+    /* dx[i] += dy[i]*b[i % m]; db[j] += sum over i = j mod m of dy[i]*x[i]; dx, db NULL ok. */
+    void (*mul_backward)(Device *d, int64_t n, int64_t m, const float *x, const float *b,
+                         const float *dy, float *dx, float *db);
+    /* y[j] += a * sum over i = j mod m of x[i]: gradient of a broadcast. */
+    void (*reduce_period)(Device *d, int64_t n, int64_t m, float a, const float *x, float *y);
+    /* y[r,c] = x[r,c]*s[r]; backward dx += dy*s, ds[r] += <dy_r, x_r>; dx, ds NULL ok. */
+    void (*mul_rows)(Device *d, int64_t rows, int64_t cols, const float *x, const float *s,
+                     float *y);
+    void (*mul_rows_backward)(Device *d, int64_t rows, int64_t cols, const float *x, const float *s,
+                              const float *dy, float *dx, float *ds);
+    /* pre[r,c] += bias[c] (NULL ok), y = act(pre); y may be pre. */
+    void (*bias_act)(Device *d, int64_t rows, int64_t cols, const float *bias, Act act, float *pre,
+                     float *y);
+    /* y = silu(a)*b and its gradients (added; da, db NULL ok). */
+    void (*swiglu)(Device *d, int64_t n, const float *a, const float *b, float *y);
+    void (*swiglu_backward)(Device *d, int64_t n, const float *a, const float *b, const float *dy,
+                            float *da, float *db);
+    /* y = x or 0 with probability p, survivors scaled by 1/(1-p); mask from (seed, index). With
+     * add, y += ... */
+    void (*dropout)(Device *d, int64_t n, float p, uint64_t seed, const float *x, float *y,
+                    bool add);
+    void (*fill_normal)(Device *d, int64_t n, uint64_t seed,
+                        float *y); /* standard normal by (seed, index) */
+
+    /* ---- rows ---- */
+    /* y = (x - mean)/sqrt(var + eps)*gamma + beta; stats [2*rows] (mean, 1/sd; NULL in inference).
+     */
+    void (*layernorm)(Device *d, int64_t rows, int64_t cols, float eps, const float *x,
+                      const float *gamma, const float *beta, float *y, float *stats);
+    void (*layernorm_backward)(Device *d, int64_t rows, int64_t cols, const float *x,
+                               const float *gamma, const float *stats, const float *dy, float *dx,
+                               float *dgamma, float *dbeta);
+    /* y = x/sqrt(mean(x^2) + eps)*gamma; stats [rows]. */
+    void (*rmsnorm)(Device *d, int64_t rows, int64_t cols, float eps, const float *x,
+                    const float *gamma, float *y, float *stats);
+    void (*rmsnorm_backward)(Device *d, int64_t rows, int64_t cols, const float *x,
+                             const float *gamma, const float *stats, const float *dy, float *dx,
+                             float *dgamma);
+    /* y = x/max(|x|, 1e-12); norms [rows]. */
+    void (*l2norm)(Device *d, int64_t rows, int64_t cols, const float *x, float *y, float *norms);
+    void (*l2norm_backward)(Device *d, int64_t rows, int64_t cols, const float *y,
+                            const float *norms, const float *dy, float *dx);
+    void (*softmax)(Device *d, int64_t rows, int64_t cols, const float *x, float *y);
+    void (*softmax_backward)(Device *d, int64_t rows, int64_t cols, const float *y, const float *dy,
+                             float *dx);
+    /* y[i,:] = table[index[i],:], zeros for a negative index; the gradient adds rows in index
+     * order. */
+    void (*gather)(Device *d, int64_t n, int64_t cols, const float *table, const int32_t *index,
+                   float *y);
+    void (*gather_backward)(Device *d, int64_t n, int64_t cols, const int32_t *index,
+                            const float *dy, int64_t table_rows, float *dtable);
+    /* dst[o*dst_stride + i] (+)= src[o*src_stride + i] for o < outer, i < inner. */
+    void (*copy_block)(Device *d, int64_t outer, int64_t inner, const float *src,
+                       int64_t src_stride, float *dst, int64_t dst_stride, bool add);
+    /* y[b,t] = max_q x[b,q,t], arg the first q that reaches it. */
+    void (*max_middle)(Device *d, int64_t b, int64_t q, int64_t t, const float *x, float *y,
+                       int32_t *arg);
+    void (*max_middle_backward)(Device *d, int64_t b, int64_t q, int64_t t, const int32_t *arg,
+                                const float *dy, float *dx);
+    void (*argmax)(Device *d, int64_t rows, int64_t cols, const float *x, int32_t *arg);
+    /* Rotary positions, pairs (j, j+dim/2): rows [n, heads*dim] with row length ld, angle =
+     * pos[row]*freq[j], freq [dim/2]. sign -1 turns back (the gradient). y (+)=; y may be x without
+     * add. */
+    void (*rope)(Device *d, int64_t n, int64_t heads, int64_t dim, const float *x, int64_t ldx,
+                 const int32_t *pos, const float *freq, float sign, float *y, int64_t ldy,
+                 bool add);
+
+    /* ---- products and attention ---- */
+    void (*gemm)(Device *d, const Gemm *g);
+    void (*attention)(Device *d, const Attention *a);
+    void (*attention_backward)(Device *d, const Attention *a);
+    PackedWeight *(*pack)(Device *d, WeightForm form, int64_t n, int64_t k,
+                          const float *w);         /* NULL: latched */
+    void (*pack_free)(Device *d, PackedWeight *w); /* NULL ok */
+    void (*linear_packed)(Device *d, int64_t m, const float *x, const PackedWeight *w,
+                          const float *bias, Act act, float *y);
+
+    /* ---- scalars and losses; results and upstream gradients are single floats on the device ----
+     */
+    void (*sum)(Device *d, int64_t n, float a, const float *x, float *y); /* y[0] = a*sum x */
+    void (*add_scalar)(Device *d, int64_t n, float a, const float *s,
+                       float *y); /* y[i] += a*s[0] */
+    void (*sumsq)(Device *d, int64_t n, const float *x,
+                  double *acc); /* acc[0] += sum x^2 (device) */
+    void (*cross_entropy)(Device *d, const CrossEntropy *c);
+    void (*cross_entropy_backward)(Device *d, const CrossEntropy *c);
+    /* loss = sum w (x-t)^2 / sum w, w NULL: 1; norm[1] keeps 1/sum w; dx += dloss*d loss. */
+    void (*mse)(Device *d, int64_t n, const float *x, const float *t, const float *w, float *loss,
+                float *norm);
+    void (*mse_backward)(Device *d, int64_t n, const float *x, const float *t, const float *w,
+                         const float *norm, const float *dloss, float *dx, float *dt);
+    /* z = mu + exp(logvar/2)*noise. */
+    void (*reparam)(Device *d, int64_t n, const float *mu, const float *logvar, const float *noise,
+                    float *z);
+    void (*reparam_backward)(Device *d, int64_t n, const float *logvar, const float *noise,
+                             const float *dz, float *dmu, float *dlogvar);
+    /* loss = a * sum over all of -(1 + logvar - mu^2 - exp(logvar))/2. */
+    void (*kl)(Device *d, int64_t n, float a, const float *mu, const float *logvar, float *loss);
+    void (*kl_backward)(Device *d, int64_t n, float a, const float *mu, const float *logvar,
+                        const float *dloss, float *dmu, float *dlogvar);
+    void (*adamw)(Device *d, const AdamStep *s);
+};
+
+#ifdef __cplusplus
+}
+#else
+/* Opens "cpu", "cuda" (or "cuda:1"), or "auto": CUDA when it works, else the CPU, whose reason for
+ * falling back is then in device_note(). The caller closes. ERR_USAGE for an unknown name,
+ * ERR_GENERAL when it cannot start. */
+CHECKED Err device_open(const char *name, Device **out);
+void device_close(Device *d); /* NULL ok */
+/* Why "auto" did not take the GPU; "" if it did or nobody asked. */
+const char *device_note(void);
+/* The latched failure, if any, as an Err with its message; it stays latched until device_clear().
+ */
+CHECKED Err device_check(Device *d);
+void device_clear(Device *d);
+/* Waits for the device and reports failures. */
+CHECKED Err device_sync(Device *d);
+/* Allocation with the usual error contract; device_free through d->ops->free. */
+CHECKED Err device_alloc(Device *d, size_t bytes, void **out);
+/* The linked-in backend. */
+const DeviceOps *device_cpu_ops(void);
+/* Checks abi, size, kind and that no entry is NULL. */
+CHECKED Err device_check_ops(const DeviceOps *ops, const char *where);
+#endif
+/* What a plugin exports. */
+typedef const DeviceOps *DevicePluginEntry(void);
+#define DEVICE_PLUGIN_ENTRY "scmmgpt_device_ops"
+#endif
