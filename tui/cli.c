@@ -1,0 +1,387 @@
+/* The subcommands' frame: global options, the table of commands, signals, progress on stderr, one-line errors.
+ * What a command does is in cli_*.c and, below that, in core/session. */
+#include "tui/cli.h"
+
+#include <errno.h>
+#include <math.h>
+#include <omp.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/base/log.h"
+#include "core/base/mem.h"
+#include "core/base/str.h"
+#include "tui/cli_commands.h"
+
+static const CliCommand commands[] = {
+#define X(name, function, usage, help) {name, usage, help, function},
+    CLI_COMMANDS(X)
+#undef X
+};
+enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
+
+/* ---- options ---- */
+
+static void remove_args(CliArgs *a, int at, int n)
+{
+    memmove(a->argv + at, a->argv + at + n, (size_t)(a->argc - at - n) * sizeof *a->argv);
+    a->argc -= n;
+}
+
+/* Index of option `name` before any "--", or -1; *value is the text after "=", or NULL. */
+static int find_option(const CliArgs *a, const char *name, char **value)
+{
+    size_t n = strlen(name);
+    for (int i = 1; i < a->argc && strcmp(a->argv[i], "--") != 0; i++) {
+        if (strcmp(a->argv[i], name) == 0) {
+            *value = NULL;
+            return i;
+        }
+        if (n > 2 && strncmp(a->argv[i], name, n) == 0 && a->argv[i][n] == '=') {
+            *value = a->argv[i] + n + 1;
+            return i;
+        }
+    }
+    return -1;
+}
+
+Err cli_take_string(CliArgs *a, const char *name, const char **value)
+{
+    char *text;
+    int at;
+    while ((at = find_option(a, name, &text)) >= 0) { /* the last one wins */
+        if (!text && (at + 1 >= a->argc || strcmp(a->argv[at + 1], "--") == 0))
+            FAIL(ERR_USAGE, "%s: a value is missing after it", name);
+        *value = text ? text : a->argv[at + 1];
+        remove_args(a, at, text ? 1 : 2);
+    }
+    return OK;
+}
+
+Err cli_take_number(CliArgs *a, const char *name, double lo, double hi, double *value)
+{
+    const char *text = NULL;
+    TRY(cli_take_string(a, name, &text));
+    if (!text)
+        return OK;
+    char *end;
+    errno = 0;
+    double v = strtod(text, &end);
+    if (end == text || *end || errno || !(v >= lo && v <= hi))
+        FAIL(ERR_USAGE, "%s: '%s' is not a number from %g to %g", name, text, lo, hi);
+    *value = v;
+    return OK;
+}
+
+Err cli_take_size(CliArgs *a, const char *name, size_t lo, size_t hi, size_t *value)
+{
+    const char *text = NULL;
+    TRY(cli_take_string(a, name, &text));
+    if (!text)
+        return OK;
+    char *end;
+    errno = 0;
+    unsigned long long v = strtoull(text, &end, 10);
+    if (end == text || *end || errno || text[0] == '-' || v < lo || v > hi)
+        FAIL(ERR_USAGE, "%s: '%s' is not a whole number from %zu to %zu", name, text, lo, hi);
+    *value = (size_t)v;
+    return OK;
+}
+
+bool cli_take_flag(CliArgs *a, const char *name)
+{
+    char *text;
+    int at;
+    bool found = false;
+    while ((at = find_option(a, name, &text)) >= 0 && !text) {
+        remove_args(a, at, 1);
+        found = true;
+    }
+    return found;
+}
+
+Err cli_finish(CliArgs *a, int min, int max, const char *usage)
+{
+    bool options = true;
+    for (int i = 1; i < a->argc;) {
+        if (options && strcmp(a->argv[i], "--") == 0) {
+            options = false;
+            remove_args(a, i, 1);
+        } else if (options && a->argv[i][0] == '-' && a->argv[i][1]) {
+            FAIL(ERR_USAGE, "%s: unknown option; usage: scmmgpt %s %s", a->argv[i], a->argv[0], usage);
+        } else {
+            i++;
+        }
+    }
+    if (a->argc - 1 < min)
+        FAIL(ERR_USAGE, "an argument is missing; usage: scmmgpt %s %s", a->argv[0], usage);
+    if (max >= 0 && a->argc - 1 > max)
+        FAIL(ERR_USAGE, "%s: one argument too many; usage: scmmgpt %s %s", a->argv[max + 1], a->argv[0],
+             usage);
+    return OK;
+}
+
+/* "4G", "500M", "123456" (bytes). */
+static Err parse_bytes(const char *name, const char *text, uint64_t *out)
+{
+    char *end;
+    double v = strtod(text, &end);
+    const char *units = "KMGT";
+    const char *unit = *end ? strchr(units, *end & ~0x20) : NULL;
+    for (long i = 0; unit && i <= unit - units; i++)
+        v *= 1024;
+    if (end == text || (*end && (!unit || (end[1] && strcasecmp(end + 1, "B") != 0))) || !(v >= 1) || v > 1e18)
+        FAIL(ERR_USAGE, "%s: '%s' is not a size such as 4G", name, text);
+    *out = (uint64_t)v;
+    return OK;
+}
+
+static Err take_globals(CliArgs *a, CliGlobals *g)
+{
+    const char *max_memory = NULL;
+    size_t seed = 0, threads = 0;
+    g->json = cli_take_flag(a, "--json");
+    g->quiet = cli_take_flag(a, "-q") | cli_take_flag(a, "--quiet");
+    g->verbose = cli_take_flag(a, "-v") | cli_take_flag(a, "--verbose");
+    g->force = cli_take_flag(a, "--force");
+    g->no_header_comments = cli_take_flag(a, "--no-header-comments");
+    TRY(cli_take_string(a, "--log", &g->log_file));
+    TRY(cli_take_string(a, "--device", &g->device));
+    TRY(cli_take_string(a, "--model", &g->model));
+    TRY(cli_take_string(a, "--genome", &g->genome));
+    TRY(cli_take_string(a, "--feature-type", &g->feature_type));
+    TRY(cli_take_string(a, "--matrix", &g->matrix));
+    TRY(cli_take_string(a, "--gene-column", &g->gene_column));
+    TRY(cli_take_string(a, "-o", &g->output));
+    TRY(cli_take_string(a, "--output", &g->output));
+    TRY(cli_take_string(a, "--max-memory", &max_memory));
+    TRY(cli_take_size(a, "--seed", 0, SIZE_MAX / 2, &seed));
+    TRY(cli_take_size(a, "--threads", 1, 4096, &threads));
+    g->seed = seed;
+    g->threads = (int)threads;
+    if (max_memory)
+        TRY(parse_bytes("--max-memory", max_memory, &g->max_memory));
+    return OK;
+}
+
+SessionParams cli_session_params(const CliArgs *a)
+{
+    SessionParams p = session_params_default();
+    p.dataset = (DatasetOptions){.genome = a->g->genome,
+                                 .feature_type = a->g->feature_type,
+                                 .gene_column = a->g->gene_column,
+                                 .matrix = a->g->matrix};
+    if (a->g->device)
+        p.device = a->g->device;
+    p.model_dir = a->g->model;
+    p.seed = a->g->seed;
+    p.command = a->g->command_line;
+    return p;
+}
+
+Err cli_open(CliArgs *a, const char *path, Session **out)
+{
+    a->file = path;
+    SessionParams p = cli_session_params(a);
+    TRY(session_open(&p, path, a->ctl, out));
+    const Dataset *d = session_dataset(*out);
+    for (size_t i = 0; i < dataset_n_warnings(d); i++)
+        log_warn("%s: %s", path, dataset_warning(d, i));
+    return OK;
+}
+
+/* ---- stderr: log lines and progress ---- */
+
+typedef struct Stderr {
+    bool tty, bar_shown, quiet;
+    const char *stage;
+    double last;
+    FILE *log;
+} Stderr;
+static Stderr the_stderr;
+
+static double seconds_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void clear_bar(void)
+{
+    if (the_stderr.bar_shown)
+        fputs("\r\033[K", stderr);
+    the_stderr.bar_shown = false;
+}
+
+static void write_log(void *user, LogLevel level, const char *line)
+{
+    static const char *const names[] = {"error", "warning", "info", "debug"};
+    clear_bar();
+    fprintf(the_stderr.log ? the_stderr.log : stderr, "scmmgpt: %s: %s\n", names[level], line);
+}
+
+/* A bar on a terminal, ten times a second; else one line every ten seconds. */
+static void show_progress(void *user, const char *stage, size_t done, size_t total)
+{
+    double t = seconds_now();
+    Stderr *e = &the_stderr;
+    if (e->quiet || t - e->last < (e->tty ? 0.1 : 10.0))
+        return;
+    e->last = t;
+    e->stage = stage;
+    if (e->tty)
+        fputs("\r\033[K", stderr);
+    if (total)
+        fprintf(stderr, "%s %zu/%zu (%.0f %%)", stage, done, total, 100.0 * (double)done / (double)total);
+    else
+        fprintf(stderr, "%s", stage);
+    if (e->tty)
+        fflush(stderr);
+    else
+        fputc('\n', stderr);
+    e->bar_shown = e->tty;
+}
+
+/* ---- signals ---- */
+
+static JobCtl the_ctl;
+
+static void on_signal(int sig)
+{
+    int why = sig == SIGINT ? ERR_CANCELLED : ERR_TERMINATED;
+    /* The second Ctrl-C does not wait for a progress point. Outputs are temporary files until renamed. */
+    if (atomic_exchange(&the_ctl.cancel, why))
+        _exit(why);
+}
+
+static void install_signals(void)
+{
+    struct sigaction sa = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    sigaction(SIGINT, &sa, NULL);
+    sigaction(SIGTERM, &sa, NULL);
+    sigaction(SIGHUP, &sa, NULL);
+    signal(SIGPIPE, SIG_IGN); /* a closed pipe is an error of the write, not a death */
+}
+
+/* ---- main ---- */
+
+static char *join_command_line(int argc, char **argv)
+{
+    Str s = {0};
+    str_add(&s, "scmmgpt");
+    for (int i = 1; i < argc; i++) {
+        bool plain = argv[i][0] && strspn(argv[i], "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                                   "0123456789_-./=:,+@%") == strlen(argv[i]);
+        str_add(&s, plain ? " " : " '");
+        for (const char *p = argv[i]; *p; p++)
+            if (*p == '\'')
+                str_add(&s, "'\\''");
+            else
+                str_add_char(&s, *p);
+        str_add(&s, plain ? "" : "'");
+    }
+    return str_take(&s);
+}
+
+static void print_help(FILE *f)
+{
+    fputs("scmmgpt FILE                 explore single-cell data in the terminal\n"
+          "scmmgpt COMMAND ...          the same actions without a terminal\n\n",
+          f);
+    for (int i = 0; i < N_COMMANDS; i++)
+        fprintf(f, "  %-9s %-52s %s\n", commands[i].name, commands[i].usage, commands[i].help);
+    fputs("\nAll commands: --json -q -v --log FILE --seed N --threads N --device auto|cpu|cuda[:N] --model DIR\n"
+          "  --force (overwrite) -o FILE --max-memory 4G --matrix NAME --gene-column NAME --genome NAME\n"
+          "Exit codes: 0 ok, 1 general, 2 usage, 3 input, 4 model, 5 memory, 6 too few genes, 7 nothing found,\n"
+          "  130 Ctrl-C, 143 SIGTERM\n",
+          f);
+}
+
+static const CliCommand *find_command(const char *name)
+{
+    for (int i = 0; i < N_COMMANDS; i++)
+        if (strcmp(commands[i].name, name) == 0)
+            return &commands[i];
+    return NULL;
+}
+
+static int report(Err err, const CliArgs *a)
+{
+    if (err == OK)
+        return 0;
+    clear_bar();
+    const char *m = err_message();
+    bool named = a->file && strncmp(m, a->file, strlen(a->file)) == 0;
+    Str line = {0};
+    if (a->file && !named)
+        str_addf(&line, "%s: %s", a->file, m);
+    else
+        str_add(&line, m[0] ? m : "failed without a message");
+    for (size_t i = 0; i < line.len; i++) /* file contents may be quoted in it */
+        if ((unsigned char)line.data[i] < 0x20)
+            line.data[i] = ' ';
+    fprintf(stderr, "scmmgpt: %s\n", str_text(&line));
+    str_free(&line);
+    return (int)err;
+}
+
+static Err run_command(const CliCommand *c, CliArgs *a, CliGlobals *g)
+{
+    TRY(take_globals(a, g));
+    if (g->threads)
+        omp_set_num_threads(g->threads);
+    mem_set_budget(g->max_memory);
+    the_stderr.quiet = g->quiet;
+    if (g->log_file) {
+        the_stderr.log = fopen(g->log_file, "a");
+        if (!the_stderr.log)
+            FAIL(ERR_GENERAL, "%s: cannot be written: %s", g->log_file, strerror(errno));
+    }
+    log_set_sink(write_log, NULL, g->verbose ? LOG_DEBUG : LOG_WARN);
+    Err err = c->run(a);
+    if (err == OK && (fflush(a->out) != 0 || ferror(a->out)))
+        FAIL(ERR_GENERAL, "standard output: cannot be written: %s", strerror(errno));
+    return err;
+}
+
+int cli_main(int argc, char **argv)
+{
+    if (argc < 2 || strcmp(argv[1], "help") == 0 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+        print_help(argc < 2 ? stderr : stdout);
+        return argc < 2 ? ERR_USAGE : 0;
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        puts("scmmgpt " SCMMGPT_VERSION);
+        return 0;
+    }
+    the_stderr.tty = isatty(STDERR_FILENO);
+    CliGlobals g = {0};
+    g.command_line = join_command_line(argc, argv);
+    char **rest = mem_must((size_t)argc * sizeof *rest);
+    memcpy(rest, argv + 1, (size_t)(argc - 1) * sizeof *rest);
+    CliArgs a = {.g = &g, .argc = argc - 1, .argv = rest, .out = stdout, .ctl = &the_ctl};
+    the_ctl.on_progress = show_progress;
+    atomic_store(&the_ctl.stage, "");
+    const CliCommand *c = find_command(argv[1]);
+    Err err;
+    install_signals();
+    if (!c) {
+        err = err_set(ERR_USAGE, "%s: no such command or file; 'scmmgpt help' lists the commands", argv[1]);
+    } else if (cli_take_flag(&a, "--help") || cli_take_flag(&a, "-h")) {
+        printf("scmmgpt %s %s\n  %s\n", c->name, c->usage, c->help);
+        err = OK;
+    } else {
+        err = run_command(c, &a, &g);
+    }
+    int code = report(err, &a);
+    clear_bar();
+    if (the_stderr.log)
+        fclose(the_stderr.log);
+    free(rest);
+    free(g.command_line);
+    return code;
+}

@@ -1,0 +1,14 @@
+/* The one table of subcommands: X(name, function, usage, one line of help). Functions are in cli_*.c. */
+#ifndef SCMM_TUI_CLI_COMMANDS_H
+#define SCMM_TUI_CLI_COMMANDS_H
+#include "tui/cli.h"
+
+#define SCMMGPT_VERSION "0.1.0"
+
+#define CLI_COMMANDS(X)                                                                            \
+    X("doctor", cli_doctor, "[--json]", "what was detected, and what to do about it")
+
+#define X(name, function, usage, help) Err function(CliArgs *a);
+CLI_COMMANDS(X)
+#undef X
+#endif
