@@ -1,0 +1,470 @@
+/* The three kinds of page. PNG: a cairo image, encoded by png.c. PDF: a cairo PDF (text stays text, fonts are
+ * embedded as subsets). SVG: written here, element by element; cairo only measures its text. */
+#include "core/figure/draw.h"
+
+#include <cairo-pdf.h>
+#include <cairo.h>
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/base/mem.h"
+#include "core/base/str.h"
+
+typedef enum Kind { KIND_PNG, KIND_SVG, KIND_PDF } Kind;
+
+struct Draw {
+    Kind kind;
+    char *path, *temporary;
+    bool force, transparent;
+    double width, height, dpi;
+    MetaPair *meta;
+    size_t n_meta;
+    cairo_surface_t *surface;
+    cairo_t *cr;
+    Str svg;
+};
+
+static const char font_family[] = "Liberation Sans";
+
+/* ---- opening and closing ---- */
+
+static Err find_kind(const char *path, Kind *out)
+{
+    static const char *const extensions[] = {".png", ".svg", ".pdf"};
+    for (int k = 0; k < 3; k++)
+        if (str_ends(path, extensions[k])) {
+            *out = (Kind)k;
+            return OK;
+        }
+    FAIL(ERR_USAGE, "%s: a figure's name ends in .png, .svg or .pdf", path);
+}
+
+static void add_escaped(Str *s, const char *text)
+{
+    for (const char *p = text; *p; p++) {
+        unsigned char c = (unsigned char)*p;
+        if (c == '<')
+            str_add(s, "&lt;");
+        else if (c == '>')
+            str_add(s, "&gt;");
+        else if (c == '&')
+            str_add(s, "&amp;");
+        else if (c == '"')
+            str_add(s, "&quot;");
+        else if (c >= 0x20)
+            str_add_char(s, *p);
+    }
+}
+
+static void begin_svg(Draw *d, const DrawParams *p)
+{
+    Str *s = &d->svg;
+    str_addf(s,
+             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<svg xmlns=\"http://www.w3.org/2000/svg\" "
+             "xmlns:xlink=\"http://www.w3.org/1999/xlink\" width=\"%.4gpt\" height=\"%.4gpt\" viewBox=\"0 0 %.4g %.4g\" "
+             "font-family=\"'Liberation Sans', Arial, Helvetica, sans-serif\">\n",
+             d->width, d->height, d->width, d->height);
+    if (p->title) {
+        str_add(s, "<title>");
+        add_escaped(s, p->title);
+        str_add(s, "</title>\n");
+    }
+    str_add(s, "<metadata>\n");
+    for (size_t i = 0; i < p->n_meta; i++) {
+        add_escaped(s, p->meta[i].key);
+        str_add(s, ": ");
+        add_escaped(s, p->meta[i].value);
+        str_add(s, "\n");
+    }
+    str_add(s, "</metadata>\n");
+    if (!d->transparent)
+        str_addf(s, "<rect width=\"%.4g\" height=\"%.4g\" fill=\"#fff\"/>\n", d->width, d->height);
+}
+
+static void set_pdf_metadata(Draw *d, const DrawParams *p)
+{
+    /* A fixed date: the same input gives the same bytes. */
+    const char *epoch = getenv("SOURCE_DATE_EPOCH");
+    time_t t = epoch ? (time_t)strtoll(epoch, NULL, 10) : 0;
+    struct tm tm;
+    char date[32];
+    gmtime_r(&t, &tm);
+    strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", &tm);
+    Str words = {0};
+    for (size_t i = 0; i < p->n_meta; i++)
+        str_addf(&words, "%s%s: %s", i ? "; " : "", p->meta[i].key, p->meta[i].value);
+    cairo_pdf_surface_set_metadata(d->surface, CAIRO_PDF_METADATA_CREATE_DATE, date);
+    cairo_pdf_surface_set_metadata(d->surface, CAIRO_PDF_METADATA_KEYWORDS, str_text(&words));
+    cairo_pdf_surface_set_metadata(d->surface, CAIRO_PDF_METADATA_CREATOR, "scmmgpt");
+    if (p->title)
+        cairo_pdf_surface_set_metadata(d->surface, CAIRO_PDF_METADATA_TITLE, p->title);
+    str_free(&words);
+}
+
+static Err make_surface(Draw *d, const DrawParams *p)
+{
+    double scale = d->dpi / 72;
+    int w = (int)ceil(d->width * scale), h = (int)ceil(d->height * scale);
+    if (d->kind == KIND_PNG && (w > 32000 || h > 32000))
+        FAIL(ERR_USAGE, "%s: %d x %d pixels are too many; lower --dpi", d->path, w, h);
+    if (d->kind == KIND_PDF)
+        d->surface = cairo_pdf_surface_create(d->temporary, d->width, d->height);
+    else if (d->kind == KIND_PNG)
+        d->surface = cairo_image_surface_create(CAIRO_FORMAT_ARGB32, w, h);
+    else
+        d->surface = cairo_image_surface_create(CAIRO_FORMAT_A8, 1, 1); /* measures text */
+    d->cr = cairo_create(d->surface);
+    cairo_status_t status = cairo_status(d->cr);
+    if (status != CAIRO_STATUS_SUCCESS)
+        FAIL(ERR_GENERAL, "%s: cannot be drawn: %s", d->path, cairo_status_to_string(status));
+    if (d->kind == KIND_PNG)
+        cairo_scale(d->cr, scale, scale);
+    cairo_font_options_t *options = cairo_font_options_create();
+    cairo_font_options_set_hint_metrics(options, CAIRO_HINT_METRICS_OFF);
+    cairo_font_options_set_hint_style(options, CAIRO_HINT_STYLE_NONE);
+    cairo_set_font_options(d->cr, options);
+    cairo_font_options_destroy(options);
+    if (d->kind == KIND_PDF)
+        set_pdf_metadata(d, p);
+    if (d->kind != KIND_SVG && !d->transparent) {
+        cairo_set_source_rgb(d->cr, 1, 1, 1);
+        cairo_paint(d->cr);
+    }
+    return OK;
+}
+
+Err draw_open(const char *path, const DrawParams *p, Draw **out)
+{
+    Kind kind = KIND_PNG;
+    TRY(find_kind(path, &kind));
+    if (!p->force && access(path, F_OK) == 0)
+        FAIL(ERR_GENERAL, "%s: exists already; --force overwrites it", path);
+    Draw *d = mem_must(sizeof *d);
+    *d = (Draw){.kind = kind, .path = mem_strdup(path), .force = p->force, .transparent = p->transparent,
+                .width = p->width, .height = p->height, .dpi = p->dpi, .n_meta = p->n_meta};
+    d->temporary = str_format("%s.%ld.tmp", path, (long)getpid());
+    d->meta = mem_must((p->n_meta + 1) * sizeof *d->meta);
+    for (size_t i = 0; i < p->n_meta; i++)
+        d->meta[i] = (MetaPair){mem_strdup(p->meta[i].key), mem_strdup(p->meta[i].value)};
+    Err err = make_surface(d, p);
+    if (err) {
+        draw_abandon(d);
+        return err;
+    }
+    if (kind == KIND_SVG)
+        begin_svg(d, p);
+    *out = d;
+    return OK;
+}
+
+static void release(Draw *d)
+{
+    if (d->cr)
+        cairo_destroy(d->cr);
+    if (d->surface)
+        cairo_surface_destroy(d->surface);
+    for (size_t i = 0; i < d->n_meta; i++) {
+        free((char *)d->meta[i].key);
+        free((char *)d->meta[i].value);
+    }
+    free(d->meta);
+    free(d->path);
+    free(d->temporary);
+    str_free(&d->svg);
+    free(d);
+}
+
+void draw_abandon(Draw *d)
+{
+    if (!d)
+        return;
+    if (d->kind == KIND_PDF && d->surface) {
+        cairo_surface_finish(d->surface);
+        unlink(d->temporary);
+    }
+    release(d);
+}
+
+static Err write_temporary(const Draw *d, const void *data, size_t n)
+{
+    FILE *f = fopen(d->temporary, "wb");
+    if (!f)
+        FAIL(ERR_GENERAL, "%s: cannot be written: %s", d->path, strerror(errno));
+    bool ok = fwrite(data, 1, n, f) == n;
+    ok = fflush(f) == 0 && ok;
+    ok = fsync(fileno(f)) == 0 && ok;
+    int why = errno;
+    fclose(f);
+    if (!ok)
+        FAIL(ERR_GENERAL, "%s: cannot be written: %s", d->path, strerror(why));
+    return OK;
+}
+
+static Err finish_png(Draw *d)
+{
+    unsigned char *png;
+    size_t n;
+    cairo_surface_flush(d->surface);
+    TRY(png_encode((const uint32_t *)(const void *)cairo_image_surface_get_data(d->surface),
+                   cairo_image_surface_get_width(d->surface), cairo_image_surface_get_height(d->surface), d->dpi,
+                   d->transparent, d->meta, d->n_meta, &png, &n));
+    Err err = write_temporary(d, png, n);
+    free(png);
+    return err;
+}
+
+static Err finish_pdf(Draw *d)
+{
+    cairo_surface_finish(d->surface);
+    cairo_status_t status = cairo_surface_status(d->surface);
+    if (status != CAIRO_STATUS_SUCCESS)
+        FAIL(ERR_GENERAL, "%s: cannot be written: %s", d->path, cairo_status_to_string(status));
+    return OK;
+}
+
+Err draw_close(Draw *d)
+{
+    Err err;
+    if (d->kind == KIND_PNG)
+        err = finish_png(d);
+    else if (d->kind == KIND_PDF)
+        err = finish_pdf(d);
+    else {
+        str_add(&d->svg, "</svg>\n");
+        err = write_temporary(d, d->svg.data, d->svg.len);
+    }
+    if (err == OK && rename(d->temporary, d->path) != 0)
+        err = err_set(ERR_GENERAL, "%s: cannot be written: %s", d->path, strerror(errno));
+    if (err)
+        unlink(d->temporary);
+    release(d);
+    return err;
+}
+
+bool draw_is_vector(const Draw *d)
+{
+    return d->kind != KIND_PNG;
+}
+
+double draw_dpi(const Draw *d)
+{
+    return d->dpi;
+}
+
+/* ---- shapes ---- */
+
+static void set_color(Draw *d, uint32_t c)
+{
+    cairo_set_source_rgb(d->cr, (c >> 16 & 255) / 255.0, (c >> 8 & 255) / 255.0, (c & 255) / 255.0);
+}
+
+void draw_line(Draw *d, double x0, double y0, double x1, double y1, double width, uint32_t color)
+{
+    if (d->kind == KIND_SVG) {
+        str_addf(&d->svg, "<line x1=\"%.2f\" y1=\"%.2f\" x2=\"%.2f\" y2=\"%.2f\" stroke=\"#%06x\" stroke-width=\"%.2f\"/>\n",
+                 x0, y0, x1, y1, color, width);
+        return;
+    }
+    set_color(d, color);
+    cairo_set_line_width(d->cr, width);
+    cairo_move_to(d->cr, x0, y0);
+    cairo_line_to(d->cr, x1, y1);
+    cairo_stroke(d->cr);
+}
+
+static void draw_polygon(Draw *d, const double *xy, int n, uint32_t color)
+{
+    if (d->kind == KIND_SVG) {
+        str_add(&d->svg, "<polygon points=\"");
+        for (int i = 0; i < n; i++)
+            str_addf(&d->svg, "%s%.2f,%.2f", i ? " " : "", xy[2 * i], xy[2 * i + 1]);
+        str_addf(&d->svg, "\" fill=\"#%06x\"/>\n", color);
+        return;
+    }
+    set_color(d, color);
+    for (int i = 0; i < n; i++)
+        (i ? cairo_line_to : cairo_move_to)(d->cr, xy[2 * i], xy[2 * i + 1]);
+    cairo_close_path(d->cr);
+    cairo_fill(d->cr);
+}
+
+void draw_arrow(Draw *d, double x0, double y0, double x1, double y1, double width, uint32_t color)
+{
+    double dx = x1 - x0, dy = y1 - y0, n = hypot(dx, dy), head = 4 * width + 1;
+    if (n == 0)
+        return;
+    dx /= n;
+    dy /= n;
+    draw_line(d, x0, y0, x1 - dx * head, y1 - dy * head, width, color);
+    double bx = x1 - dx * head, by = y1 - dy * head, r = head * 0.45;
+    const double xy[6] = {x1, y1, bx - dy * r, by + dx * r, bx + dy * r, by - dx * r};
+    draw_polygon(d, xy, 3, color);
+}
+
+void draw_rect(Draw *d, double x, double y, double w, double h, uint32_t fill)
+{
+    const double xy[8] = {x, y, x + w, y, x + w, y + h, x, y + h};
+    draw_polygon(d, xy, 4, fill);
+}
+
+void draw_frame(Draw *d, double x, double y, double w, double h, double width, uint32_t color)
+{
+    draw_line(d, x, y, x + w, y, width, color);
+    draw_line(d, x + w, y, x + w, y + h, width, color);
+    draw_line(d, x + w, y + h, x, y + h, width, color);
+    draw_line(d, x, y + h, x, y, width, color);
+}
+
+static void draw_disc(Draw *d, double x, double y, double r, double stroke, uint32_t color)
+{
+    if (d->kind == KIND_SVG) {
+        if (stroke > 0)
+            str_addf(&d->svg, "<circle cx=\"%.2f\" cy=\"%.2f\" r=\"%.2f\" fill=\"none\" stroke=\"#%06x\" stroke-width=\"%.2f\"/>\n",
+                     x, y, r, color, stroke);
+        else
+            str_addf(&d->svg, "<circle cx=\"%.2f\" cy=\"%.2f\" r=\"%.2f\" fill=\"#%06x\"/>\n", x, y, r, color);
+        return;
+    }
+    set_color(d, color);
+    cairo_new_sub_path(d->cr);
+    cairo_arc(d->cr, x, y, r, 0, 2 * M_PI);
+    if (stroke > 0) {
+        cairo_set_line_width(d->cr, stroke);
+        cairo_stroke(d->cr);
+    } else {
+        cairo_fill(d->cr);
+    }
+}
+
+void draw_glyph(Draw *d, int glyph, double x, double y, double diameter, uint32_t color)
+{
+    double r = diameter / 2;
+    const double square[8] = {x - r, y - r, x + r, y - r, x + r, y + r, x - r, y + r};
+    const double diamond[8] = {x, y - r, x + r, y, x, y + r, x - r, y};
+    const double triangle[6] = {x, y - r, x + r, y + r, x - r, y + r};
+    double stroke = fmax(0.25, diameter / 5);
+    switch (glyph) {
+    case 1:
+        draw_disc(d, x, y, r - stroke / 2, stroke, color);
+        break;
+    case 2:
+        draw_polygon(d, square, 4, color);
+        break;
+    case 3:
+        draw_polygon(d, diamond, 4, color);
+        break;
+    case 4:
+        draw_polygon(d, triangle, 3, color);
+        break;
+    case 5:
+        draw_line(d, x - r, y - r, x + r, y + r, stroke, color);
+        draw_line(d, x - r, y + r, x + r, y - r, stroke, color);
+        break;
+    default:
+        draw_disc(d, x, y, r, 0, color);
+    }
+}
+
+/* ---- text ---- */
+
+static void set_font(Draw *d, const TextStyle *s)
+{
+    cairo_select_font_face(d->cr, font_family, s->italic ? CAIRO_FONT_SLANT_ITALIC : CAIRO_FONT_SLANT_NORMAL,
+                           s->bold ? CAIRO_FONT_WEIGHT_BOLD : CAIRO_FONT_WEIGHT_NORMAL);
+    cairo_set_font_size(d->cr, s->size);
+}
+
+double draw_text_width(Draw *d, const TextStyle *s, const char *utf8)
+{
+    cairo_text_extents_t e;
+    set_font(d, s);
+    cairo_text_extents(d->cr, utf8, &e);
+    return e.x_advance;
+}
+
+static void svg_text(Draw *d, double x, double y, const TextStyle *s, const char *utf8)
+{
+    static const char *const anchors[] = {"start", "middle", "end"};
+    Str *out = &d->svg;
+    str_addf(out, "<text x=\"%.2f\" y=\"%.2f\" font-size=\"%.2f\" fill=\"#%06x\" text-anchor=\"%s\"", x, y, s->size, s->color,
+             anchors[s->align]);
+    if (s->bold)
+        str_add(out, " font-weight=\"bold\"");
+    if (s->italic)
+        str_add(out, " font-style=\"italic\"");
+    if (s->halo)
+        str_addf(out, " stroke=\"#fff\" stroke-width=\"%.2f\" stroke-linejoin=\"round\" paint-order=\"stroke\"", s->size / 4);
+    if (s->rotate != 0)
+        str_addf(out, " transform=\"rotate(%.1f %.2f %.2f)\"", -s->rotate, x, y);
+    str_add(out, ">");
+    add_escaped(out, utf8);
+    str_add(out, "</text>\n");
+}
+
+void draw_text(Draw *d, double x, double y, const TextStyle *s, const char *utf8)
+{
+    if (d->kind == KIND_SVG) {
+        svg_text(d, x, y, s, utf8);
+        return;
+    }
+    double shift = s->align == ALIGN_LEFT ? 0 : draw_text_width(d, s, utf8) * (s->align == ALIGN_CENTER ? 0.5 : 1);
+    set_font(d, s);
+    cairo_save(d->cr);
+    cairo_translate(d->cr, x, y);
+    cairo_rotate(d->cr, -s->rotate * M_PI / 180);
+    if (s->halo) {
+        cairo_move_to(d->cr, -shift, 0);
+        cairo_text_path(d->cr, utf8);
+        cairo_set_source_rgb(d->cr, 1, 1, 1);
+        cairo_set_line_width(d->cr, s->size / 4);
+        cairo_set_line_join(d->cr, CAIRO_LINE_JOIN_ROUND);
+        cairo_stroke(d->cr);
+    }
+    set_color(d, s->color);
+    cairo_move_to(d->cr, -shift, 0);
+    cairo_show_text(d->cr, utf8);
+    cairo_restore(d->cr);
+}
+
+/* ---- images ---- */
+
+static void svg_image(Draw *d, double x, double y, double w, double h, const uint32_t *argb, int iw, int ih)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    unsigned char *png;
+    size_t n;
+    if (png_encode(argb, iw, ih, d->dpi, true, NULL, 0, &png, &n) != OK)
+        return;
+    str_addf(&d->svg, "<image x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" height=\"%.2f\" xlink:href=\"data:image/png;base64,", x, y, w, h);
+    for (size_t i = 0; i < n; i += 3) {
+        size_t left = n - i < 3 ? n - i : 3;
+        uint32_t v = (uint32_t)png[i] << 16 | (left > 1 ? (uint32_t)png[i + 1] << 8 : 0) | (left > 2 ? png[i + 2] : 0);
+        const char four[4] = {digits[v >> 18], digits[v >> 12 & 63], left > 1 ? digits[v >> 6 & 63] : '=',
+                              left > 2 ? digits[v & 63] : '='};
+        str_add_n(&d->svg, four, 4);
+    }
+    str_add(&d->svg, "\"/>\n");
+    free(png);
+}
+
+void draw_image(Draw *d, double x, double y, double w, double h, const uint32_t *argb, int iw, int ih)
+{
+    if (d->kind == KIND_SVG) {
+        svg_image(d, x, y, w, h, argb, iw, ih);
+        return;
+    }
+    cairo_surface_t *image = cairo_image_surface_create_for_data((unsigned char *)(uintptr_t)argb, CAIRO_FORMAT_ARGB32, iw, ih, 4 * iw);
+    cairo_save(d->cr);
+    cairo_translate(d->cr, x, y);
+    cairo_scale(d->cr, w / iw, h / ih);
+    cairo_set_source_surface(d->cr, image, 0, 0);
+    cairo_pattern_set_filter(cairo_get_source(d->cr), CAIRO_FILTER_NEAREST);
+    cairo_paint(d->cr);
+    cairo_restore(d->cr);
+    cairo_surface_destroy(image);
+}

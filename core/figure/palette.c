@@ -1,0 +1,136 @@
+/* Colour tables and colour-vision simulation. */
+#include "core/figure/palette.h"
+
+#include <math.h>
+
+#include "core/base/str.h"
+
+/* Okabe and Ito 2008, without black. */
+static const uint32_t okabe_ito[8] = {0xE69F00, 0x56B4E9, 0x009E73, 0xF0E442,
+                                      0x0072B2, 0xD55E00, 0xCC79A7, 0x7F7F7F};
+static const uint32_t twenty[20] = {0x0072B2, 0xE69F00, 0x009E73, 0xCC79A7, 0x56B4E9, 0xD55E00, 0xF0E442,
+                                    0x7B3294, 0x66A61E, 0xA6761D, 0x1B3A5C, 0xFB9A99, 0x00C5CD, 0x8C2D04,
+                                    0xB2DF8A, 0x6A51A3, 0xFDBF6F, 0x3F3F3F, 0xB2ABD2, 0x8DA0CB};
+
+void palette_categorical(uint32_t *colors, size_t n)
+{
+    const uint32_t *palette = n <= 8 ? okabe_ito : twenty;
+    size_t length = n <= 8 ? 8 : 20;
+    for (size_t i = 0; i < n; i++)
+        colors[i] = palette[i % length];
+}
+
+int palette_glyph(size_t i, size_t n)
+{
+    return n <= 20 ? 0 : (int)(i / 20 % 6);
+}
+
+enum { KNOTS = 33 };
+static const uint32_t maps[N_COLOR_MAPS][KNOTS] = {
+    {0x440154, 0x470D60, 0x48186A, 0x482374, 0x472D7B, 0x453781, 0x424086, 0x3E4989,
+     0x3B528B, 0x375B8D, 0x33638D, 0x2F6B8E, 0x2C728E, 0x297A8E, 0x26828E, 0x23898E,
+     0x21918C, 0x1F988B, 0x1FA088, 0x22A785, 0x28AE80, 0x32B67A, 0x3FBC73, 0x4EC36B,
+     0x5EC962, 0x70CF57, 0x84D44B, 0x98D83E, 0xADDC30, 0xC2DF23, 0xD8E219, 0xECE51B,
+     0xFDE725},
+    {0x000004, 0x030312, 0x0A0822, 0x130D34, 0x1D1147, 0x29115A, 0x36106B, 0x440F76,
+     0x51127C, 0x5D177F, 0x6A1C81, 0x762181, 0x832681, 0x902A81, 0x9C2E7F, 0xAA337D,
+     0xB73779, 0xC43C75, 0xD0416F, 0xDC4869, 0xE75263, 0xEF5D5E, 0xF56B5C, 0xF9795D,
+     0xFC8961, 0xFD9869, 0xFEA772, 0xFEB67C, 0xFEC488, 0xFED395, 0xFDE2A3, 0xFCF0B2,
+     0xFCFDBF},
+    {0x00224E, 0x00285B, 0x002E6A, 0x053371, 0x1A386F, 0x273E6E, 0x32436D, 0x3B496C,
+     0x434E6C, 0x4B546C, 0x535A6D, 0x5A5F6E, 0x61656F, 0x686A71, 0x6F7073, 0x767676,
+     0x7D7C78, 0x848279, 0x8C8878, 0x938E78, 0x9B9476, 0xA39A74, 0xABA072, 0xB4A76F,
+     0xBCAE6C, 0xC4B468, 0xCDBB63, 0xD5C25E, 0xDEC958, 0xE7D150, 0xF0D846, 0xF9E03A,
+     0xFEE838},
+    {0x053061, 0x0E4179, 0x175290, 0x1F63A8, 0x2A71B2, 0x3480B9, 0x3F8EC0, 0x529DC8,
+     0x6BACD1, 0x84BCD9, 0x9BC9E0, 0xAED3E6, 0xC2DDEC, 0xD4E6F1, 0xE0ECF3, 0xECF2F5,
+     0xF7F6F6, 0xF9EEE7, 0xFBE5D8, 0xFDDCC9, 0xFBCCB4, 0xF8BB9E, 0xF5AA89, 0xEE9677,
+     0xE48066, 0xDB6B55, 0xD05548, 0xC53E3D, 0xBA2832, 0xAB162A, 0x930E26, 0x7C0722,
+     0x67001F},
+};
+static const char *const map_names[N_COLOR_MAPS] = {"viridis", "magma", "cividis", "rdbu"};
+
+uint32_t color_map(ColorMap map, double t)
+{
+    t = t > 0 ? (t < 1 ? t : 1) : 0; /* NaN goes to 0 */
+    double at = t * (KNOTS - 1);
+    int i = (int)at < KNOTS - 1 ? (int)at : KNOTS - 2;
+    double f = at - i;
+    uint32_t a = maps[map][i], b = maps[map][i + 1], rgb = 0;
+    for (int shift = 16; shift >= 0; shift -= 8) {
+        double x = (a >> shift & 255) * (1 - f) + (b >> shift & 255) * f;
+        rgb |= (uint32_t)lround(x) << shift;
+    }
+    return rgb;
+}
+
+Err color_map_find(const char *name, ColorMap *out)
+{
+    for (int i = 0; i < N_COLOR_MAPS; i++)
+        if (str_equal_nocase(name, map_names[i])) {
+            *out = (ColorMap)i;
+            return OK;
+        }
+    FAIL(ERR_USAGE, "'%s': no such colour map; there are viridis, magma, cividis, rdbu", name);
+}
+
+static double to_linear(double v)
+{
+    return v <= 0.04045 ? v / 12.92 : pow((v + 0.055) / 1.055, 2.4);
+}
+
+static double to_srgb(double v)
+{
+    v = fmin(1, fmax(0, v));
+    return v <= 0.0031308 ? 12.92 * v : 1.055 * pow(v, 1 / 2.4) - 0.055;
+}
+
+static void linear_of(uint32_t rgb, double out[3])
+{
+    for (int i = 0; i < 3; i++)
+        out[i] = to_linear((rgb >> (16 - 8 * i) & 255) / 255.0);
+}
+
+uint32_t color_simulate(uint32_t rgb, int kind)
+{
+    /* Machado, Oliveira and Fernandes 2009, severity 1.0. */
+    static const double m[3][9] = {
+        {0.367322, 0.860646, -0.227968, 0.280085, 0.672501, 0.047413, -0.011820, 0.042940, 0.968881},
+        {0.152286, 1.052583, -0.204868, 0.114503, 0.786281, 0.099216, -0.003882, -0.048116, 1.051998},
+        {1.255528, -0.076749, -0.178779, -0.078411, 0.930809, 0.147602, 0.004733, 0.691367, 0.303900}};
+    double in[3];
+    uint32_t out = 0;
+    linear_of(rgb, in);
+    for (int i = 0; i < 3; i++) {
+        const double *row = m[kind] + 3 * i;
+        double v = to_srgb(row[0] * in[0] + row[1] * in[1] + row[2] * in[2]);
+        out = out << 8 | (uint32_t)lround(255 * v);
+    }
+    return out;
+}
+
+static void lab_of(uint32_t rgb, double lab[3])
+{
+    static const double m[9] = {0.4124564, 0.3575761, 0.1804375, 0.2126729, 0.7151522,
+                                0.0721750, 0.0193339, 0.1191920, 0.9503041};
+    static const double white[3] = {0.95047, 1.0, 1.08883}; /* D65 */
+    double in[3], f[3];
+    linear_of(rgb, in);
+    for (int i = 0; i < 3; i++) {
+        double v = (m[3 * i] * in[0] + m[3 * i + 1] * in[1] + m[3 * i + 2] * in[2]) / white[i];
+        f[i] = v > 0.008856 ? cbrt(v) : 7.787 * v + 16.0 / 116;
+    }
+    lab[0] = 116 * f[1] - 16;
+    lab[1] = 500 * (f[0] - f[1]);
+    lab[2] = 200 * (f[1] - f[2]);
+}
+
+double color_distance(uint32_t a, uint32_t b)
+{
+    double x[3], y[3], d = 0;
+    lab_of(a, x);
+    lab_of(b, y);
+    for (int i = 0; i < 3; i++)
+        d += (x[i] - y[i]) * (x[i] - y[i]);
+    return sqrt(d);
+}

@@ -1,0 +1,27 @@
+/* Colours: categorical palettes and continuous maps, 0xRRGGBB. */
+#ifndef SCMM_FIGURE_PALETTE_H
+#define SCMM_FIGURE_PALETTE_H
+#include "core/base/err.h"
+#include <stddef.h>
+#include <stdint.h>
+
+#define COLOR_MISSING 0xD3D3D3u /* cells without a value */
+#define COLOR_BACKGROUND_CELLS 0xE3E3E3u /* cells outside the highlighted groups */
+
+/* Okabe-Ito up to 8 groups, then a palette of 20 that differs in lightness too, then repeated (the glyphs of
+ * palette_glyph tell the repeats apart). Fills colors[n]. */
+void palette_categorical(uint32_t *colors, size_t n);
+/* 0 disc, 1 ring, 2 square, 3 diamond, 4 triangle, 5 cross: the glyph of group i among n (0 up to 20 groups). */
+int palette_glyph(size_t i, size_t n);
+
+typedef enum ColorMap { MAP_VIRIDIS, MAP_MAGMA, MAP_CIVIDIS, MAP_RDBU, N_COLOR_MAPS } ColorMap;
+/* t in 0..1 (clamped). Values of matplotlib 3.10, 33 knots, linear in sRGB between them. */
+uint32_t color_map(ColorMap map, double t);
+/* By name ("viridis", "magma", "cividis", "rdbu"); ERR_USAGE lists them. */
+CHECKED Err color_map_find(const char *name, ColorMap *out);
+
+/* What a viewer with full deuteranopia (kind 0), protanopia (1) or tritanopia (2) sees; Machado et al. 2009. */
+uint32_t color_simulate(uint32_t rgb, int kind);
+/* Distance in CIELAB (CIE76); below about 10 two legend colours are hard to tell apart. */
+double color_distance(uint32_t a, uint32_t b);
+#endif

@@ -1,0 +1,20 @@
+/* Many small discs into one image, fast: one anti-aliased stamp per sub-pixel phase. */
+#ifndef SCMM_FIGURE_POINTS_H
+#define SCMM_FIGURE_POINTS_H
+#include "core/base/err.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct PointImage {
+    int w, h;
+    uint32_t *argb; /* premultiplied, transparent where nothing was drawn */
+} PointImage;
+CHECKED Err point_image_init(PointImage *p, int w, int h);
+void point_image_done(PointImage *p);
+/* A stamp set for discs (hollow: rings) of `diameter` pixels. */
+typedef struct Stamps Stamps;
+CHECKED Err stamps_new(double diameter, bool hollow, Stamps **out);
+void stamps_free(Stamps *s);
+/* Centre in pixels; parts outside are clipped. */
+void point_image_stamp(PointImage *p, const Stamps *s, double x, double y, uint32_t rgb);
+#endif
