@@ -15,6 +15,7 @@ typedef struct DatasetOptions {
     const char *feature_type; /* NULL: "Gene Expression" */
     const char *gene_column;  /* var column with gene names; NULL: found */
     const char *matrix;       /* force the model matrix ("raw/X"); NULL: found */
+    bool any_genome;          /* open 10x files with several genomes without a choice (for `info`) */
 } DatasetOptions;
 
 typedef enum MatrixState { STATE_COUNTS, STATE_LOGNORM, STATE_SCALED, STATE_UNKNOWN } MatrixState;
@@ -82,6 +83,14 @@ CHECKED Err dataset_gene_names(Dataset *d, int matrix, const char *const **names
 const char *dataset_gene_names_from(const Dataset *d); /* "index", "feature_name", ... */
 CHECKED Err dataset_cell_names(Dataset *d, const char *const **names); /* [cells] */
 
+/* The var index itself, whatever column the gene names came from. */
+CHECKED Err dataset_var_index(Dataset *d, int matrix, const char *const **names);
+/* Columns of var (of raw/var for raw/X); matrix -1: var. */
+size_t dataset_n_var(const Dataset *d, int matrix);
+const char *dataset_var_name(const Dataset *d, int matrix, size_t i);
+ColumnKind dataset_var_kind(const Dataset *d, int matrix, size_t i);
+CHECKED Err dataset_var(Dataset *d, int matrix, size_t i, const Column **out);
+
 size_t dataset_n_obs(const Dataset *d);
 /* Name and kind without reading the values. */
 const char *dataset_obs_name(const Dataset *d, size_t i);
@@ -99,10 +108,16 @@ CHECKED Err dataset_obsm(Dataset *d, size_t i, float **out /* [n, d] row-major, 
 /* Rows row0 .. row0+n-1 of a matrix; *out is initialised on OK (csr_done). CSC matrices cost a pass over the file the
  * first time (a transposed copy is kept while it fits the memory budget). */
 CHECKED Err dataset_read_rows(Dataset *d, int matrix, size_t row0, size_t n, JobCtl *ctl, Csr *out);
+/* A number of rows that makes blocks of about 16 MB, for streaming. */
+size_t dataset_block_rows(const Dataset *d, int matrix);
 /* One gene's stored values for all cells, out[cells]. */
 CHECKED Err dataset_read_gene(Dataset *d, int matrix, size_t col, JobCtl *ctl, float *out);
 /* Sum of each cell's stored values over the matrix's gene columns, out[cells]; kept after the first call. */
 CHECKED Err dataset_row_sums(Dataset *d, int matrix, JobCtl *ctl, double *out);
+/* 10x files with several genomes: their names; 0 for all others. Such a file opens (for `info`) without matrices
+ * until DatasetOptions.genome names one. */
+size_t dataset_n_genomes(const Dataset *d);
+const char *dataset_genome(const Dataset *d, size_t i);
 /* SHA-256 of the file (kept after the first call). */
 CHECKED Err dataset_sha256(Dataset *d, JobCtl *ctl, char hex[65]);
 

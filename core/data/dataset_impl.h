@@ -1,0 +1,146 @@
+/* The inside of a Dataset, shared by the readers of core/data and by nobody else. A reader fills obs, var, matrices and
+ * obsm with descriptions of where things are; dataset.c, frame.c and matrix.c read them on first use. */
+#ifndef SCMM_DATA_DATASET_IMPL_H
+#define SCMM_DATA_DATASET_IMPL_H
+#include "core/data/dataset.h"
+#include "core/data/store.h"
+
+typedef enum SlotForm {
+    SLOT_LOADED,     /* column is set */
+    SLOT_ARRAY,      /* plain array at path */
+    SLOT_CATEGORIES, /* codes at path, categories at categories */
+    SLOT_NULLABLE,   /* group with values and mask */
+    SLOT_FIELD       /* field of the compound array at path; categories may name an array */
+} SlotForm;
+
+/* One column of a frame. */
+typedef struct Slot {
+    char *name;
+    ColumnKind kind;
+    SlotForm form;
+    char *path;
+    char *categories;
+    char *field;
+    bool ordered;
+    Column *column; /* once read */
+} Slot;
+
+/* obs, var or raw/var. */
+typedef struct Frame {
+    size_t n;
+    char *path;
+    Slot *slots;
+    size_t n_slots;
+    Slot index;
+    char **names; /* the index as text, once read */
+} Frame;
+
+typedef enum MatrixKind {
+    MATRIX_MEMORY, /* mem is filled */
+    MATRIX_SPARSE, /* data, indices, indptr arrays */
+    MATRIX_DENSE,
+    MATRIX_MTX     /* text file, parsed into mem on first use */
+} MatrixKind;
+
+typedef struct Matrix {
+    MatrixInfo info;
+    MatrixKind kind;
+    bool by_cells;       /* sparse: indptr runs over cells; dense: rows are cells */
+    Array *data, *indices;
+    Array *indptr_array;
+    int64_t *indptr;     /* of the stored axis, once read */
+    size_t file_genes;   /* genes as stored, before the feature filter */
+    int32_t *keep;       /* [file_genes] -> column or -1; NULL: all */
+    char *mtx_path;
+    Csr mem;
+    Frame *var;
+    int name_slot;       /* slot of var with the gene names, -1: its index */
+    const char **gene_names;
+    double *row_sums;
+    Csr window;          /* rows window0.. of a matrix stored by genes */
+    size_t window0;
+    Csr by_gene;         /* the transpose of a small matrix, for gene columns */
+    uint32_t *duplicates; /* reserved for the sidecar; NULL */
+    struct Sidecar *sidecar;
+    bool sidecar_tried;
+} Matrix;
+
+typedef enum ObsmKind { OBSM_MEMORY, OBSM_DENSE, OBSM_SPARSE, OBSM_FRAME, OBSM_FIELD } ObsmKind;
+
+typedef struct Obsm {
+    ObsmInfo info;
+    ObsmKind kind;
+    char *path, *field;
+    bool transposed; /* stored [d, n] */
+    float *mem;      /* OBSM_MEMORY */
+} Obsm;
+
+struct Dataset {
+    char *path;
+    const char *format;
+    char *encoding;
+    Store *store;
+    Frame obs, var, raw_var;
+    Matrix *matrices;
+    size_t n_matrices;
+    Obsm *obsm;
+    size_t n_obsm;
+    char **warnings;
+    size_t n_warnings;
+    int model_matrix, working_matrix;
+    char *reason;
+    char *gene_names_from;
+    char **genomes; /* 10x files with several */
+    size_t n_genomes;
+    char sha256[65];
+};
+
+/* ---- dataset.c ---- */
+Dataset *dataset_make(const char *path, const char *format, const char *encoding);
+/* A warning that names its element. */
+void dataset_warn(Dataset *d, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* The same with the current error message behind it. */
+void dataset_warn_error(Dataset *d, const char *element);
+/* The new, zeroed matrix (the array may move). */
+Matrix *dataset_new_matrix(Dataset *d, const char *name);
+Obsm *dataset_new_obsm(Dataset *d, const char *name, ObsmKind kind, size_t n, size_t dim);
+/* States, the model matrix and gene names: called once by each reader when everything is described. */
+CHECKED Err dataset_settle(Dataset *d, const DatasetOptions *opt);
+
+/* ---- frame.c ---- */
+/* A group or compound array in any generation of the format; unreadable columns become warnings. */
+CHECKED Err frame_open(Dataset *d, const char *path, Frame *out);
+Slot *frame_add_slot(Frame *f, const char *name, ColumnKind kind, SlotForm form, const char *path);
+/* A loaded slot; takes the column (its n must be f->n). */
+void frame_add_column(Frame *f, Column *take);
+CHECKED Err slot_read(Dataset *d, const Frame *f, Slot *s, const Column **out);
+CHECKED Err frame_names(Dataset *d, Frame *f, char ***names);
+/* Up to cap values of a slot without reading all of it; *n says how many. */
+CHECKED Err slot_sample(Dataset *d, const Frame *f, Slot *s, size_t cap, char **out, size_t *n);
+void frame_done(Frame *f);
+
+/* ---- matrix.c, matrix_columns.c ---- */
+CHECKED Err matrix_sample_state(Dataset *d, Matrix *m);
+CHECKED Err matrix_read_rows(Dataset *d, Matrix *m, size_t row0, size_t n, JobCtl *ctl, Csr *out);
+CHECKED Err matrix_read_gene(Dataset *d, Matrix *m, size_t col, JobCtl *ctl, float *out);
+void matrix_done(Matrix *m);
+/* From a finite set of values; `any` false when there were none but zeros. */
+typedef struct StateSample {
+    size_t n, nonzero;
+    double max;
+    bool negative, fractional, bad; /* bad: NaN or infinite */
+} StateSample;
+void state_sample_add(StateSample *s, const float *values, size_t n);
+MatrixState state_of_sample(const StateSample *s);
+/* Rows to take at a time so that a block stays near 16 MB. */
+size_t matrix_block_rows(const Matrix *m);
+
+/* ---- readers, each given an opened store; on OK they own it ---- */
+CHECKED Err h5ad_read(Dataset *d, const DatasetOptions *opt);
+CHECKED Err tenx_read(Dataset *d, const DatasetOptions *opt);
+CHECKED Err loom_read(Dataset *d, const DatasetOptions *opt);
+CHECKED Err mtx_read(Dataset *d, const DatasetOptions *opt);
+CHECKED Err mtx_load(Dataset *d, Matrix *m, JobCtl *ctl);
+/* Describes the matrix element at path (sparse group or dense array) in *m. */
+CHECKED Err matrix_describe(Dataset *d, const char *path, Matrix *m);
+#endif

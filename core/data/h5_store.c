@@ -1,0 +1,550 @@
+/* The Store operations over HDF5: nodes, attributes, arrays, strings, compound fields. */
+#include "core/data/h5.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/mem.h"
+#include "core/base/str.h"
+#include "core/data/column.h"
+
+static const char *or_root(const char *path)
+{
+    return *path ? path : "/";
+}
+
+static hid_t open_object(Store *base, const char *path)
+{
+    h5_quiet();
+    H5Store *s = (H5Store *)base;
+    return H5Oopen(s->file, or_root(path), s->lapl);
+}
+
+static void h5_close(Store *base)
+{
+    H5Store *s = (H5Store *)base;
+    h5_quiet();
+    H5Pclose(s->lapl);
+    H5Fclose(s->file);
+    free(s);
+}
+
+static NodeKind h5_kind(Store *base, const char *path)
+{
+    H5Store *s = (H5Store *)base;
+    hid_t id = open_object(base, path);
+    if (id < 0) {
+        H5L_info_t link;
+        bool outside = *path && H5Lget_info(s->file, path, &link, s->lapl) >= 0 &&
+                       link.type != H5L_TYPE_HARD && link.type != H5L_TYPE_SOFT;
+        return outside ? NODE_OUTSIDE : NODE_NONE;
+    }
+    H5I_type_t type = H5Iget_type(id);
+    H5Oclose(id);
+    return type == H5I_GROUP ? NODE_GROUP : type == H5I_DATASET ? NODE_ARRAY : NODE_NONE;
+}
+
+typedef struct NameList {
+    char **names;
+    size_t n, cap;
+} NameList;
+
+static herr_t add_name(hid_t group, const char *name, const H5L_info_t *info, void *user)
+{
+    NameList *l = user;
+    if (l->n == 1000000) /* no honest group is larger */
+        return 1;
+    if (l->n == l->cap) {
+        l->cap = l->cap ? l->cap * 2 : 32;
+        if (mem_realloc(&l->names, l->cap, sizeof *l->names))
+            return -1;
+    }
+    l->names[l->n++] = text_clean_utf8(mem_strdup(name));
+    return 0;
+}
+
+static Err h5_list(Store *base, const char *path, char ***names, size_t *n)
+{
+    NameList l = {0};
+    hid_t id = open_object(base, path);
+    herr_t status = id < 0 ? -1 : H5Literate(id, H5_INDEX_NAME, H5_ITER_INC, NULL, add_name, &l);
+    if (status < 0) {
+        err_set(ERR_INPUT, "%s: members cannot be listed (%s); the file is damaged, write it again",
+                or_root(path), h5_reason());
+        strings_free(l.names, l.n);
+        if (id >= 0)
+            H5Oclose(id);
+        return ERR_INPUT;
+    }
+    H5Oclose(id);
+    *names = l.names;
+    *n = l.n;
+    return OK;
+}
+
+/* ---- attributes ---- */
+
+/* Opens the attribute; count of its elements into *n. Less than 0 when there is none, or its size is a lie. */
+static hid_t open_attr(Store *base, const char *path, const char *attr, size_t *n)
+{
+    hid_t object = open_object(base, path), id = -1;
+    if (object < 0)
+        return -1;
+    if (H5Aexists(object, attr) > 0)
+        id = H5Aopen(object, attr, H5P_DEFAULT);
+    H5Oclose(object);
+    if (id < 0)
+        return -1;
+    hid_t space = H5Aget_space(id), type = H5Aget_type(id);
+    hssize_t count = space < 0 ? -1 : H5Sget_simple_extent_npoints(space);
+    size_t size = type < 0 ? 0 : H5Tget_size(type);
+    H5Sclose(space);
+    H5Tclose(type);
+    if (count < 0 || !size || (uint64_t)count > base->bytes / size) {
+        H5Aclose(id);
+        return -1;
+    }
+    *n = (size_t)count;
+    return id;
+}
+
+static hid_t string_mem_type(hid_t file_type, size_t *size)
+{
+    hid_t t = H5Tcopy(H5T_C_S1);
+    bool variable = H5Tis_variable_str(file_type) > 0;
+    *size = variable ? 0 : H5Tget_size(file_type) + 1;
+    H5Tset_size(t, variable ? H5T_VARIABLE : *size);
+    H5Tset_cset(t, H5Tget_cset(file_type));
+    return t;
+}
+
+/* Splits n fixed-size strings into allocated ones. */
+static Err split_fixed(const char *block, size_t size, size_t n, char **out)
+{
+    for (size_t i = 0; i < n; i++)
+        out[i] = text_clean_utf8(mem_strndup(block + i * size, size));
+    return OK;
+}
+
+static void adopt_variable(char **out, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        out[i] = text_clean_utf8(out[i] ? out[i] : mem_strdup(""));
+}
+
+static Err h5_attr_texts(Store *base, const char *path, const char *attr, char ***texts, size_t *n)
+{
+    Err err = OK;
+    size_t count = 0, size;
+    *n = 0;
+    *texts = NULL;
+    hid_t id = open_attr(base, path, attr, &count);
+    if (id < 0)
+        return OK;
+    char **out = NULL, *block = NULL;
+    hid_t type = H5Aget_type(id), mem = -1;
+    if (H5Tget_class(type) != H5T_STRING)
+        goto done;
+    mem = string_mem_type(type, &size);
+    TRY_GOTO(NEW0(out, count));
+    if (size)
+        TRY_GOTO(NEW0(block, count * size));
+    if (count && H5Aread(id, mem, size ? (void *)block : (void *)out) < 0) {
+        memset(out, 0, count * sizeof *out);
+        FAIL_GOTO(ERR_INPUT, "%s: attribute %s cannot be read (%s); the file is damaged, write it again",
+                  or_root(path), attr, h5_reason());
+    }
+    if (size)
+        TRY_GOTO(split_fixed(block, size, count, out));
+    else
+        adopt_variable(out, count);
+    *texts = out;
+    *n = count;
+    out = NULL;
+done:
+    free(out);
+    free(block);
+    if (mem >= 0)
+        H5Tclose(mem);
+    H5Tclose(type);
+    H5Aclose(id);
+    return err;
+}
+
+static Err h5_attr_ints(Store *base, const char *path, const char *attr, int64_t *out, size_t cap, size_t *n)
+{
+    size_t count = 0;
+    *n = 0;
+    hid_t id = open_attr(base, path, attr, &count);
+    if (id < 0)
+        return OK;
+    hid_t type = H5Aget_type(id);
+    H5T_class_t cls = H5Tget_class(type);
+    H5Tclose(type);
+    Err err = OK;
+    int64_t *all = NULL;
+    if ((cls == H5T_INTEGER || cls == H5T_ENUM || cls == H5T_FLOAT) && count > 0) {
+        TRY_GOTO(NEW(all, count));
+        if (H5Aread(id, H5T_NATIVE_INT64, all) >= 0) {
+            *n = count < cap ? count : cap;
+            memcpy(out, all, *n * sizeof *out);
+        }
+    }
+done:
+    free(all);
+    H5Aclose(id);
+    return err;
+}
+
+static char *h5_attr_target(Store *base, const char *path, const char *attr)
+{
+    size_t count = 0;
+    hid_t id = open_attr(base, path, attr, &count);
+    if (id < 0)
+        return NULL;
+    char *name = NULL;
+    hid_t type = H5Aget_type(id);
+    if (count == 1 && H5Tget_class(type) == H5T_REFERENCE && H5Tequal(type, H5T_STD_REF_OBJ) > 0) {
+        hobj_ref_t ref;
+        if (H5Aread(id, H5T_STD_REF_OBJ, &ref) >= 0) {
+            char buffer[1024];
+            ssize_t len = H5Rget_name(id, H5R_OBJECT, &ref, buffer, sizeof buffer);
+            if (len > 0 && (size_t)len < sizeof buffer)
+                name = mem_strdup(buffer[0] == '/' ? buffer + 1 : buffer);
+        }
+    }
+    H5Tclose(type);
+    H5Aclose(id);
+    return name;
+}
+
+/* ---- arrays ---- */
+
+static void h5_array_close(Array *base)
+{
+    H5Array *a = (H5Array *)base;
+    h5_quiet();
+    if (a->type >= 0)
+        H5Tclose(a->type);
+    if (a->id >= 0)
+        H5Dclose(a->id);
+    free(a->base.path);
+    free(a);
+}
+
+/* Shape, chunks, and whether the declared size can be true of this file. */
+static Err describe(H5Array *a)
+{
+    ArrayInfo *info = &a->base.info;
+    const char *path = a->base.path;
+    hid_t space = H5Dget_space(a->id), dcpl = H5Dget_create_plist(a->id);
+    Err err = OK;
+    hsize_t dims[H5S_MAX_RANK];
+    double ratio = 1;
+    int rank = H5Sget_simple_extent_ndims(space);
+    if (rank < 0 || rank > STORE_MAX_RANK)
+        FAIL_GOTO(ERR_INPUT, "%s: its shape cannot be read; the file is damaged, write it again", path);
+    if (H5Pget_layout(dcpl) == H5D_VIRTUAL || H5Pget_external_count(dcpl) > 0)
+        FAIL_GOTO(ERR_INPUT, "%s: its values lie in another file, which is not followed; copy them into this "
+                             "one (h5repack)", path);
+    H5Sget_simple_extent_dims(space, dims, NULL);
+    info->rank = rank;
+    info->count = H5Sget_simple_extent_type(space) == H5S_NULL ? 0 : 1;
+    for (int i = 0; i < rank; i++) {
+        info->shape[i] = dims[i];
+        if (__builtin_mul_overflow(info->count, dims[i], &info->count))
+            FAIL_GOTO(ERR_INPUT, "%s: the declared size is impossible; the file is damaged", path);
+    }
+    h5_describe_type(a->type, info);
+    if (H5Pget_layout(dcpl) == H5D_CHUNKED) {
+        H5Pget_chunk(dcpl, rank, dims);
+        for (int i = 0; i < rank; i++)
+            info->chunk[i] = dims[i];
+        TRY_GOTO(h5_check_filters(dcpl, path, &ratio));
+    }
+    double declared = (double)info->count * (double)info->size, file = (double)a->base.store->bytes;
+    bool lie = declared > (1 << 20) && declared > file * ratio;
+    if (!lie && declared > 64e6 && declared > 20 * file) /* rare, so the walk over the chunks may cost */
+        lie = declared > ((double)H5Dget_storage_size(a->id) + 4096) * ratio;
+    if (lie)
+        FAIL_GOTO(ERR_INPUT, "%s: %llu values are declared, more than this file of %llu bytes can hold; the "
+                             "file is damaged or cut short",
+                  path, (unsigned long long)info->count, (unsigned long long)a->base.store->bytes);
+done:
+    H5Sclose(space);
+    H5Pclose(dcpl);
+    return err;
+}
+
+/* HDF5 keeps 1 MB of unpacked chunks; larger chunks would be unpacked again for every block of rows. */
+static hid_t reopen_with_cache(H5Store *s, H5Array *a)
+{
+    uint64_t bytes = a->base.info.size;
+    for (int i = 0; i < a->base.info.rank; i++)
+        bytes *= a->base.info.chunk[i] ? a->base.info.chunk[i] : 1;
+    if (!a->base.info.rank || !a->base.info.chunk[0] || bytes < (1 << 19) || bytes > (1 << 28))
+        return a->id;
+    hid_t dapl = H5Pcreate(H5P_DATASET_ACCESS);
+    H5Pset_chunk_cache(dapl, 521, bytes < (1 << 24) ? 1 << 25 : (size_t)bytes * 2, 1.0);
+    hid_t again = H5Dopen2(s->file, a->base.path, dapl);
+    H5Pclose(dapl);
+    if (again < 0)
+        return a->id;
+    H5Dclose(a->id);
+    return again;
+}
+
+static Err h5_open(Store *base, const char *path, Array **out)
+{
+    hid_t id = open_object(base, path);
+    if (id < 0 || H5Iget_type(id) != H5I_DATASET) {
+        const char *reason = id < 0 ? h5_reason() : "it is a group";
+        if (id >= 0)
+            H5Oclose(id);
+        FAIL(ERR_INPUT, "%s: no readable array (%s)", path, reason);
+    }
+    H5Array *a = mem_must(sizeof *a);
+    a->base.store = base;
+    a->base.path = mem_strdup(path);
+    a->id = id;
+    a->type = H5Dget_type(id);
+    Err err = a->type < 0 ? err_set(ERR_INPUT, "%s: its type cannot be read; the file is damaged", path)
+                          : describe(a);
+    if (err) {
+        h5_array_close(&a->base);
+        return err;
+    }
+    a->id = reopen_with_cache((H5Store *)base, a);
+    *out = &a->base;
+    return OK;
+}
+
+static Err unreadable(const Array *a)
+{
+    FAIL(ERR_INPUT, "%s: values cannot be read (%s); the file is damaged or cut short, copy or write it again",
+         a->path, h5_reason());
+}
+
+/* Selects the box in a fresh file space; *mem is the matching memory space. */
+static void select_box(H5Array *a, const uint64_t *start, const uint64_t *count, hid_t *file, hid_t *mem)
+{
+    hsize_t from[STORE_MAX_RANK], n[STORE_MAX_RANK];
+    *file = H5Dget_space(a->id);
+    if (!a->base.info.rank) {
+        *mem = H5Screate(H5S_SCALAR);
+        return;
+    }
+    for (int i = 0; i < a->base.info.rank; i++) {
+        from[i] = start[i];
+        n[i] = count[i];
+    }
+    H5Sselect_hyperslab(*file, H5S_SELECT_SET, from, NULL, n, NULL);
+    *mem = H5Screate_simple(a->base.info.rank, n, NULL);
+}
+
+static Err h5_read(Array *base, const uint64_t *start, const uint64_t *count, MemType type, void *out)
+{
+    H5Array *a = (H5Array *)base;
+    h5_quiet();
+    hid_t file, mem;
+    select_box(a, start, count, &file, &mem);
+    herr_t status = H5Dread(a->id, h5_mem_type(type), mem, file, H5P_DEFAULT, out);
+    Err err = status < 0 ? unreadable(base) : OK;
+    H5Sclose(file);
+    H5Sclose(mem);
+    return err;
+}
+
+/* Variable-length strings are allocated here, so that a lying length cannot take all memory. */
+static void *string_alloc(size_t size, void *user)
+{
+    uint64_t *left = user;
+    if (size > *left)
+        return NULL;
+    *left -= size;
+    return malloc(size);
+}
+
+static void string_release(void *p, void *user)
+{
+    free(p);
+}
+
+static hid_t string_transfer(uint64_t *left)
+{
+    hid_t dxpl = H5Pcreate(H5P_DATASET_XFER);
+    H5Pset_vlen_mem_manager(dxpl, string_alloc, left, string_release, left);
+    return dxpl;
+}
+
+/* Most text that n strings of this file may unpack to. */
+static uint64_t text_bound(const Array *a, uint64_t n)
+{
+    return a->store->bytes * 1100 + n * 64 + 4096;
+}
+
+static Err h5_read_text(Array *base, uint64_t start, uint64_t count, char **out)
+{
+    H5Array *a = (H5Array *)base;
+    h5_quiet();
+    Err err = OK;
+    char *block = NULL;
+    size_t size;
+    uint64_t left = text_bound(base, count);
+    hid_t mem_type = string_mem_type(a->type, &size), file, mem, dxpl = string_transfer(&left);
+    select_box(a, &start, &count, &file, &mem);
+    memset(out, 0, count * sizeof *out);
+    if (size) {
+        TRY_GOTO(mem_check_budget(count * size, base->path));
+        TRY_GOTO(NEW0(block, count * size));
+    }
+    if (H5Dread(a->id, mem_type, mem, file, dxpl, size ? (void *)block : (void *)out) < 0) {
+        err = unreadable(base);
+        for (uint64_t i = 0; i < count; i++) {
+            free(out[i]);
+            out[i] = NULL;
+        }
+        goto done;
+    }
+    if (size)
+        err = split_fixed(block, size, count, out);
+    else
+        adopt_variable(out, count);
+done:
+    free(block);
+    H5Tclose(mem_type);
+    H5Sclose(file);
+    H5Sclose(mem);
+    H5Pclose(dxpl);
+    return err;
+}
+
+/* ---- compound arrays ---- */
+
+static Err h5_fields(Array *base, FieldInfo **out, size_t *n)
+{
+    H5Array *a = (H5Array *)base;
+    h5_quiet();
+    int count = H5Tget_class(a->type) == H5T_COMPOUND ? H5Tget_nmembers(a->type) : 0;
+    FieldInfo *f = mem_must((size_t)(count + 1) * sizeof *f);
+    for (int i = 0; i < count; i++) {
+        hid_t type = H5Tget_member_type(a->type, (unsigned)i);
+        char *name = H5Tget_member_name(a->type, (unsigned)i);
+        f[i].name = text_clean_utf8(mem_strdup(name ? name : ""));
+        f[i].width = 1;
+        H5free_memory(name);
+        if (H5Tget_class(type) == H5T_ARRAY) {
+            hsize_t dims[H5S_MAX_RANK];
+            f[i].width = H5Tget_array_ndims(type) == 1 && H5Tget_array_dims2(type, dims) >= 0 ? dims[0] : 0;
+            hid_t element = H5Tget_super(type);
+            H5Tclose(type);
+            type = element;
+        }
+        ArrayInfo info = {0};
+        h5_describe_type(type, &info);
+        f[i].cls = info.cls;
+        snprintf(f[i].dtype, sizeof f[i].dtype, "%s", info.dtype);
+        H5Tclose(type);
+    }
+    *out = f;
+    *n = (size_t)count;
+    return OK;
+}
+
+static hid_t field_type(H5Array *a, const char *field)
+{
+    int i = H5Tget_member_index(a->type, field);
+    return i < 0 ? -1 : H5Tget_member_type(a->type, (unsigned)i);
+}
+
+static Err read_member(H5Array *a, const char *field, hid_t member, void *out)
+{
+    hid_t mem = H5Tcreate(H5T_COMPOUND, H5Tget_size(member));
+    herr_t status = H5Tinsert(mem, field, 0, member);
+    if (status >= 0)
+        status = H5Dread(a->id, mem, H5S_ALL, H5S_ALL, H5P_DEFAULT, out);
+    Err err = status < 0 ? unreadable(&a->base) : OK;
+    H5Tclose(mem);
+    return err;
+}
+
+static Err h5_read_field(Array *base, const char *field, MemType type, void *out)
+{
+    H5Array *a = (H5Array *)base;
+    h5_quiet();
+    hid_t stored = field_type(a, field), mem = H5Tcopy(h5_mem_type(type));
+    if (stored >= 0 && H5Tget_class(stored) == H5T_ARRAY) {
+        hsize_t dims[H5S_MAX_RANK];
+        H5Tget_array_dims2(stored, dims);
+        hid_t element = mem;
+        mem = H5Tarray_create2(element, 1, dims);
+        H5Tclose(element);
+    }
+    Err err = read_member(a, field, mem, out);
+    H5Tclose(mem);
+    H5Tclose(stored);
+    return err;
+}
+
+static Err h5_read_field_text(Array *base, const char *field, char **out)
+{
+    H5Array *a = (H5Array *)base;
+    h5_quiet();
+    Err err = OK;
+    char *block = NULL;
+    size_t n = (size_t)base->info.count, size = 0;
+    hid_t stored = field_type(a, field), mem = -1;
+    if (stored < 0 || H5Tget_class(stored) != H5T_STRING)
+        FAIL_GOTO(ERR_INPUT, "%s: field %s is no text", base->path, field);
+    mem = string_mem_type(stored, &size);
+    memset(out, 0, n * sizeof *out);
+    if (size) {
+        TRY_GOTO(mem_check_budget(n * size, base->path));
+        TRY_GOTO(NEW0(block, n * size));
+    }
+    TRY_GOTO(read_member(a, field, mem, size ? (void *)block : (void *)out));
+    if (size)
+        err = split_fixed(block, size, n, out);
+    else
+        adopt_variable(out, n);
+done:
+    free(block);
+    if (mem >= 0)
+        H5Tclose(mem);
+    H5Tclose(stored);
+    return err;
+}
+
+static int h5_raw_fd(Array *base, uint64_t *offset)
+{
+    H5Array *a = (H5Array *)base;
+    h5_quiet();
+    haddr_t at = H5Dget_offset(a->id);
+    int *fd = NULL;
+    bool native = H5Tget_order(a->type) == H5T_ORDER_LE &&
+                  (base->info.cls == ELEM_INT || base->info.cls == ELEM_FLOAT);
+    if (at == HADDR_UNDEF || !native ||
+        H5Fget_vfd_handle(((H5Store *)base->store)->file, H5P_DEFAULT, (void **)&fd) < 0 || !fd ||
+        at > base->store->bytes || base->info.count * base->info.size > base->store->bytes - at)
+        return -1;
+    *offset = at;
+    return *fd;
+}
+
+const StoreOps h5_store_ops = {
+    .close = h5_close,
+    .kind = h5_kind,
+    .list = h5_list,
+    .attr_texts = h5_attr_texts,
+    .attr_ints = h5_attr_ints,
+    .attr_target = h5_attr_target,
+    .open = h5_open,
+    .array_close = h5_array_close,
+    .read = h5_read,
+    .read_text = h5_read_text,
+    .fields = h5_fields,
+    .read_field = h5_read_field,
+    .read_field_text = h5_read_field_text,
+    .raw_fd = h5_raw_fd,
+};

@@ -1,0 +1,175 @@
+/* What kind of file is this? Opens it with the right reader, or says what it is and what to do about it. */
+#include "core/data/dataset_impl.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/base/mem.h"
+#include "core/base/str.h"
+#include "core/data/watchdog.h"
+
+static const char h5_signature[8] = "\x89HDF\r\n\x1a\n";
+
+typedef enum FileKind { FILE_H5, FILE_ZARR, FILE_MTX } FileKind;
+
+static bool exists_in(const char *folder, const char *name)
+{
+    char *p = str_format("%s/%s", folder, name);
+    bool there = access(p, F_OK) == 0;
+    free(p);
+    return there;
+}
+
+static Err kind_of_folder(const char *path, FileKind *kind)
+{
+    const char *zarr[] = {".zgroup", "zarr.json", ".zattrs", ".zmetadata"};
+    for (size_t i = 0; i < 4; i++)
+        if (exists_in(path, zarr[i])) {
+            *kind = FILE_ZARR;
+            return OK;
+        }
+    *kind = FILE_MTX; /* its reader says what is missing */
+    return OK;
+}
+
+static Err refuse_text(const char *path, const char *head)
+{
+    if (str_starts(head, "version https://git-lfs"))
+        FAIL(ERR_INPUT, "is a Git LFS pointer, not the data; run: git lfs pull");
+    if (strcasestr(head, "<!doctype html") || strcasestr(head, "<html") || str_starts(head, "<?xml"))
+        FAIL(ERR_INPUT, "is a web page, not data (a download that needed a login, or a wrong link); download it "
+                        "again");
+    if (str_ends(path, ".csv") || str_ends(path, ".tsv") || str_ends(path, ".txt"))
+        FAIL(ERR_INPUT, "is a text table; convert it once with Python: import anndata; "
+                        "anndata.io.read_csv(\"FILE\").write_h5ad(\"OUT.h5ad\")");
+    FAIL(ERR_INPUT, "is no single-cell file that is known here (.h5ad, 10x .h5, .loom, .zarr, a folder with "
+                    "matrix.mtx)");
+}
+
+static Err kind_of_file(const char *path, FileKind *kind)
+{
+    char head[4097];
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        FAIL(ERR_INPUT, "cannot be opened: %s", strerror(errno));
+    ssize_t n = read(fd, head, sizeof head - 1);
+    int why = errno;
+    close(fd);
+    if (n < 0)
+        FAIL(ERR_INPUT, "cannot be read: %s", strerror(why));
+    head[n] = 0;
+    for (size_t at = 0; at + 8 <= (size_t)n; at = at ? at * 2 : 512)
+        if (memcmp(head + at, h5_signature, 8) == 0) {
+            *kind = FILE_H5;
+            return OK;
+        }
+    if (n == 0)
+        FAIL(ERR_INPUT, "is empty; copy or download it again");
+    if (n > 4 && memcmp(head, "PK\3\4", 4) == 0) {
+        *kind = FILE_ZARR;
+        return OK;
+    }
+    bool r_name = str_ends(path, ".rds") || str_ends(path, ".RDS") || str_ends(path, ".Rds");
+    bool gzip = n > 2 && memcmp(head, "\x1f\x8b", 2) == 0;
+    if (r_name || str_starts(head, "RDX") || str_starts(head, "X\n"))
+        FAIL(ERR_INPUT, "is an R object; convert it once in R: library(zellkonverter); "
+                        "writeH5AD(Seurat::as.SingleCellExperiment(readRDS(\"FILE\")), \"OUT.h5ad\")");
+    if (str_starts(head, "%%MatrixMarket") || (gzip && str_ends(path, ".mtx.gz"))) {
+        *kind = FILE_MTX;
+        return OK;
+    }
+    if (gzip)
+        FAIL(ERR_INPUT, "is gzip-compressed as a whole; unpack it: gunzip FILE");
+    return refuse_text(path, head);
+}
+
+static bool has(Store *s, const char *path)
+{
+    return store_kind(s, path) != NODE_NONE;
+}
+
+static Err read_h5_layout(Dataset *d, const DatasetOptions *opt)
+{
+    Store *s = d->store;
+    if (has(s, "barcode_idx") && (has(s, "umi") || has(s, "count")))
+        FAIL(ERR_INPUT, "is a 10x molecule_info.h5 (single molecules, no matrix); open "
+                        "filtered_feature_bc_matrix.h5 of the same run");
+    if (has(s, "assays") && has(s, "meta.data"))
+        FAIL(ERR_INPUT, "is an h5Seurat file; convert it once in R: SeuratDisk::Convert(\"FILE\", "
+                        "dest = \"h5ad\")");
+    if (has(s, "obs") || has(s, "var"))
+        return h5ad_read(d, opt);
+    if (has(s, "row_attrs") || has(s, "col_attrs")) {
+        d->format = "loom";
+        return loom_read(d, opt);
+    }
+    d->format = "10x-h5";
+    return tenx_read(d, opt);
+}
+
+static Err open_kind(const char *path, FileKind kind, const DatasetOptions *opt, Dataset **out)
+{
+    Err err = OK;
+    Dataset *d = dataset_make(path, kind == FILE_H5 ? "h5ad" : kind == FILE_ZARR ? "zarr" : "10x-mtx", "");
+    if (kind == FILE_MTX) {
+        err = mtx_read(d, opt);
+    } else {
+        err = kind == FILE_H5 ? store_open_h5(path, &d->store) : store_open_zarr(path, &d->store);
+        if (!err)
+            err = kind == FILE_H5 ? read_h5_layout(d, opt) : h5ad_read(d, opt);
+    }
+    if (err) {
+        dataset_close(d);
+        return err;
+    }
+    *out = d;
+    return OK;
+}
+
+typedef struct Rehearsal {
+    const char *path;
+    const DatasetOptions *opt;
+} Rehearsal;
+
+/* In a child: the same calls that the parent will make, plus a look into every column. */
+static Err rehearse(void *arg)
+{
+    const Rehearsal *r = arg;
+    Dataset *d;
+    TRY(open_kind(r->path, FILE_H5, r->opt, &d));
+    for (size_t i = 0; i < d->obs.n_slots; i++) {
+        char *one = NULL;
+        size_t n = 0;
+        Slot *s = &d->obs.slots[i];
+        Err ignored = s->form == SLOT_FIELD ? OK : slot_sample(d, &d->obs, s, s->kind == COLUMN_STRING, &one, &n);
+        (void)ignored; /* only crashes and endless loops count here */
+        free(one);
+    }
+    return OK;
+}
+
+Err dataset_open(const char *path, const DatasetOptions *opt, JobCtl *ctl, Dataset **out)
+{
+    struct stat st;
+    FileKind kind;
+    if (stat(path, &st))
+        FAIL(ERR_INPUT, "cannot be opened: %s", strerror(errno));
+    if (S_ISDIR(st.st_mode))
+        TRY(kind_of_folder(path, &kind));
+    else if (S_ISREG(st.st_mode))
+        TRY(kind_of_file(path, &kind));
+    else
+        FAIL(ERR_INPUT, "is neither a file nor a folder");
+    job_stage(ctl, "opening", 0);
+    if (kind == FILE_H5) {
+        Rehearsal r = {path, opt};
+        TRY(watchdog_run(rehearse, &r, ctl));
+    }
+    return open_kind(path, kind, opt, out);
+}

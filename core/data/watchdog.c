@@ -1,0 +1,92 @@
+/* fork, limits, a pipe for the answer. */
+#include "core/data/watchdog.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { CPU_SECONDS = 10, MESSAGE = 600 };
+
+typedef struct Answer {
+    int err;
+    char message[MESSAGE];
+} Answer;
+
+static void child(Err (*fn)(void *), void *arg, int fd)
+{
+    struct rlimit cpu = {CPU_SECONDS, CPU_SECONDS}, none = {0, 0};
+    int fatal[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGXCPU, SIGTERM, SIGINT, SIGALRM};
+    for (size_t i = 0; i < sizeof fatal / sizeof *fatal; i++)
+        signal(fatal[i], SIG_DFL); /* the parent's handlers would restore its terminal */
+    signal(SIGPIPE, SIG_IGN);
+    setrlimit(RLIMIT_CPU, &cpu);
+    setrlimit(RLIMIT_CORE, &none);
+    sigset_t set;
+    sigemptyset(&set);
+    sigprocmask(SIG_SETMASK, &set, NULL);
+    Answer a = {0};
+    a.err = fn(arg);
+    snprintf(a.message, sizeof a.message, "%s", err_message());
+    ssize_t n = write(fd, &a, sizeof a);
+    _exit(n == (ssize_t)sizeof a ? 0 : 1);
+}
+
+/* Waits for the answer; the person may cancel meanwhile. */
+static Err await(int fd, JobCtl *ctl, Answer *a, size_t *got)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    *got = 0;
+    for (;;) {
+        int ready = poll(&p, 1, ctl ? 50 : -1);
+        if (ready == 0 || (ready < 0 && errno == EINTR)) {
+            TRY(job_progress(ctl, 0));
+            continue;
+        }
+        ssize_t n = read(fd, (char *)a + *got, sizeof *a - *got);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return OK;
+        *got += (size_t)n;
+        if (*got == sizeof *a)
+            return OK;
+    }
+}
+
+Err watchdog_run(Err (*fn)(void *), void *arg, JobCtl *ctl)
+{
+    int fd[2];
+    if (pipe(fd))
+        return OK; /* out of descriptors: go on unwatched */
+    pid_t pid = fork();
+    if (pid < 0) {
+        close(fd[0]);
+        close(fd[1]);
+        return OK;
+    }
+    if (pid == 0) {
+        close(fd[0]);
+        child(fn, arg, fd[1]);
+    }
+    close(fd[1]);
+    Answer a = {0};
+    size_t got;
+    Err err = await(fd[0], ctl, &a, &got);
+    close(fd[0]);
+    if (err || got < sizeof a)
+        kill(pid, SIGKILL);
+    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+        ;
+    if (err)
+        return err;
+    if (got < sizeof a)
+        FAIL(ERR_INPUT, "the HDF5 library crashes or never ends on it; the file is damaged, copy or write it again");
+    a.message[MESSAGE - 1] = 0;
+    return a.err ? err_set((Err)a.err, "%s", a.message) : OK;
+}
