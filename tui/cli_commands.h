@@ -6,6 +6,7 @@
 #define SCMMGPT_VERSION "0.1.0"
 
 #define CLI_COMMANDS(X)                                                                            \
+    X("plot", cli_plot, "FILE --color KEY [...] -o FIG.png|.svg|.pdf", "the embedding as a figure")   \
     X("doctor", cli_doctor, "[--json]", "what was detected, and what to do about it")
 
 #define X(name, function, usage, help) Err function(CliArgs *a);

@@ -259,7 +259,13 @@ typedef struct PlotParams {
     const char *size;     /* "85mm", "170mm", "slide", "square" */
     double dpi;           /* 300 */
     const char *output;   /* .png, .svg, .pdf */
-    bool sidecar, force;
+    const char *legend;   /* "right", "data", "both", "none" */
+    const char *cmap;     /* colour map of numbers: "viridis", ... */
+    const char *vmin, *vmax; /* "0.5" or a percentile "p99"; NULL: the values' */
+    const char *vector_points; /* "auto", "always", "never" */
+    int columns;          /* panels side by side; 0: up to 4 */
+    double point_scale;   /* 0: 1 */
+    bool sidecar, force, transparent, strip_metadata;
     const Map *map;             /* NULL: the session's */
     const Groups *groups;       /* colour by these instead of colors; NULL */
     const Values *values;       /* colour by these; NULL */

@@ -19,6 +19,4 @@ void *session_state(Session *s, SessionTopic topic, size_t size, SessionStateFre
 /* The matrix that analysis and model read, or the failure that says why there is none and what would help
  * (ERR_FEW_GENES: no usable values). */
 CHECKED Err session_working_matrix(Session *s, int *matrix);
-/* Okabe-Ito up to 8 groups, then a longer palette, repeated. Fills colors[n] with 0xRRGGBB. */
-void session_default_colors(uint32_t *colors, size_t n);
 #endif

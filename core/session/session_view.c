@@ -7,6 +7,7 @@
 
 #include "core/base/mem.h"
 #include "core/base/str.h"
+#include "core/figure/palette.h"
 
 /* ---- freeing ---- */
 
@@ -53,22 +54,6 @@ void selection_free(Selection *s)
 }
 
 /* ---- groups ---- */
-
-/* Okabe and Ito 2008 without black; then colours of matplotlib's tab20 darkened apart in lightness, so that
- * neighbours in the list differ without hue as well. */
-static const uint32_t okabe_ito[8] = {0xE69F00, 0x56B4E9, 0x009E73, 0xF0E442,
-                                      0x0072B2, 0xD55E00, 0xCC79A7, 0x7F7F7F};
-static const uint32_t long_palette[20] = {0x0072B2, 0xE69F00, 0x009E73, 0xCC79A7, 0x56B4E9, 0xD55E00, 0xF0E442,
-                                          0x7B3294, 0x66A61E, 0xA6761D, 0x1B3A5C, 0xFB9A99, 0x00C5CD, 0x8C2D04,
-                                          0xB2DF8A, 0x6A51A3, 0xFDBF6F, 0x3F3F3F, 0xB2ABD2, 0x8DA0CB};
-
-void session_default_colors(uint32_t *colors, size_t n)
-{
-    const uint32_t *palette = n <= 8 ? okabe_ito : long_palette;
-    size_t length = n <= 8 ? 8 : 20;
-    for (size_t i = 0; i < n; i++)
-        colors[i] = palette[i % length];
-}
 
 Err groups_copy(const Groups *g, Groups **out)
 {
@@ -202,7 +187,7 @@ static Err fill_groups(Dataset *d, const Column *c, Groups *g)
     size_t n_stored = 0;
     TRY_GOTO(dataset_colors(d, c->name, &stored, &n_stored));
     TRY_GOTO(NEW(g->colors, n));
-    session_default_colors(g->colors, n);
+    palette_categorical(g->colors, n);
     if (n_stored >= n && n)
         memcpy(g->colors, stored, n * sizeof *stored);
     free(stored);

@@ -1,0 +1,66 @@
+/* `scmmgpt plot`: the embedding as a figure. */
+#include "tui/cli_commands.h"
+
+#include <string.h>
+
+
+/* --color may be repeated. */
+static Err take_colors(CliArgs *a, const char **out, size_t cap, size_t *n)
+{
+    *n = 0;
+    for (int i = 1; i < a->argc;) {
+        CliArgs one = {.argc = a->argc - i + 1, .argv = a->argv + i - 1};
+        if (one.argc < 2 || (strncmp(one.argv[1], "--color", 7) != 0 && strncmp(one.argv[1], "--colour", 8) != 0)) {
+            i++;
+            continue;
+        }
+        const char *value = strchr(one.argv[1], '=');
+        int used = value ? 1 : 2;
+        if (!value && one.argc < 3)
+            FAIL(ERR_USAGE, "--color: a value is missing after it");
+        if (*n == cap)
+            FAIL(ERR_USAGE, "--color: %zu panels are the most", cap);
+        out[(*n)++] = value ? value + 1 : one.argv[2];
+        memmove(a->argv + i, a->argv + i + used, (size_t)(a->argc - i - used) * sizeof *a->argv);
+        a->argc -= used;
+    }
+    return OK;
+}
+
+Err cli_plot(CliArgs *a)
+{
+    static const char usage[] = "FILE --color KEY_OR_GENE [--color ...] -o FIG.png|.svg|.pdf [--basis umap] [--split-by KEY] "
+                                "[--highlight A,B] [--size 85mm|170mm|slide|square] [--dpi 300]";
+    enum { MAX_COLORS = 64 };
+    const char *colors[MAX_COLORS];
+    PlotParams p = plot_params_default();
+    double columns = 0;
+    p.colors = colors;
+    TRY(take_colors(a, colors, MAX_COLORS, &p.n_colors));
+    TRY(cli_take_string(a, "--basis", &p.basis));
+    TRY(cli_take_string(a, "--split-by", &p.split_by));
+    TRY(cli_take_string(a, "--highlight", &p.highlight));
+    TRY(cli_take_string(a, "--size", &p.size));
+    TRY(cli_take_string(a, "--legend", &p.legend));
+    TRY(cli_take_string(a, "--cmap", &p.cmap));
+    TRY(cli_take_string(a, "--vmin", &p.vmin));
+    TRY(cli_take_string(a, "--vmax", &p.vmax));
+    TRY(cli_take_string(a, "--vector-points", &p.vector_points));
+    TRY(cli_take_number(a, "--dpi", 20, 2400, &p.dpi));
+    TRY(cli_take_number(a, "--size-scale", 0.01, 100, &p.point_scale));
+    TRY(cli_take_number(a, "--ncols", 1, 16, &columns));
+    p.columns = (int)columns;
+    p.sidecar = cli_take_flag(a, "--sidecar");
+    p.transparent = cli_take_flag(a, "--transparent");
+    p.strip_metadata = cli_take_flag(a, "--strip-metadata");
+    p.force = a->g->force;
+    p.output = a->g->output;
+    TRY(cli_finish(a, 1, 1, usage));
+    if (!p.output)
+        FAIL(ERR_USAGE, "-o: a figure's name is missing; usage: scmmgpt plot %s", usage);
+    Session *s;
+    TRY(cli_open(a, a->argv[1], &s));
+    Err err = session_plot(s, &p, a->ctl);
+    session_close(s);
+    return err;
+}
