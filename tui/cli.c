@@ -329,6 +329,29 @@ static int report(Err err, const CliArgs *a)
     return (int)err;
 }
 
+Err cli_call(const CliArgs *from, FILE *out, const char *const *argv, const char **file)
+{
+    CliGlobals g = {0};
+    CliArgs a = {.g = &g, .out = out, .ctl = from->ctl};
+    while (argv[a.argc])
+        a.argc++;
+    a.argv = mem_must((size_t)(a.argc + 2) * sizeof *a.argv);
+    memcpy(a.argv + 1, argv, (size_t)a.argc * sizeof *a.argv);
+    g.command_line = join_command_line(a.argc + 1, a.argv);
+    memmove(a.argv, a.argv + 1, (size_t)a.argc * sizeof *a.argv);
+    const CliCommand *c = find_command(argv[0]);
+    Err err = c ? take_globals(&a, &g) : err_set(ERR_USAGE, "%s: no such command", argv[0]);
+    g.device = g.device ? g.device : from->g->device;
+    g.model = g.model ? g.model : from->g->model;
+    g.quiet = from->g->quiet;
+    if (err == OK)
+        err = c->run(&a);
+    *file = a.file;
+    free(a.argv);
+    free(g.command_line);
+    return err;
+}
+
 static Err run_command(const CliCommand *c, CliArgs *a, CliGlobals *g)
 {
     TRY(take_globals(a, g));

@@ -42,6 +42,10 @@ CHECKED Err cli_finish(CliArgs *a, int min, int max, const char *usage);
 CHECKED Err cli_open(CliArgs *a, const char *path, Session **out);
 SessionParams cli_session_params(const CliArgs *a);
 
+/* Runs another command (argv ends with NULL, argv[0] is its name) with its own options and from's device and model; its
+ * data go to `out`. *file: what it was working on, for the error line. */
+CHECKED Err cli_call(const CliArgs *from, FILE *out, const char *const *argv, const char **file);
+
 typedef Err CliRun(CliArgs *a);
 typedef struct CliCommand {
     const char *name, *usage, *help;

@@ -1,7 +1,10 @@
 /* `scmmgpt plot`: the embedding as a figure. */
 #include "tui/cli_commands.h"
 
+#include <stdlib.h>
 #include <string.h>
+
+#include "core/base/mem.h"
 
 
 /* --color may be repeated. */
@@ -27,10 +30,40 @@ static Err take_colors(CliArgs *a, const char **out, size_t cap, size_t *n)
     return OK;
 }
 
+/* Cells that `generate --like` placed on a map: their coordinates, prompt and seed. */
+static Err read_generated(CliArgs *a, const char *path, Generated *g)
+{
+    Session *s = NULL;
+    Map *map = NULL;
+    Err err = OK;
+    SessionParams p = cli_session_params(a);
+    const Column *c;
+    TRY(session_open(&p, path, a->ctl, &s));
+    Dataset *d = session_dataset(s);
+    int prompt = dataset_find_obs(d, "prompt"), seed = dataset_find_obs(d, "seed");
+    if (prompt < 0 || dataset_find_obs(d, "generated") < 0)
+        FAIL_GOTO(ERR_INPUT, "%s: obs/prompt, obs/generated: missing; this is no file of 'generate'", path);
+    TRY_GOTO(session_map(s, "X_umap", a->ctl, &map));
+    TRY_GOTO(dataset_obs(d, (size_t)prompt, &c));
+    const char *text = c->strings ? c->strings[0] : c->categories && c->n && c->codes[0] >= 0 ? c->categories[c->codes[0]] : NULL;
+    g->prompt = mem_strdup(text ? text : "");
+    if (seed >= 0) {
+        TRY_GOTO(dataset_obs(d, (size_t)seed, &c));
+        g->seed = c->numbers && c->n ? (uint64_t)c->numbers[0] : 0;
+    }
+    g->counts.rows = map->n;
+    g->xy = map->xy;
+    map->xy = NULL;
+done:
+    map_free(map);
+    session_close(s);
+    return err_context(err, "--generated");
+}
+
 Err cli_plot(CliArgs *a)
 {
     static const char usage[] = "FILE --color KEY_OR_GENE [--color ...] -o FIG.png|.svg|.pdf [--basis umap] [--split-by KEY] "
-                                "[--highlight A,B] [--size 85mm|170mm|slide|square] [--dpi 300]";
+                                "[--highlight A,B] [--generated CELLS.h5ad] [--size 85mm|170mm|slide|square] [--dpi 300]";
     enum { MAX_COLORS = 64 };
     const char *colors[MAX_COLORS];
     PlotParams p = plot_params_default();
@@ -53,6 +86,8 @@ Err cli_plot(CliArgs *a)
     p.sidecar = cli_take_flag(a, "--sidecar");
     p.transparent = cli_take_flag(a, "--transparent");
     p.strip_metadata = cli_take_flag(a, "--strip-metadata");
+    const char *generated = NULL;
+    TRY(cli_take_string(a, "--generated", &generated));
     p.force = a->g->force;
     p.output = a->g->output;
     TRY(cli_finish(a, 1, 1, usage));
@@ -60,7 +95,14 @@ Err cli_plot(CliArgs *a)
         FAIL(ERR_USAGE, "-o: a figure's name is missing; usage: scmmgpt plot %s", usage);
     Session *s;
     TRY(cli_open(a, a->argv[1], &s));
-    Err err = session_plot(s, &p, a->ctl);
+    Generated made = {0};
+    Err err = generated ? read_generated(a, generated, &made) : OK;
+    if (err == OK) {
+        p.generated = generated ? &made : NULL;
+        err = session_plot(s, &p, a->ctl);
+    }
+    free(made.prompt);
+    free(made.xy);
     session_close(s);
     return err;
 }
