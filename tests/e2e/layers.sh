@@ -51,7 +51,7 @@ only 'igraph' 'core/analysis/leiden'
 only 'cairo|png\.h' 'core/figure/'
 only '(n?curses|ncursesw/)' 'tui/'
 only 'readline/' 'tui/prompt'
-only '(oneapi/dnnl|dnnl)' 'gpu/cpu/'
+only '(oneapi/dnnl|dnnl)' 'gpu/cpu/|core/analysis/linalg'
 only '(cuda|cublas)' 'gpu/cuda/'
 only '(lapacke|cblas)' 'core/analysis/|core/train/|core/model/'
 
