@@ -153,9 +153,10 @@ struct DeviceOps {
     void (*scale)(Device *d, int64_t n, float a, const float *x,
                   float *y);                                              /* y = a x; y may be x */
     void (*act)(Device *d, Act act, int64_t n, const float *x, float *y); /* y may be x */
-    /* dx += dy * act'(x), given x and y = act(x). */
+    /* dx (+)= dy * act'(x), given x and y = act(x); dx may be dy without add. RELU, TANH, SIGMOID,
+     * LEAKY and EXP read y only (x NULL ok), the others x only (y NULL ok). */
     void (*act_backward)(Device *d, Act act, int64_t n, const float *x, const float *y,
-                         const float *dy, float *dx);
+                         const float *dy, float *dx, bool add);
     /* y[i] = x[i] + a*b[i % m]; y[i] = x[i]*b[i % m]; m divides n (m = n: same shape, m = columns:
      * a row). */
     void (*add)(Device *d, int64_t n, int64_t m, const float *x, float a, const float *b, float *y);

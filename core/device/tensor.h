@@ -15,7 +15,8 @@ typedef struct Tensor {
     void *data;  /* device memory */
     float *grad; /* device memory, same shape; NULL until something flows back */
     bool needs_grad;
-    struct Param *param; /* the parameter this is, or NULL */
+    struct Tensor *view_of; /* same memory and gradient under other dimensions, or NULL */
+    struct Param *param;    /* the parameter this is, or NULL */
 } Tensor;
 
 static inline int64_t tensor_size(const Tensor *x)

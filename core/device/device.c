@@ -1,0 +1,175 @@
+/* Finding and opening devices: the linked-in CPU backend, and the CUDA plugin through dlopen. A
+ * plugin stays loaded for the life of the process (unloading the CUDA runtime upsets leak checkers
+ * and gains nothing). */
+#include "core/device/device.h"
+#include "core/base/mem.h"
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#ifndef SCMMGPT_PREFIX
+#define SCMMGPT_PREFIX "/usr/local"
+#endif
+#define PLUGIN_NAME "device_cuda.so"
+
+static _Thread_local char note[256];
+
+const char *device_note(void)
+{
+    return note;
+}
+
+Err device_check_ops(const DeviceOps *ops, const char *where)
+{
+    if (!ops)
+        FAIL(ERR_GENERAL, "%s: offers no operations; build it again", where);
+    if (ops->abi != DEVICE_ABI)
+        FAIL(ERR_GENERAL,
+             "%s: made for interface %u, this program has %u; build both from one source", where,
+             (unsigned)ops->abi, (unsigned)DEVICE_ABI);
+    if (ops->size != sizeof(DeviceOps))
+        FAIL(ERR_GENERAL, "%s: its table has another size; build it again", where);
+    void *const *entry =
+        (void *const *)(const void *)((const char *)ops + offsetof(DeviceOps, kind));
+    for (size_t i = 0; i < (sizeof(DeviceOps) - offsetof(DeviceOps, kind)) / sizeof *entry; i++)
+        if (!entry[i])
+            FAIL(ERR_GENERAL, "%s: operation %zu is missing; build it again", where, i);
+    return OK;
+}
+
+/* ---- the plugin ---- */
+static const char *executable_folder(char *buf, size_t size)
+{
+    ssize_t n = readlink("/proc/self/exe", buf, size - 1);
+    if (n <= 0)
+        return NULL;
+    buf[n] = '\0';
+    char *slash = strrchr(buf, '/');
+    if (slash)
+        *slash = '\0';
+    return buf;
+}
+
+static void *open_plugin_in(const char *folder, char *path, size_t size)
+{
+    if (!folder || !*folder)
+        return NULL;
+    snprintf(path, size, "%s/" PLUGIN_NAME, folder);
+    if (access(path, R_OK) != 0)
+        return NULL;
+    void *lib = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    if (!lib) {
+        const char *why = dlerror();
+        (void)err_set(ERR_GENERAL, "%s: does not load (%s)", path, why ? why : "no reason given");
+    }
+    return lib;
+}
+
+static Err load_plugin(const DeviceOps **out)
+{
+    static const DeviceOps *loaded;
+    char folder[4096], beside[4096 + 16], path[4096 + 64];
+    const char *exe = executable_folder(folder, sizeof folder);
+    if (loaded) {
+        *out = loaded;
+        return OK;
+    }
+    (void)err_set(ERR_GENERAL,
+                  "cuda: " PLUGIN_NAME " is not installed; run make where nvcc is found");
+    void *lib = open_plugin_in(getenv("SCMMGPT_PLUGIN_DIR"), path, sizeof path);
+    if (!lib)
+        lib = open_plugin_in(exe, path, sizeof path);
+    if (!lib && exe) { /* tests live one folder deeper than the program */
+        snprintf(beside, sizeof beside, "%s/..", exe);
+        lib = open_plugin_in(beside, path, sizeof path);
+    }
+    if (!lib)
+        lib = open_plugin_in(SCMMGPT_PREFIX "/lib/scmmgpt", path, sizeof path);
+    if (!lib)
+        return ERR_GENERAL; /* the message is set */
+    DevicePluginEntry *entry;
+    *(void **)&entry = dlsym(lib, DEVICE_PLUGIN_ENTRY);
+    const DeviceOps *ops = entry ? entry() : NULL;
+    TRY(device_check_ops(ops, path));
+    *out = loaded = ops;
+    return OK;
+}
+
+/* ---- opening ---- */
+static Err open_with(const DeviceOps *ops, int index, Device **out)
+{
+    Device *d = mem_must(sizeof *d);
+    d->ops = ops;
+    if (!ops->open(d, index)) {
+        Err err =
+            err_set(ERR_GENERAL, "%s: %s", ops->kind, d->message[0] ? d->message : "cannot start");
+        free(d);
+        return err;
+    }
+    *out = d;
+    return OK;
+}
+
+static Err open_cuda(int index, Device **out)
+{
+    const DeviceOps *ops = NULL;
+    TRY(load_plugin(&ops));
+    return open_with(ops, index, out);
+}
+
+Err device_open(const char *name, Device **out)
+{
+    note[0] = '\0';
+    if (strcmp(name, "cpu") == 0)
+        return open_with(device_cpu_ops(), 0, out);
+    if (strcmp(name, "cuda") == 0)
+        return open_cuda(0, out);
+    if (strncmp(name, "cuda:", 5) == 0 && name[5] >= '0' && name[5] <= '9') {
+        char *end;
+        long index = strtol(name + 5, &end, 10);
+        if (*end == '\0' && index < 1024)
+            return open_cuda((int)index, out);
+    }
+    if (strcmp(name, "auto") == 0) {
+        if (open_cuda(0, out) == OK)
+            return OK;
+        snprintf(note, sizeof note, "%s", err_message());
+        return open_with(device_cpu_ops(), 0, out);
+    }
+    FAIL(ERR_USAGE, "device %s: unknown; use auto, cpu, cuda or cuda:N", name);
+}
+
+void device_close(Device *d)
+{
+    if (!d)
+        return;
+    d->ops->close(d);
+    free(d);
+}
+
+Err device_check(Device *d)
+{
+    if (d->err == OK)
+        return OK;
+    FAIL(d->err, "%s: %s", d->ops->kind, d->message);
+}
+
+void device_clear(Device *d)
+{
+    d->err = OK;
+    d->message[0] = '\0';
+}
+
+Err device_sync(Device *d)
+{
+    d->ops->sync(d);
+    return device_check(d);
+}
+
+Err device_alloc(Device *d, size_t bytes, void **out)
+{
+    *out = d->ops->alloc(d, bytes);
+    return *out ? OK : device_check(d);
+}

@@ -1,0 +1,239 @@
+/* Attention in blocks of queries and keys: scores live in a block on the stack, the softmax is
+ * carried along (running maximum and sum, as in FlashAttention, Dao et al. 2022), and backward
+ * computes the scores again from the saved log-sum-exp. Forward splits over (sequence, head, block
+ * of queries); backward over (sequence, kv head), each of which owns its dk, dv and dq, so nothing
+ * is added by two threads. */
+#include "gpu/cpu/cpu.h"
+#include "core/device/counter.h"
+#include <omp.h>
+
+enum { QB = 64, KB = 256 };
+
+/* One (sequence, head, query block). */
+typedef struct Block {
+    int64_t b, h, q0, nq, lo, hi; /* keys [lo,hi) can be visible to some query of the block */
+} Block;
+
+static Block make_block(const Attention *a, int64_t b, int64_t h, int64_t q0)
+{
+    Block k = {
+        .b = b, .h = h, .q0 = q0, .nq = a->tq - q0 < QB ? a->tq - q0 : QB, .lo = 0, .hi = a->tk};
+    if (a->len && a->len[b] < k.hi)
+        k.hi = a->len[b];
+    if (a->first && a->first[b] > 0)
+        k.lo = a->first[b];
+    if (a->causal) {
+        int64_t last = q0 + k.nq + a->tk - a->tq; /* one past the last key of the last query */
+        k.hi = last < k.hi ? last : k.hi;
+    }
+    if (k.hi < k.lo)
+        k.hi = k.lo;
+    return k;
+}
+
+static int64_t kv_row(const Attention *a, int64_t b, int64_t j)
+{
+    return b * (a->kv_rows ? a->kv_rows : a->tk) + j;
+}
+static int64_t kv_head(const Attention *a, int64_t h)
+{
+    return h / (a->heads / a->kv_heads);
+}
+static const float *key_at(const Attention *a, const float *base, int64_t ld, const Block *k,
+                           int64_t j)
+{
+    return base + kv_row(a, k->b, j) * ld + kv_head(a, k->h) * a->dim;
+}
+
+/* Puts -inf where query i may not see key j; s is [nq, nk] with row length KB. */
+static void mask_scores(const Attention *a, const Block *k, int64_t j0, int64_t nk, float *s)
+{
+    for (int64_t i = 0; i < k->nq; i++) {
+        float *row = s + i * KB;
+        int64_t qi = k->q0 + i;
+        if (a->causal) {
+            int64_t end = qi + a->tk - a->tq + 1 - j0;
+            for (int64_t j = end < 0 ? 0 : end; j < nk; j++)
+                row[j] = -INFINITY;
+        }
+        if (a->key_mask) {
+            const uint8_t *m = a->key_mask + k->b * a->tk + j0;
+            for (int64_t j = 0; j < nk; j++)
+                if (!m[j])
+                    row[j] = -INFINITY;
+        }
+        if (a->prefix > 0)
+            for (int64_t j = a->prefix > j0 ? a->prefix - j0 : 0; j < nk; j++)
+                if (j0 + j != qi)
+                    row[j] = -INFINITY;
+    }
+}
+static void scores(const Attention *a, const Block *k, int64_t j0, int64_t nk, float *s)
+{
+    const float *q = a->q + (k->b * a->tq + k->q0) * a->ldq + k->h * a->dim;
+    cpu_sgemm(false, true, k->nq, nk, a->dim, a->scale, q, a->ldq, key_at(a, a->k, a->ldk, k, j0),
+              a->ldk, 0.0f, s, KB);
+    if (a->causal || a->key_mask || a->prefix > 0)
+        mask_scores(a, k, j0, nk, s);
+}
+
+/* Dropout factor of weight (b,h,i,j): 0 or 1/(1-p). */
+static void drop_row(const Attention *a, const Block *k, int64_t i, int64_t j0, int64_t nk,
+                     float *row)
+{
+    uint64_t key = counter_key(a->seed);
+    uint64_t base = (uint64_t)(((k->b * a->heads + k->h) * a->tq + k->q0 + i) * a->tk + j0);
+    uint32_t threshold = counter_threshold(a->drop);
+    float keep = 1.0f / (1.0f - a->drop);
+    for (int64_t j = 0; j < nk; j++)
+        row[j] *= counter_u32(key, base + (uint64_t)j) < threshold ? 0.0f : keep;
+}
+
+CLONES static float row_max(int64_t n, const float *x, float max)
+{
+    _Pragma("omp simd reduction(max : max)") for (int64_t i = 0; i < n; i++) max =
+        x[i] > max ? x[i] : max;
+    return max;
+}
+/* x = exp(x - max), 0 where x is -inf; returns the sum. */
+CLONES static float row_exp(int64_t n, float *x, float max)
+{
+    float sum = 0;
+    _Pragma("omp simd reduction(+ : sum)") for (int64_t i = 0; i < n; i++)
+    {
+        float e = x[i] < -1e30f ? 0.0f : vexp(x[i] - max);
+        x[i] = e;
+        sum += e;
+    }
+    return sum;
+}
+CLONES static void row_scale(int64_t n, float a, float *x)
+{
+    _Pragma("omp simd") for (int64_t i = 0; i < n; i++) x[i] *= a;
+}
+
+static void forward_block(const Attention *a, const Block *k)
+{
+    _Alignas(64) float s[QB * KB];
+    float max[QB], sum[QB];
+    float *out = a->out + (k->b * a->tq + k->q0) * a->ldo + k->h * a->dim;
+    for (int64_t i = 0; i < k->nq; i++) {
+        max[i] = -INFINITY;
+        sum[i] = 0;
+        if (k->lo == k->hi)
+            memset(out + i * a->ldo, 0, (size_t)a->dim * sizeof *out);
+    }
+    for (int64_t j0 = k->lo; j0 < k->hi; j0 += KB) {
+        int64_t nk = k->hi - j0 < KB ? k->hi - j0 : KB;
+        scores(a, k, j0, nk, s);
+        for (int64_t i = 0; i < k->nq; i++) {
+            float *row = s + i * KB, top = row_max(nk, row, max[i]);
+            float carry = max[i] < -1e30f ? 0.0f : expf(max[i] - top);
+            sum[i] = sum[i] * carry + row_exp(nk, row, top);
+            max[i] = top;
+            if (a->drop > 0)
+                drop_row(a, k, i, j0, nk, row);
+            if (j0 > k->lo)
+                row_scale(a->dim, carry, out + i * a->ldo);
+        }
+        cpu_sgemm(false, false, k->nq, a->dim, nk, 1.0f, s, KB, key_at(a, a->v, a->ldv, k, j0),
+                  a->ldv, j0 > k->lo ? 1.0f : 0.0f, out, a->ldo);
+    }
+    for (int64_t i = 0; i < k->nq; i++) {
+        row_scale(a->dim, sum[i] > 0 ? 1.0f / sum[i] : 0.0f, out + i * a->ldo);
+        if (a->lse)
+            a->lse[(k->b * a->heads + k->h) * a->tq + k->q0 + i] =
+                sum[i] > 0 ? max[i] + logf(sum[i]) : INFINITY;
+    }
+}
+
+void cpu_attention(Device *d, const Attention *a)
+{
+    (void)d;
+    int64_t blocks = (a->tq + QB - 1) / QB, n = a->batch * a->heads * blocks;
+    int threads = omp_get_max_threads();
+    bool alone = threads == 1 || n == 1 || n * QB * a->tk * a->dim < 100000;
+    if (alone)
+        omp_set_num_threads(1);
+#pragma omp parallel for schedule(dynamic, 1) if (!alone)
+    for (int64_t i = 0; i < n; i++) {
+        Block k = make_block(a, i / blocks / a->heads, i / blocks % a->heads, i % blocks * QB);
+        forward_block(a, &k);
+    }
+    if (alone)
+        omp_set_num_threads(threads);
+}
+
+CLONES static float row_dot(int64_t n, const float *x, const float *y)
+{
+    float s = 0;
+    _Pragma("omp simd reduction(+ : s)") for (int64_t i = 0; i < n; i++) s += x[i] * y[i];
+    return s;
+}
+/* p = exp(s - lse); lse is +inf for a query that saw nothing. */
+CLONES static void row_weights(int64_t n, float *s, float lse)
+{
+    _Pragma("omp simd") for (int64_t i = 0; i < n; i++) s[i] =
+        s[i] < -1e30f || lse > 1e30f ? 0.0f : vexp(s[i] - lse);
+}
+/* ds = p*(dp - delta). */
+CLONES static void row_dscores(int64_t n, const float *p, float delta, float *dp)
+{
+    _Pragma("omp simd") for (int64_t i = 0; i < n; i++) dp[i] = p[i] * (dp[i] - delta);
+}
+
+static void backward_block(const Attention *a, const Block *k)
+{
+    _Alignas(64) float p[QB * KB];
+    _Alignas(64) float dp[QB * KB];
+    float delta[QB];
+    int64_t row = k->b * a->tq + k->q0, off = k->h * a->dim;
+    const float *q = a->q + row * a->ldq + off, *dout = a->dout + row * a->ldo + off;
+    const float *lse = a->lse + (k->b * a->heads + k->h) * a->tq + k->q0;
+    for (int64_t i = 0; i < k->nq; i++)
+        delta[i] = row_dot(a->dim, dout + i * a->ldo, a->out + row * a->ldo + off + i * a->ldo);
+    for (int64_t j0 = k->lo; j0 < k->hi; j0 += KB) {
+        int64_t nk = k->hi - j0 < KB ? k->hi - j0 : KB;
+        int64_t kv = kv_row(a, k->b, j0), kvh = kv_head(a, k->h) * a->dim;
+        scores(a, k, j0, nk, p);
+        for (int64_t i = 0; i < k->nq; i++)
+            row_weights(nk, p + i * KB, lse[i]);
+        cpu_sgemm(false, true, k->nq, nk, a->dim, 1.0f, dout, a->ldo, a->v + kv * a->ldv + kvh,
+                  a->ldv, 0.0f, dp, KB);
+        for (int64_t i = 0; i < k->nq; i++) {
+            if (a->drop > 0)
+                drop_row(a, k, i, j0, nk, dp + i * KB);
+            row_dscores(nk, p + i * KB, delta[i], dp + i * KB);
+            if (a->drop > 0)
+                drop_row(a, k, i, j0, nk, p + i * KB);
+        }
+        if (a->dv)
+            cpu_sgemm(true, false, nk, a->dim, k->nq, 1.0f, p, KB, dout, a->ldo, 1.0f,
+                      a->dv + kv * a->ldv + kvh, a->ldv);
+        if (a->dk)
+            cpu_sgemm(true, false, nk, a->dim, k->nq, a->scale, dp, KB, q, a->ldq, 1.0f,
+                      a->dk + kv * a->ldk + kvh, a->ldk);
+        if (a->dq)
+            cpu_sgemm(false, false, k->nq, a->dim, nk, a->scale, dp, KB, a->k + kv * a->ldk + kvh,
+                      a->ldk, 1.0f, a->dq + row * a->ldq + off, a->ldq);
+    }
+}
+
+void cpu_attention_backward(Device *d, const Attention *a)
+{
+    (void)d;
+    int64_t n = a->batch * a->kv_heads, group = a->heads / a->kv_heads;
+    int threads = omp_get_max_threads();
+    bool alone = threads == 1 || n == 1;
+    if (alone)
+        omp_set_num_threads(1);
+#pragma omp parallel for schedule(dynamic, 1) if (!alone)
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t h = i % a->kv_heads * group, end = h + group; h < end; h++)
+            for (int64_t q0 = 0; q0 < a->tq; q0 += QB) {
+                Block k = make_block(a, i / a->kv_heads, h, q0);
+                backward_block(a, &k);
+            }
+    if (alone)
+        omp_set_num_threads(threads);
+}
