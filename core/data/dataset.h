@@ -9,6 +9,7 @@
 #include <stdbool.h>
 
 typedef struct Dataset Dataset;
+struct Tree; /* tree.h */
 
 typedef struct DatasetOptions {
     const char *genome;       /* 10x files with several; NULL: the only one */
@@ -49,6 +50,7 @@ typedef struct Column {
     size_t n_categories;
     bool ordered;
     double *numbers;    /* numeric; NaN missing */
+    char dtype[16];     /* numeric: as stored, "int64"; empty: float64 */
     char **strings;     /* string; NULL missing */
     size_t missing;     /* cells without a value */
 } Column;
@@ -104,6 +106,12 @@ size_t dataset_n_obsm(const Dataset *d);
 const ObsmInfo *dataset_obsm_info(const Dataset *d, size_t i);
 int dataset_find_obsm(const Dataset *d, const char *name); /* exact, then case-insensitive, then without "X_"; -1 */
 CHECKED Err dataset_obsm(Dataset *d, size_t i, float **out /* [n, d] row-major, caller frees */);
+
+/* uns as a tree (tree_free); what has no place in one is left out with a warning. */
+CHECKED Err dataset_uns(Dataset *d, struct Tree **out);
+/* obsp entries (cell x cell): names, and one as Csr with float32 values (csr_done). ERR_NOT_FOUND without it. */
+CHECKED Err dataset_obsp_names(Dataset *d, char ***names /* caller frees each and all */, size_t *n);
+CHECKED Err dataset_obsp(Dataset *d, const char *name, JobCtl *ctl, Csr *out);
 
 /* Rows row0 .. row0+n-1 of a matrix; *out is initialised on OK (csr_done). CSC matrices cost a pass over the file the
  * first time (a transposed copy is kept while it fits the memory budget). */

@@ -22,6 +22,7 @@ typedef struct Slot {
     char *categories;
     char *field;
     bool ordered;
+    char dtype[16]; /* SLOT_FIELD */
     Column *column; /* once read */
 } Slot;
 

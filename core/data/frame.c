@@ -253,6 +253,7 @@ static Err open_compound(Dataset *d, const char *path, Frame *f)
             continue;
         }
         s.path = mem_strdup(path);
+        memcpy(s.dtype, fields[i].dtype, sizeof s.dtype);
         s.field = mem_strdup(fields[i].name);
         s.name = mem_strdup(fields[i].name);
         if (i == 0) {

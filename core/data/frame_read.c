@@ -163,6 +163,7 @@ static Err read_field(Array *a, const Slot *s, Column *c)
     }
     TRY(NEW(c->numbers, c->n));
     TRY(array_read_field(a, s->field, MEM_F64, c->numbers));
+    memcpy(c->dtype, s->dtype, sizeof c->dtype);
     if (s->kind == COLUMN_BOOL)
         numbers_to_bool(c);
     return OK;
@@ -184,6 +185,7 @@ static Err read_plain(Array *a, Array *mask, const Slot *s, Column *c)
             }
         goto done;
     }
+    memcpy(c->dtype, a->info.dtype, sizeof c->dtype);
     TRY_GOTO(array_read_all(a, c->n, MEM_F64, &c->numbers));
     for (size_t i = 0; m && i < c->n; i++)
         if (m[i])

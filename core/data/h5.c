@@ -17,6 +17,7 @@ void h5_quiet(void)
     if (done)
         return;
     done = true;
+    H5dont_atexit(); /* a file on a full disk cannot be closed, and the exit handler would try for ever */
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
     h5_register_filters();
 }

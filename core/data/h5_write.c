@@ -1,0 +1,318 @@
+/* HDF5 elements with anndata's encodings. */
+#include "core/data/h5_write.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/mem.h"
+#include "core/data/h5.h"
+
+struct H5Writer {
+    hid_t file;
+};
+
+struct H5Stream {
+    hid_t id;
+    hsize_t length;
+    char *path;
+};
+
+static const char *or_root(const char *path)
+{
+    return *path ? path : "/";
+}
+
+static Err failed(const char *path)
+{
+    FAIL(ERR_GENERAL, "%s: cannot be written (%s); is the disk full?", or_root(path), h5_reason());
+}
+
+static Err check(herr_t status, const char *path)
+{
+    return status < 0 ? failed(path) : OK;
+}
+
+Err h5w_create(const char *path, H5Writer **out)
+{
+    h5_quiet();
+    hid_t fapl = H5Pcreate(H5P_FILE_ACCESS);
+    H5Pset_file_locking(fapl, false, true);
+    hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, fapl);
+    H5Pclose(fapl);
+    if (file < 0)
+        return failed(path);
+    H5Writer *w = mem_must(sizeof *w);
+    w->file = file;
+    *out = w;
+    return OK;
+}
+
+Err h5w_close(H5Writer *w)
+{
+    h5_quiet();
+    Err err = check(H5Fflush(w->file, H5F_SCOPE_GLOBAL), "");
+    if (H5Fclose(w->file) < 0 && !err)
+        err = failed("");
+    free(w);
+    return err;
+}
+
+void h5w_abort(H5Writer *w)
+{
+    if (!w)
+        return;
+    H5Fclose(w->file);
+    free(w);
+}
+
+/* ---- attributes ---- */
+
+static hid_t text_type(void)
+{
+    hid_t t = H5Tcopy(H5T_C_S1);
+    H5Tset_size(t, H5T_VARIABLE);
+    H5Tset_cset(t, H5T_CSET_UTF8);
+    return t;
+}
+
+static hid_t bool_type(void)
+{
+    hid_t t = H5Tenum_create(H5T_STD_I8LE);
+    signed char v = 0;
+    H5Tenum_insert(t, "FALSE", &v);
+    v = 1;
+    H5Tenum_insert(t, "TRUE", &v);
+    return t;
+}
+
+static Err write_attr(H5Writer *w, const char *path, const char *name, hid_t disk, hid_t mem, hid_t space,
+                      const void *value)
+{
+    hid_t object = H5Oopen(w->file, or_root(path), H5P_DEFAULT);
+    hid_t attr = object < 0 ? -1 : H5Acreate2(object, name, disk, space, H5P_DEFAULT, H5P_DEFAULT);
+    Err err = check(attr < 0 ? -1 : value ? H5Awrite(attr, mem, value) : 0, path);
+    if (attr >= 0)
+        H5Aclose(attr);
+    if (object >= 0)
+        H5Oclose(object);
+    H5Sclose(space);
+    return err;
+}
+
+Err h5w_attr_text(H5Writer *w, const char *path, const char *name, const char *text)
+{
+    hid_t type = text_type();
+    Err err = write_attr(w, path, name, type, type, H5Screate(H5S_SCALAR), &text);
+    H5Tclose(type);
+    return err;
+}
+
+Err h5w_attr_bool(H5Writer *w, const char *path, const char *name, bool value)
+{
+    hid_t type = bool_type();
+    signed char v = value;
+    Err err = write_attr(w, path, name, type, type, H5Screate(H5S_SCALAR), &v);
+    H5Tclose(type);
+    return err;
+}
+
+Err h5w_attr_ints(H5Writer *w, const char *path, const char *name, const int64_t *v, size_t n)
+{
+    hsize_t dims = n;
+    return write_attr(w, path, name, H5T_STD_I64LE, H5T_NATIVE_INT64, H5Screate_simple(1, &dims, NULL), v);
+}
+
+Err h5w_attr_texts(H5Writer *w, const char *path, const char *name, const char *const *v, size_t n)
+{
+    hsize_t dims = n;
+    hid_t space = H5Screate_simple(1, &dims, NULL);
+    if (!n)
+        return write_attr(w, path, name, H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, space, NULL);
+    /* Attributes above 64 kB do not fit the object header of the old file format; the texts themselves lie in the
+     * global heap, 16 bytes each here, which is enough for 4,000 columns. */
+    hid_t type = text_type();
+    Err err = write_attr(w, path, name, type, type, space, v);
+    H5Tclose(type);
+    return err;
+}
+
+static Err encode(H5Writer *w, const char *path, const char *type, const char *version)
+{
+    if (!type)
+        return OK;
+    TRY(h5w_attr_text(w, path, "encoding-type", type));
+    return h5w_attr_text(w, path, "encoding-version", version);
+}
+
+Err h5w_group(H5Writer *w, const char *path, const char *type, const char *version)
+{
+    h5_quiet();
+    if (*path) {
+        hid_t lcpl = H5Pcreate(H5P_LINK_CREATE);
+        H5Pset_create_intermediate_group(lcpl, 1);
+        H5Pset_char_encoding(lcpl, H5T_CSET_UTF8);
+        hid_t id = H5Gcreate2(w->file, path, lcpl, H5P_DEFAULT, H5P_DEFAULT);
+        H5Pclose(lcpl);
+        if (id < 0)
+            return failed(path);
+        H5Gclose(id);
+    }
+    return encode(w, path, type, version);
+}
+
+/* ---- arrays ---- */
+
+static hid_t disk_type(DiskType t)
+{
+    switch (t) {
+    case DISK_I8:
+        return H5T_STD_I8LE;
+    case DISK_I16:
+        return H5T_STD_I16LE;
+    case DISK_I32:
+        return H5T_STD_I32LE;
+    case DISK_I64:
+        return H5T_STD_I64LE;
+    case DISK_U8:
+        return H5T_STD_U8LE;
+    case DISK_U16:
+        return H5T_STD_U16LE;
+    case DISK_U32:
+        return H5T_STD_U32LE;
+    case DISK_U64:
+        return H5T_STD_U64LE;
+    case DISK_F32:
+        return H5T_IEEE_F32LE;
+    case DISK_F64:
+        return H5T_IEEE_F64LE;
+    case DISK_BOOL:
+        break;
+    }
+    return bool_type();
+}
+
+DiskType disk_type_of(const char *dtype, DiskType otherwise)
+{
+    static const char *const names[] = {"int8",   "int16",  "int32",   "int64",   "uint8", "uint16",
+                                        "uint32", "uint64", "float32", "float64", "bool"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(names[i], dtype) == 0)
+            return (DiskType)i;
+    return otherwise;
+}
+
+static hid_t create_dataset(H5Writer *w, const char *path, hid_t type, hid_t space, hid_t dcpl)
+{
+    hid_t lcpl = H5Pcreate(H5P_LINK_CREATE);
+    H5Pset_create_intermediate_group(lcpl, 1);
+    H5Pset_char_encoding(lcpl, H5T_CSET_UTF8);
+    hid_t id = H5Dcreate2(w->file, path, type, space, lcpl, dcpl, H5P_DEFAULT);
+    H5Pclose(lcpl);
+    return id;
+}
+
+Err h5w_array(H5Writer *w, const char *path, const char *type, DiskType disk, int rank, const uint64_t *shape,
+              MemType mem, const void *values)
+{
+    h5_quiet();
+    hsize_t dims[STORE_MAX_RANK];
+    uint64_t count = 1;
+    for (int i = 0; i < rank; i++) {
+        dims[i] = shape[i];
+        count *= shape[i];
+    }
+    hid_t space = rank ? H5Screate_simple(rank, dims, NULL) : H5Screate(H5S_SCALAR), stored = disk_type(disk);
+    hid_t id = create_dataset(w, path, stored, space, H5P_DEFAULT);
+    herr_t status = id < 0 ? -1 : 0;
+    if (status >= 0 && count && disk == DISK_BOOL) {
+        signed char *b = malloc(count);
+        const int32_t *v = values; /* bools are given as MEM_I32 */
+        for (uint64_t i = 0; b && i < count; i++)
+            b[i] = v[i] != 0;
+        status = b ? H5Dwrite(id, stored, H5S_ALL, H5S_ALL, H5P_DEFAULT, b) : -1;
+        free(b);
+    } else if (status >= 0 && count) {
+        status = H5Dwrite(id, h5_mem_type(mem), H5S_ALL, H5S_ALL, H5P_DEFAULT, values);
+    }
+    Err err = check(status, path);
+    if (id >= 0 && H5Dclose(id) < 0 && !err)
+        err = failed(path);
+    H5Sclose(space);
+    if (disk == DISK_BOOL)
+        H5Tclose(stored);
+    TRY(err);
+    return encode(w, path, type, "0.2.0");
+}
+
+static Err write_texts(H5Writer *w, const char *path, hid_t space, size_t n, const char *const *texts)
+{
+    h5_quiet();
+    hid_t type = text_type(), id = create_dataset(w, path, type, space, H5P_DEFAULT);
+    herr_t status = id < 0 ? -1 : n ? H5Dwrite(id, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, texts) : 0;
+    Err err = check(status, path);
+    if (id >= 0 && H5Dclose(id) < 0 && !err)
+        err = failed(path);
+    H5Tclose(type);
+    H5Sclose(space);
+    return err;
+}
+
+Err h5w_texts(H5Writer *w, const char *path, const char *const *texts, size_t n)
+{
+    hsize_t dims = n;
+    TRY(write_texts(w, path, H5Screate_simple(1, &dims, NULL), n, texts));
+    return encode(w, path, "string-array", "0.2.0");
+}
+
+Err h5w_text(H5Writer *w, const char *path, const char *text)
+{
+    TRY(write_texts(w, path, H5Screate(H5S_SCALAR), 1, &text));
+    return encode(w, path, "string", "0.2.0");
+}
+
+/* ---- streams ---- */
+
+Err h5w_stream_open(H5Writer *w, const char *path, DiskType disk, uint64_t hint, H5Stream **out)
+{
+    h5_quiet();
+    hsize_t zero = 0, unlimited = H5S_UNLIMITED, chunk = hint < 256 ? 256 : hint > 1 << 17 ? 1 << 17 : hint;
+    hid_t space = H5Screate_simple(1, &zero, &unlimited), dcpl = H5Pcreate(H5P_DATASET_CREATE);
+    H5Pset_chunk(dcpl, 1, &chunk);
+    hid_t id = create_dataset(w, path, disk_type(disk), space, dcpl);
+    H5Pclose(dcpl);
+    H5Sclose(space);
+    if (id < 0)
+        return failed(path);
+    H5Stream *s = mem_must(sizeof *s);
+    s->id = id;
+    s->path = mem_strdup(path);
+    *out = s;
+    return OK;
+}
+
+Err h5w_stream_add(H5Stream *s, MemType mem, const void *values, size_t n)
+{
+    h5_quiet();
+    if (!n)
+        return OK;
+    hsize_t start = s->length, count = n;
+    s->length += n;
+    if (H5Dset_extent(s->id, &s->length) < 0)
+        return failed(s->path);
+    hid_t file = H5Dget_space(s->id), memory = H5Screate_simple(1, &count, NULL);
+    H5Sselect_hyperslab(file, H5S_SELECT_SET, &start, NULL, &count, NULL);
+    Err err = check(H5Dwrite(s->id, h5_mem_type(mem), memory, file, H5P_DEFAULT, values), s->path);
+    H5Sclose(file);
+    H5Sclose(memory);
+    return err;
+}
+
+Err h5w_stream_close(H5Stream *s)
+{
+    if (!s)
+        return OK;
+    Err err = H5Dclose(s->id) < 0 ? failed(s->path) : OK;
+    free(s->path);
+    free(s);
+    return err;
+}
