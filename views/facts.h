@@ -1,0 +1,23 @@
+/* Copies what the screen says about a file out of the dataset, on the worker; and other internals of the App. */
+#ifndef SCMM_VIEWS_FACTS_H
+#define SCMM_VIEWS_FACTS_H
+#include "views/app.h"
+
+FileFacts *facts_new(Session *s);
+void facts_free(FileFacts *f); /* NULL ok */
+void app_forget(App *a);
+void map_raster_free(struct MapRaster *r); /* pane_map.c */
+/* Writes what W asks for; on the worker. */
+typedef struct DataExport {
+    const Groups *groups;
+    const Annotation *annotation, *cell_annotation;
+    const uint8_t *selected; /* NULL */
+    const Map *map;
+    const QueryResult *query;
+    const char *const *cell_names;
+    const char *command;
+    size_t cells;
+} DataExport;
+CHECKED Err export_labels(const DataExport *d, const char *path, JobCtl *ctl);
+CHECKED Err export_generated(const Generated *g, const ModelInfo *m, const char *path, JobCtl *ctl);
+#endif
