@@ -1,5 +1,8 @@
-/* argv -> subcommand or explorer. */
-int main(void)
+/* argv -> explorer or subcommand. */
+#include "tui/cli.h"
+#include "tui/explorer.h"
+
+int main(int argc, char **argv)
 {
-    return 0;
+    return explorer_is_asked(argc, argv) ? explorer_main(argc, argv) : cli_main(argc, argv);
 }

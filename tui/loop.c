@@ -1,0 +1,257 @@
+/* The one event loop: poll(terminal, jobs, signals) -> act -> draw once. Nothing is drawn while nothing changes. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/base/log.h"
+#include "core/base/mem.h"
+#include "core/base/str.h"
+#include "tui/explorer.h"
+#include "tui/input.h"
+#include "tui/keymap.h"
+#include "tui/prompt.h"
+
+static int signal_pipe[2];
+
+static void on_signal(int sig)
+{
+    int saved = errno;
+    unsigned char byte = (unsigned char)sig;
+    ssize_t ignored = write(signal_pipe[1], &byte, 1);
+    (void)ignored;
+    errno = saved;
+}
+
+static void catch_signals(void)
+{
+    static const int signals[] = {SIGWINCH, SIGTERM, SIGHUP, SIGINT, SIGCONT};
+    struct sigaction sa = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    if (pipe2(signal_pipe, O_CLOEXEC | O_NONBLOCK) != 0)
+        return;
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
+        sigaction(signals[i], &sa, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGTSTP, SIG_DFL); /* curses takes it; Ctrl-Z comes as a byte, and kill -TSTP stops us plainly */
+}
+
+static double seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+typedef struct Loop {
+    App *app;
+    Canvas *canvas;
+    Input input;
+    Keymap keys;
+    int exit_code;
+} Loop;
+
+static void resize(Loop *l)
+{
+    int w, h;
+    term_resize(&w, &h);
+    canvas_resize(l->canvas, w, h);
+    l->app->dirty = true;
+}
+
+static void handle_event(Loop *l, const Event *e)
+{
+    App *a = l->app;
+    if (e->kind == EVENT_MOUSE) {
+        if (a->opt.mouse && a->prompt.kind == PROMPT_NONE)
+            app_mouse(a, e->mouse, e->x, e->y);
+        return;
+    }
+    bool stop_key = e->kind == EVENT_KEY && !strcmp(e->name, "C-z");
+    if (a->prompt.kind != PROMPT_NONE && !stop_key)
+        prompt_event(e);
+    else if (e->kind == EVENT_KEY) {
+        Action act = keymap_find(&l->keys, e->name);
+        if (act != ACT_NONE)
+            app_act(a, act);
+        else if (a->help)
+            app_act(a, ACT_BACK);
+    }
+    prompt_sync();
+}
+
+/* false: the terminal is gone. */
+static bool read_terminal(Loop *l)
+{
+    unsigned char *where;
+    size_t room = input_room(&l->input, &where);
+    ssize_t n = read(STDIN_FILENO, where, room);
+    if (n == 0 || (n < 0 && errno != EINTR && errno != EAGAIN))
+        return false;
+    l->input.n += n > 0 ? (size_t)n : 0;
+    return true;
+}
+
+static void drain_events(Loop *l, bool final)
+{
+    Event e;
+    while (!l->app->quit && !l->app->suspend && input_next(&l->input, final, &e))
+        handle_event(l, &e);
+}
+
+static void read_signals(Loop *l)
+{
+    unsigned char sig[64];
+    ssize_t n = read(signal_pipe[0], sig, sizeof sig);
+    for (ssize_t i = 0; i < n; i++)
+        switch (sig[i]) {
+        case SIGWINCH: resize(l); break;
+        case SIGCONT:
+            term_repaint();
+            resize(l);
+            break;
+        case SIGINT:
+            app_act(l->app, ACT_CANCEL);
+            prompt_sync();
+            break;
+        default:
+            l->exit_code = sig[i] == SIGTERM ? ERR_TERMINATED : 128 + sig[i];
+            l->app->quit = true;
+            break;
+        }
+}
+
+/* What the App wants of the terminal. */
+static void serve(Loop *l)
+{
+    App *a = l->app;
+    if (a->mouse_changed)
+        term_mouse(a->opt.mouse);
+    if (a->clipboard)
+        term_copy(a->clipboard);
+    if (a->repaint)
+        term_repaint();
+    if (a->suspend) {
+        term_suspend();
+        resize(l);
+    }
+    a->dirty |= a->repaint;
+    a->mouse_changed = a->repaint = a->suspend = false;
+    free(a->clipboard);
+    a->clipboard = NULL;
+}
+
+static void run(Loop *l)
+{
+    enum { ESCAPE_WAIT_MS = 40 };
+    App *a = l->app;
+    while (!a->quit) {
+        a->now = seconds();
+        double wait = app_tick(a);
+        if (a->dirty) {
+            a->dirty = false;
+            app_draw(a, l->canvas);
+            term_show(l->canvas);
+        }
+        int ms = wait < 0 ? -1 : (int)(wait * 1000) + 1;
+        bool partial = l->input.n > 0;
+        if (partial && (ms < 0 || ms > ESCAPE_WAIT_MS))
+            ms = ESCAPE_WAIT_MS;
+        struct pollfd fds[3] = {{.fd = STDIN_FILENO, .events = POLLIN},
+                                {.fd = job_queue_fd(a->queue), .events = POLLIN},
+                                {.fd = signal_pipe[0], .events = POLLIN}};
+        int ready = poll(fds, 3, ms);
+        a->now = seconds();
+        if (ready < 0 && errno != EINTR)
+            break;
+        if (ready > 0 && fds[2].revents)
+            read_signals(l);
+        if (ready > 0 && fds[0].revents && !read_terminal(l)) {
+            l->exit_code = 128 + SIGHUP;
+            break;
+        }
+        drain_events(l, partial && ready == 0);
+        if (ready > 0 && fds[1].revents)
+            job_queue_poll(a->queue);
+        prompt_sync();
+        serve(l);
+    }
+}
+
+char *state_path(const char *name)
+{
+    const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
+    char *dir = state && *state == '/' ? str_format("%s/scmmgpt", state)
+                : home && *home        ? str_format("%s/.local/state/scmmgpt", home)
+                                       : NULL;
+    if (!dir)
+        return NULL;
+    for (char *p = dir + 1; *p; p++)
+        if (*p == '/') {
+            *p = 0;
+            mkdir(dir, 0700);
+            *p = '/';
+        }
+    mkdir(dir, 0700);
+    char *path = str_format("%s/%s", dir, name);
+    free(dir);
+    return path;
+}
+
+static void on_alarm(int sig)
+{
+    _exit(ERR_GENERAL); /* the worker does not answer: the terminal is restored already, leave anyway */
+}
+
+static Err load_keys(Keymap *k)
+{
+    const char *config = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
+    keymap_init(k);
+    char *path = config && *config ? str_format("%s/scmmgpt/keys", config) : str_format("%s/.config/scmmgpt/keys", home ? home : "");
+    Err err = keymap_load(k, path);
+    free(path);
+    return err;
+}
+
+int loop_run(const ExplorerOptions *opt)
+{
+    Loop *l = mem_must(sizeof *l);
+    AppOptions app = opt->app;
+    TermInfo info;
+    Err err = load_keys(&l->keys);
+    if (err == OK)
+        err = term_start(&opt->term, &info);
+    if (err != OK) {
+        fprintf(stderr, "scmmgpt: %s\n", err_message());
+        free(l);
+        return err;
+    }
+    catch_signals();
+    app.tier = info.tier;
+    app.colors = info.colors;
+    app.notice = *info.note ? info.note : NULL;
+    l->canvas = canvas_new(info.w, info.h, info.tier);
+    l->app = app_new(&app);
+    char *history = state_path("history");
+    prompt_init(l->app, history);
+    app_begin(l->app);
+    run(l);
+    term_stop();
+    if (l->app->exit_message)
+        fprintf(stderr, "scmmgpt: %s: %s\n", opt->name, l->app->exit_message);
+    int code = l->app->exit_code ? (int)l->app->exit_code : l->exit_code;
+    signal(SIGALRM, on_alarm);
+    alarm(5);
+    prompt_done();
+    app_free(l->app);
+    alarm(0);
+    canvas_free(l->canvas);
+    free(history);
+    free(l);
+    return code;
+}
