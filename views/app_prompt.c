@@ -29,12 +29,13 @@ static int match(const char *text, const char *typed)
         return 1;
     size_t n = strlen(typed);
     if (!strcasecmp(text, typed))
-        return 6;
+        return 200;
+    int shorter = 40 - (int)(strlen(text) - n < 40 ? strlen(text) - n : 40); /* CD3E before CD300LB */
     if (!strncasecmp(text, typed, n))
-        return 5;
+        return 150 + shorter;
     const char *in = strcasestr(text, typed);
     if (in)
-        return in > text && !isalnum((unsigned char)in[-1]) ? 4 : 3;
+        return in > text && !isalnum((unsigned char)in[-1]) ? 100 + shorter : 50 + shorter;
     for (; *text && *typed; text++)
         if (tolower((unsigned char)*text) == tolower((unsigned char)*typed))
             typed++;
@@ -114,7 +115,7 @@ static void suggest(App *a)
             offer(&c, a->facts->maps[i], "in the file");
     }
     p->chosen = p->kind == PROMPT_COMMAND ? p->n : 0;
-    if (p->kind == PROMPT_COMMAND && p->n && *p->text && c.rank[0] >= 5)
+    if (p->kind == PROMPT_COMMAND && p->n && *p->text && c.rank[0] >= 150)
         p->chosen = 0;
 }
 

@@ -26,14 +26,14 @@ void map_raster_free(MapRaster *r)
 
 void map_to_dots(const MapRaster *r, double x, double y, double *px, double *py)
 {
-    *px = x * r->scale + r->ox;
-    *py = r->oy - y * r->scale;
+    *px = x * r->scale_x + r->ox;
+    *py = r->oy - y * r->scale_y;
 }
 
 void map_from_dots(const MapRaster *r, double px, double py, double *x, double *y)
 {
-    *x = (px - r->ox) / r->scale;
-    *y = (r->oy - py) / r->scale;
+    *x = (px - r->ox) / r->scale_x;
+    *y = (r->oy - py) / r->scale_y;
 }
 
 static bool is_point(const Map *m, size_t i)
@@ -208,10 +208,12 @@ MapRaster *map_raster(App *a, int w, int h, GlyphTier tier)
         if (v)
             find_scale(r, v);
     }
-    double fit = fmin(2 * w / r->span_x, 4 * h / r->span_y) * 0.97;
-    r->scale = fit * view->zoom;
-    r->ox = w - (r->mid_x + view->cx) * r->scale;
-    r->oy = 2 * h + (r->mid_y + view->cy) * r->scale;
+    enum { MAX_STRETCH = 2 }; /* the axes of a map mean little; a wide pane may be filled */
+    double fit_x = 2 * w / r->span_x * 0.97, fit_y = 4 * h / r->span_y * 0.97;
+    r->scale_x = fmin(fit_x, fit_y * MAX_STRETCH) * view->zoom;
+    r->scale_y = fmin(fit_y, fit_x * MAX_STRETCH) * view->zoom;
+    r->ox = w - (r->mid_x + view->cx) * r->scale_x;
+    r->oy = 2 * h + (r->mid_y + view->cy) * r->scale_y;
     bin_points(a, r, m);
     return r;
 }

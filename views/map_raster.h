@@ -8,8 +8,8 @@ typedef struct MapRaster {
     double cx, cy, zoom;
     int w, h, rows;     /* characters; rows = h, or 2 h for half blocks */
     bool letters;
-    /* world -> dots (2 a column, 4 a line): x * scale + ox, oy - y * scale */
-    double scale, ox, oy;
+    /* world -> dots (2 a column, 4 a line): x * scale_x + ox, oy - y * scale_y */
+    double scale_x, scale_y, ox, oy;
     double mid_x, mid_y, span_x, span_y;
     uint8_t *dots;      /* [w * rows] braille bits */
     int32_t *top;       /* [w * rows] the group that most points here have; -1 none, -2 empty */

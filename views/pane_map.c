@@ -264,7 +264,7 @@ static void close_box(App *a)
     if (!a->raster || !v->n_points)
         return;
     map_from_dots(a->raster, 2 * v->cur_x + 1, 4 * v->cur_y + 2, &end[0], &end[1]);
-    double half_x = 1 / a->raster->scale, half_y = 2 / a->raster->scale; /* to the edges of the corner characters */
+    double half_x = 1 / a->raster->scale_x, half_y = 2 / a->raster->scale_y; /* to the edges of the corner characters */
     double x0 = fmin(v->points[0][0], end[0]) - half_x, x1 = fmax(v->points[0][0], end[0]) + half_x;
     double y0 = fmin(v->points[0][1], end[1]) - half_y, y1 = fmax(v->points[0][1], end[1]) + half_y;
     double box[4][2] = {{x0, y0}, {x1, y0}, {x1, y1}, {x0, y1}};
@@ -301,8 +301,8 @@ static void pan(App *a, double dx, double dy)
 {
     if (!a->raster)
         return;
-    a->map_view.cx += 2 * dx / a->raster->scale;
-    a->map_view.cy -= 4 * dy / a->raster->scale;
+    a->map_view.cx += 2 * dx / a->raster->scale_x;
+    a->map_view.cy -= 4 * dy / a->raster->scale_y;
 }
 
 static void move_cursor(MapState *v, int dx, int dy)

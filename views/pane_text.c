@@ -114,7 +114,8 @@ static void add_file(App *a, Doc *d)
     const FileFacts *f = a->facts;
     char n[32], g[32];
     doc_addf(d, theme_style(ROLE_TITLE), 0, "%s: %s cells, %s genes, %s", f->name, thousands(f->cells, n), thousands(f->genes, g), f->encoding);
-    doc_addf(d, theme_style(f->matrix_ok ? ROLE_TEXT : ROLE_WARN), 0, "%s%s%s", f->matrix, *f->matrix_reason ? ": " : "", f->matrix_reason);
+    if (*f->matrix_reason)
+        doc_add(d, theme_style(f->matrix_ok ? ROLE_TEXT : ROLE_WARN), 0, f->matrix_reason);
     add_model_state(a, d);
     Str obs = {0};
     for (size_t i = 0; i < f->n_obs; i++)
