@@ -8,6 +8,7 @@
 #define CLI_COMMANDS(X)                                                                            \
     X("plot", cli_plot, "FILE --color KEY [...] -o FIG.png|.svg|.pdf", "the embedding as a figure")   \
     X("demo", cli_demo, "[--out DIR]", "the explorer on the shipped data; without a terminal, a tour")   \
+    X("train", cli_train, "CONFIG.json [--data DIR] [-o DIR] [--resume DIR]", "train a part of a model")   \
     X("doctor", cli_doctor, "[--json]", "what was detected, and what to do about it")
 
 #define X(name, function, usage, help) Err function(CliArgs *a);

@@ -27,7 +27,7 @@ typedef struct CellType {
 typedef struct CellTypes CellTypes;
 
 /* Reads every DIR/x.json (sorted by file name; a type that comes twice keeps its first entry) and
- * DIR/hierarchy.tsv (columns id, name, ancestors separated by blanks, near ones first). ERR_MODEL
+ * DIR/hierarchy.tsv (columns id, name, parents separated by blanks). ERR_MODEL
  * naming file and entry when something is missing or of the wrong kind. */
 CHECKED Err celltypes_load(const char *dir, CellTypes **out);
 void celltypes_free(CellTypes *c); /* NULL ok */

@@ -1,0 +1,25 @@
+/* BERT's uncased WordPiece tokenizer: clean, lower-case, strip accents, split at blanks and
+ * punctuation, then the greedy longest match against a vocabulary (one token a line, id = line
+ * number). */
+#ifndef SCMM_MODEL_WORDPIECE_H
+#define SCMM_MODEL_WORDPIECE_H
+#include "core/base/err.h"
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct WordPiece WordPiece;
+
+/* Reads vocab.txt; [UNK], [CLS], [SEP], [PAD] must be there. */
+CHECKED Err wordpiece_open(const char *vocab_path, WordPiece **out);
+void wordpiece_free(WordPiece *w); /* NULL ok */
+size_t wordpiece_size(const WordPiece *w);
+int32_t wordpiece_id(const WordPiece *w, const char *token); /* -1 */
+const char *wordpiece_token(const WordPiece *w, int32_t id);
+int32_t wordpiece_pad(const WordPiece *w);
+/* [CLS] + pieces cut to max-2 + [SEP]; max 0: no limit. *ids is the caller's to free. Invalid UTF-8
+ * bytes are dropped. specials 0: the pieces alone. */
+CHECKED Err wordpiece_encode(const WordPiece *w, const char *text, size_t max, int specials,
+                             int32_t **ids, size_t *n);
+/* Tokens joined by blanks, " ##" removed; special tokens are left out. Caller frees. */
+char *wordpiece_decode(const WordPiece *w, const int32_t *ids, size_t n);
+#endif

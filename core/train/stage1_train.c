@@ -1,0 +1,526 @@
+/* Stage 1: cells and texts into one space. Every step draws a batch of cells and one random
+ * paraphrase of every type of the library (the bank). Loss terms: cell -> own text over the bank;
+ * relatives of the type and types without training cells are left out of the softmax (a type
+ * without cells must never be a negative: it would be pushed away from cells that may be it); cell
+ * -> text of one ancestor over types unrelated to it; text -> cells of the batch; cell <-> gene
+ * words of its telling genes, both ways; matching head on true and hard wrong pairs. */
+#include "core/base/log.h"
+#include "core/base/mem.h"
+#include "core/base/str.h"
+#include "core/train/measure.h"
+#include "core/train/run.h"
+#include <math.h>
+#include <string.h>
+#include <time.h>
+
+enum { GENE_WORD = 4, GENE_POOL = 24, TERMS = 5 };
+
+typedef struct Options {
+    double steps, batch, members, seed, tau, simulated, w_ancestor, w_text, w_gene, w_match,
+        name_share, save_every;
+} Options;
+
+typedef struct Step { /* host side of one step */
+    CellInput in;
+    int32_t *type, *gene_word;
+    int32_t *tok_gene;
+    float *tok_value;
+    float *bank; /* [n_types, W] */
+    int32_t *target, *anc_target, *diag, *match_label;
+    uint8_t *mask, *anc_mask, *text_mask;
+    float *text_soft, *identity, *sim, *wrong;
+    DrawnCell cell;
+} Step;
+
+typedef struct Trainer {
+    Run *r;
+    Options o;
+    Stage1Config c;
+    Sampler *sampler;
+    Tape *tape;
+    size_t n_types, w;
+    bool *trained; /* [n_types] has training cells, itself or a descendant */
+    bool *related; /* [n_types, n_types] */
+    Step s;
+} Trainer;
+
+static Err read_options(Trainer *t)
+{
+    Run *r = t->r;
+    Options *o = &t->o;
+    *o = (Options){500, 40, 1, 0, 0.07, 0.4, 0.5, 0.5, 0.15, 0.0, 0.35, 200};
+    TRY(run_number(r, "steps", 1, 1e8, &o->steps));
+    TRY(run_number(r, "batch", 2, 65536, &o->batch));
+    TRY(run_number(r, "members", 1, 64, &o->members));
+    TRY(run_number(r, "seed", 0, 9e15, &o->seed));
+    TRY(run_number(r, "tau", 1e-3, 10, &o->tau));
+    TRY(run_number(r, "simulated", 0, 1, &o->simulated));
+    TRY(run_number(r, "weight_ancestor", 0, 100, &o->w_ancestor));
+    TRY(run_number(r, "weight_text", 0, 100, &o->w_text));
+    TRY(run_number(r, "weight_gene_words", 0, 100, &o->w_gene));
+    TRY(run_number(r, "weight_match", 0, 100, &o->w_match));
+    TRY(run_number(r, "name_share", 0, 1, &o->name_share));
+    TRY(run_number(r, "save_every", 1, 1e8, &o->save_every));
+    t->w = r->library->w;
+    t->c = stage1_config_default((int64_t)r->corpus->genes->n, (int64_t)t->w);
+    const cJSON *shape = cJSON_GetObjectItemCaseSensitive(r->config, "shape");
+    if (shape)
+        TRY(stage1_config_read(shape, &t->c));
+    t->c.cell.vocab = (int64_t)r->corpus->genes->n + 2;
+    return OK;
+}
+
+static Err find_relations(Trainer *t)
+{
+    const CellTypes *ct = t->r->types;
+    size_t n = t->n_types = celltypes_count(ct);
+    TRY(NEW0(t->trained, n));
+    TRY(NEW0(t->related, n * n));
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < n; j++) {
+            t->related[i * n + j] = celltypes_related(ct, (int32_t)i, (int32_t)j);
+            if (t->r->corpus->type_cells[j] && celltypes_is_a(ct, (int32_t)j, (int32_t)i))
+                t->trained[i] = true;
+        }
+    return OK;
+}
+
+static Err step_init(Trainer *t)
+{
+    Step *s = &t->s;
+    size_t b = (size_t)t->o.batch, n = t->n_types, k = (size_t)t->c.train_tokens;
+    TRY(cell_input_init(&s->in, (int64_t)b, (int64_t)k + 1));
+    TRY(NEW(s->type, b));
+    TRY(NEW(s->gene_word, b * GENE_WORD));
+    TRY(NEW(s->tok_gene, k));
+    TRY(NEW(s->tok_value, k));
+    TRY(NEW(s->bank, n * t->w));
+    TRY(NEW(s->target, b));
+    TRY(NEW(s->anc_target, b));
+    TRY(NEW(s->diag, b));
+    TRY(NEW(s->match_label, b));
+    TRY(NEW(s->mask, b * n));
+    TRY(NEW(s->anc_mask, b * n));
+    TRY(NEW(s->text_mask, b * b));
+    TRY(NEW(s->text_soft, b * b));
+    TRY(NEW0(s->identity, b * b));
+    TRY(NEW(s->sim, b * n));
+    TRY(NEW(s->wrong, b * t->w));
+    for (size_t i = 0; i < b; i++) {
+        s->diag[i] = (int32_t)i;
+        s->identity[i * b + i] = 1;
+    }
+    return OK;
+}
+
+static void step_done(Step *s)
+{
+    cell_input_done(&s->in);
+    drawn_cell_done(&s->cell);
+    void *all[] = {s->type,        s->gene_word, s->tok_gene,   s->tok_value,
+                   s->bank,        s->target,    s->anc_target, s->diag,
+                   s->match_label, s->mask,      s->anc_mask,   s->text_mask,
+                   s->text_soft,   s->identity,  s->sim,        s->wrong};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        free(all[i]);
+}
+
+/* ---- the batch ---- */
+static Err draw_cells(Trainer *t, Rng *r)
+{
+    Step *s = &t->s;
+    const GeneSpace *g = t->r->corpus->genes;
+    size_t b = (size_t)t->o.batch, simulated = (size_t)lround(t->o.simulated * t->o.batch);
+    for (size_t i = 0; i < b; i++) {
+        size_t n = 0;
+        for (int tries = 0; n == 0 && tries < 100; tries++) {
+            TRY(sampler_draw(t->sampler, r, i < simulated, &s->cell));
+            n = genespace_tokens(g, s->cell.gene, s->cell.count, s->cell.n, s->cell.panel,
+                                 (size_t)t->c.train_tokens, s->tok_gene, s->tok_value);
+        }
+        cell_input_set(&s->in, (int64_t)i, s->tok_gene, s->tok_value, n, g->mean, t->c.cell.vocab);
+        s->type[i] = s->cell.type;
+        size_t pool = n < GENE_POOL ? n : GENE_POOL;
+        for (size_t k = 0; k < GENE_WORD; k++)
+            s->gene_word[i * GENE_WORD + k] = pool ? s->tok_gene[rng_below(r, pool)] : -1;
+    }
+    return OK;
+}
+
+/* One paraphrase of a type: a name with probability name_share, else one of its own-words texts. */
+static size_t draw_text(const Trainer *t, size_t type, Rng *r)
+{
+    const Library *l = t->r->library;
+    bool want_name = rng_uniform(r) < t->o.name_share;
+    size_t pick = l->first[type], n = 0;
+    for (size_t i = l->first[type]; i < l->first[type + 1]; i++) {
+        bool name = l->kind[i] == TEXT_NAME || l->kind[i] == TEXT_SYNONYM;
+        if (l->kind[i] != TEXT_LANGUAGE && name == want_name) {
+            size_t copies =
+                l->kind[i] == TEXT_NAME ? 2 : 1; /* the plain name is what people type most */
+            for (size_t c = 0; c < copies; c++)
+                if (rng_below(r, ++n) == 0)
+                    pick = i;
+        }
+    }
+    return pick;
+}
+
+static void draw_bank(Trainer *t, Rng *r)
+{
+    for (size_t i = 0; i < t->n_types; i++)
+        memcpy(t->s.bank + i * t->w, t->r->library->raw + draw_text(t, i, r) * t->w,
+               t->w * sizeof(float));
+}
+
+static void fill_targets(Trainer *t, Rng *r)
+{
+    Step *s = &t->s;
+    size_t b = (size_t)t->o.batch, n = t->n_types;
+    for (size_t i = 0; i < b; i++) {
+        size_t own = (size_t)s->type[i];
+        const CellType *ct = celltypes_at(t->r->types, own);
+        s->target[i] = (int32_t)own;
+        for (size_t j = 0; j < n; j++)
+            s->mask[i * n + j] = j != own && (!t->trained[j] || t->related[own * n + j]);
+        s->anc_target[i] = ct->n_ancestors ? ct->ancestors[rng_below(r, ct->n_ancestors)] : -100;
+        size_t anc = s->anc_target[i] < 0 ? own : (size_t)s->anc_target[i];
+        for (size_t j = 0; j < n; j++)
+            s->anc_mask[i * n + j] =
+                j != anc && (!t->trained[j] || t->related[anc * n + j] || t->related[own * n + j]);
+        float same = 0;
+        for (size_t j = 0; j < b; j++)
+            same += s->type[j] == s->type[i];
+        for (size_t j = 0; j < b; j++) {
+            bool eq = s->type[j] == s->type[i];
+            s->text_soft[i * b + j] = eq ? 1 / same : 0;
+            s->text_mask[i * b + j] = !eq && t->related[own * n + (size_t)s->type[j]];
+        }
+    }
+}
+
+/* A wrong text for every cell, the likelier the more it looks like the cell. */
+static Err draw_wrong(Trainer *t, Tensor *sim, Rng *r)
+{
+    Step *s = &t->s;
+    size_t b = (size_t)t->o.batch, n = t->n_types;
+    TRY(tensor_read(t->tape, sim, s->sim));
+    for (size_t i = 0; i < b; i++) {
+        double sum = 0, top = -1e30;
+        for (size_t j = 0; j < n; j++)
+            if (!s->mask[i * n + j] && j != (size_t)s->type[i] && s->sim[i * n + j] > top)
+                top = s->sim[i * n + j];
+        size_t pick = (size_t)s->type[i];
+        for (size_t j = 0; j < n; j++) {
+            if (s->mask[i * n + j] || j == (size_t)s->type[i])
+                continue;
+            double w = exp(s->sim[i * n + j] - top) + 1e-4;
+            sum += w;
+            if (rng_uniform(r) * sum < w)
+                pick = j;
+        }
+        memcpy(s->wrong + i * t->w, s->bank + pick * t->w, t->w * sizeof(float));
+    }
+    return OK;
+}
+
+static void fill_int(int32_t *v, size_t n, int32_t x)
+{
+    for (size_t i = 0; i < n; i++)
+        v[i] = x;
+}
+
+static Err match_loss(Trainer *t, const Stage1 *m, const CellOutput *cells, Tensor *sim,
+                      Tensor *own, Rng *r, Tensor **loss)
+{
+    Step *s = &t->s;
+    int64_t b = (int64_t)t->o.batch;
+    TRY(draw_wrong(t, sim, r));
+    Tensor *yes = stage1_match(t->tape, m, cells, own);
+    Tensor *no =
+        stage1_match(t->tape, m, cells, tape_input_f32(t->tape, s->wrong, 2, b, (int64_t)t->w));
+    fill_int(s->match_label, (size_t)b, 1);
+    Tensor *a = op_cross_entropy(t->tape, yes, tape_input_i32(t->tape, s->match_label, 1, b), NULL);
+    fill_int(s->match_label, (size_t)b, 0);
+    Tensor *c = op_cross_entropy(t->tape, no, tape_input_i32(t->tape, s->match_label, 1, b), NULL);
+    *loss = op_weighted_sum(t->tape, 2, (Tensor *[]){a, c}, (float[]){0.5f, 0.5f});
+    return OK;
+}
+
+/* Records one step; terms: cell, ancestor, text, gene words, match. */
+static Err forward(Trainer *t, const Stage1 *m, Rng *r, Tensor **total, Tensor *term[TERMS])
+{
+    Step *s = &t->s;
+    Tape *tp = t->tape;
+    int64_t b = (int64_t)t->o.batch, n = (int64_t)t->n_types, w = (int64_t)t->w;
+    float inv_tau = (float)(1 / t->o.tau);
+    CellOutput cells = stage1_cells(tp, m, &s->in);
+    Tensor *raw = tape_input_f32(tp, s->bank, 2, n, w);
+    Tensor *texts = stage1_texts(tp, m, raw);
+    Tensor *sim = op_scale(tp, op_max_similarity(tp, cells.feat, texts), inv_tau);
+    CeSpec spec = {.mask = tape_input_u8(tp, s->mask, 2, b, n)};
+    const Tensor *target = tape_input_i32(tp, s->target, 1, b);
+    term[0] = op_cross_entropy(tp, sim, target, &spec);
+    CeSpec anc = {.mask = tape_input_u8(tp, s->anc_mask, 2, b, n)};
+    term[1] = op_cross_entropy(tp, sim, tape_input_i32(tp, s->anc_target, 1, b), &anc);
+    Tensor *eye = tape_input_f32(tp, s->identity, 2, b, b);
+    Tensor *own = op_gather(tp, texts, target);
+    Tensor *cell_text = op_scale(tp, op_max_similarity(tp, cells.feat, own), inv_tau);
+    CeSpec back = {.mask = tape_input_u8(tp, s->text_mask, 2, b, b)};
+    term[2] = op_cross_entropy_soft(tp, op_matmul(tp, cell_text, true, eye, false, 1),
+                                    tape_input_f32(tp, s->text_soft, 2, b, b), &back);
+    Tensor *words = stage1_gene_words(tp, m, s->gene_word, b, GENE_WORD);
+    Tensor *gs = op_scale(tp, op_max_similarity(tp, cells.feat, words), inv_tau);
+    const Tensor *diag = tape_input_i32(tp, s->diag, 1, b);
+    Tensor *g1 = op_cross_entropy(tp, gs, diag, NULL);
+    Tensor *g2 = op_cross_entropy(tp, op_matmul(tp, gs, true, eye, false, 1), diag, NULL);
+    term[3] = op_add(tp, g1, g2);
+    term[4] = NULL;
+    if (m->c.match && t->o.w_match > 0)
+        TRY(match_loss(t, m, &cells, sim, op_gather(tp, raw, target), r, &term[4]));
+    float weight[TERMS] = {1, (float)t->o.w_ancestor, (float)t->o.w_text, (float)t->o.w_gene,
+                           (float)t->o.w_match};
+    *total = op_weighted_sum(tp, TERMS, term, weight);
+    return OK;
+}
+
+static double seconds(void)
+{
+    struct timespec x;
+    clock_gettime(CLOCK_MONOTONIC, &x);
+    return (double)x.tv_sec + 1e-9 * (double)x.tv_nsec;
+}
+
+static Err one_step(Trainer *t, Stage1 *m, const AdamwParams *adam, int64_t member, int64_t step)
+{
+    double from = seconds(), log[TERMS + 2] = {0};
+    uint64_t seed = (uint64_t)t->o.seed + (uint64_t)member;
+    Rng r = rng_make(seed, (uint64_t)step);
+    TRY(draw_cells(t, &r));
+    draw_bank(t, &r);
+    fill_targets(t, &r);
+    tape_reset(t->tape);
+    tape_set_seed(t->tape, seed * 1000003u + (uint64_t)step);
+    Tensor *loss, *term[TERMS];
+    TRY(forward(t, m, &r, &loss, term));
+    TRY(tape_backward(t->tape, loss));
+    float v;
+    TRY(tensor_read(t->tape, loss, &v));
+    log[0] = v;
+    for (int i = 0; i < TERMS; i++) {
+        v = 0;
+        if (term[i])
+            TRY(tensor_read(t->tape, term[i], &v));
+        log[1 + i] = v;
+    }
+    TRY(adamw_step(m->ps, adam, step, &log[TERMS + 1]));
+    run_log(t->r, member, step, adamw_rate(adam, step), t->o.batch / (seconds() - from), log,
+            TERMS + 2);
+    return OK;
+}
+
+static Err save_state(Trainer *t, Stage1 *m, int64_t member, int64_t step)
+{
+    char name[32];
+    snprintf(name, sizeof name, "member%d", (int)member);
+    cJSON *state = cJSON_CreateObject();
+    cJSON_AddNumberToObject(state, "member", (double)member);
+    cJSON_AddNumberToObject(state, "step", (double)step);
+    Err err = run_checkpoint_save(t->r, name, m->ps, state);
+    cJSON_Delete(state);
+    return err;
+}
+
+static Err start_weights(Trainer *t, Stage1 *m, uint64_t seed)
+{
+    size_t g = t->r->corpus->genes->n, w = (size_t)t->c.cell.width;
+    float *table;
+    TRY(NEW0(table, (g + 2) * w));
+    Err err = corpus_gene_table(t->r->corpus, w, 0.3, 0.02, seed, table);
+    Rng r = rng_make(seed, 0x636c73);
+    for (size_t i = g * w; i < (g + 2) * w; i++)
+        table[i] = (float)(0.3 * rng_normal(&r));
+    if (err == OK)
+        err = param_write(m->ps, m->cell.embedding, table);
+    free(table);
+    return err;
+}
+
+/* Trains one member, from its checkpoint when there is one. */
+static Err train_member(Trainer *t, int64_t member, Stage1 *m)
+{
+    char name[32];
+    snprintf(name, sizeof name, "member%d", (int)member);
+    cJSON *state;
+    int64_t step = 0, steps = (int64_t)t->o.steps;
+    TRY(run_checkpoint_load(t->r, name, m->ps, &state));
+    if (state) {
+        step = (int64_t)cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(state, "step"));
+        cJSON_Delete(state);
+        log_info("member %d: goes on after step %d", (int)member, (int)step);
+    } else {
+        TRY(start_weights(t, m, (uint64_t)t->o.seed + (uint64_t)member));
+    }
+    AdamwParams adam = adamw_params_default();
+    adam.warmup = 40;
+    adam = run_adamw(t->r, steps, adam);
+    job_stage(t->r->ctl, "training stage 1", (size_t)steps);
+    while (step < steps) {
+        TRY(one_step(t, m, &adam, member, ++step));
+        Err stop = job_progress(t->r->ctl, (size_t)step);
+        if (stop != OK || step % (int64_t)t->o.save_every == 0 || step == steps) {
+            TRY(save_state(t, m, member, step));
+            if (stop != OK)
+                return err_set(stop, "stopped after step %d; go on with --resume %s", (int)step,
+                               t->r->out);
+        }
+    }
+    return OK;
+}
+
+static Err save_member(Trainer *t, int64_t member, Stage1 *m)
+{
+    char name[40];
+    snprintf(name, sizeof name, "member%d.safetensors", (int)member);
+    char *path = run_path(t->r, name);
+    StWriter *w = st_writer_new();
+    Err err = weights_save(m->ps, w, "", false);
+    if (err == OK)
+        err = st_writer_save(w, path);
+    st_writer_free(w);
+    free(path);
+    return err;
+}
+
+static void add_trained(const Trainer *t, cJSON *config)
+{
+    cJSON *a = cJSON_CreateArray();
+    for (size_t i = 0; i < t->n_types; i++)
+        if (t->trained[i])
+            cJSON_AddItemToArray(a, cJSON_CreateString(celltypes_at(t->r->types, i)->id));
+    cJSON_DeleteItemFromObjectCaseSensitive(config, "trained");
+    cJSON_AddItemToObject(config, "trained", a);
+}
+
+static void set_number(cJSON *o, const char *key, double v)
+{
+    cJSON_DeleteItemFromObjectCaseSensitive(o, key);
+    cJSON_AddNumberToObject(o, key, v);
+}
+
+static void add_sources(const Trainer *t, cJSON *config)
+{
+    cJSON *a = cJSON_CreateArray();
+    for (size_t i = 0; i < t->r->corpus->n_sets; i++) {
+        const CorpusSet *s = &t->r->corpus->set[i];
+        cJSON *o = cJSON_CreateObject();
+        cJSON_AddStringToObject(o, "name", s->name);
+        cJSON_AddStringToObject(o, "sha256", s->sha256);
+        cJSON_AddNumberToObject(o, "rows", (double)s->n);
+        cJSON_AddBoolToObject(o, "averages", s->averages);
+        cJSON_AddItemToArray(a, o);
+    }
+    cJSON_DeleteItemFromObjectCaseSensitive(config, "data");
+    cJSON_AddItemToObject(config, "data", a);
+}
+
+/* Copies the text tower's files unless the output is where they are. */
+static Err copy_file(const char *from_dir, const char *to_dir, const char *name)
+{
+    char *from = bundle_path(from_dir, name), *to = bundle_path(to_dir, name), *data = NULL;
+    size_t len;
+    Err err = OK;
+    if (strcmp(from, to) != 0)
+        err = str_read_file(from, (size_t)1 << 31, ERR_MODEL, &data, &len);
+    if (err == OK && data) {
+        FILE *f = fopen(to, "wb");
+        bool ok = f && fwrite(data, 1, len, f) == len;
+        if (f && fclose(f) != 0)
+            ok = false;
+        if (!ok)
+            err = err_set(ERR_GENERAL, "%s: cannot be written", to);
+    }
+    free(data);
+    free(from);
+    free(to);
+    return err;
+}
+
+static Err write_bundle(Trainer *t)
+{
+    Run *r = t->r;
+    const char *name = "model", *tower;
+    (void)!run_text(r, "name", &name);
+    TRY(run_text(r, "text_tower", &tower));
+    const char *const files[] = {"text.json", "text.safetensors", "vocab.txt"};
+    for (int i = 0; i < 3; i++)
+        TRY(copy_file(tower, r->out, files[i]));
+    TRY(bundle_write_genes(r->out, r->corpus->genes));
+    cJSON *config;
+    TRY(bundle_read_config(r->out, true, &config));
+    cJSON_DeleteItemFromObjectCaseSensitive(config, "name");
+    cJSON_AddStringToObject(config, "name", name);
+    set_number(config, "format", 1);
+    set_number(config, "members", t->o.members);
+    set_number(config, "temperature", 0.10);
+    set_number(config, "unknown_margin", 0.05);
+    cJSON_DeleteItemFromObjectCaseSensitive(config, "stage1");
+    cJSON_AddItemToObject(config, "stage1", stage1_config_write(&t->c));
+    add_trained(t, config);
+    add_sources(t, config);
+    Err err = bundle_write_config(r->out, config);
+    cJSON_Delete(config);
+    if (err == OK)
+        err = bundle_write_sums(r->out);
+    return err;
+}
+
+static Err train_all(Trainer *t)
+{
+    static const char *const COLUMNS[] = {"loss",       "cell",  "ancestor", "text",
+                                          "gene_words", "match", "grad_norm"};
+    TRY(read_options(t));
+    TRY(find_relations(t));
+    TRY(step_init(t));
+    TRY(sampler_new(t->r->corpus, &t->sampler));
+    TRY(tape_new(t->r->device, true, &t->tape));
+    TRY(run_log_open(t->r, "log.tsv", COLUMNS, sizeof COLUMNS / sizeof *COLUMNS,
+                     t->r->p->resume != NULL));
+    Measure *measure;
+    TRY(measure_new(t->r, &measure));
+    Err err = OK;
+    for (int64_t i = 0; err == OK && i < (int64_t)t->o.members; i++) {
+        Stage1 m;
+        err = stage1_init(t->r->device, &t->c, (uint64_t)t->o.seed + (uint64_t)i, &m);
+        if (err != OK)
+            break;
+        err = train_member(t, i, &m);
+        if (err == OK)
+            err = save_member(t, i, &m);
+        if (err == OK)
+            err = measure_member(measure, &m, t->o.tau);
+        stage1_done(&m);
+    }
+    if (err == OK)
+        err = measure_write(measure);
+    measure_free(measure);
+    TRY(err);
+    for (int64_t i = 0; i < (int64_t)t->o.members; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "member%d", (int)i);
+        run_checkpoint_drop(t->r, name);
+    }
+    return write_bundle(t);
+}
+
+Err train_stage1(Run *r)
+{
+    Trainer t = {.r = r};
+    Err err = train_all(&t);
+    sampler_free(t.sampler);
+    tape_free(t.tape);
+    free(t.trained);
+    free(t.related);
+    step_done(&t.s);
+    return err;
+}
