@@ -6,6 +6,10 @@
 #define SCMMGPT_VERSION "0.1.0"
 
 #define CLI_COMMANDS(X)                                                                            \
+    X("info", cli_info, "FILE [--json]", "what is in the file")                                      \
+    X("genes", cli_genes, "FILE [NAME...]", "how gene names resolve; without names: all genes")      \
+    X("expr", cli_expr, "FILE GENE... [--lognorm] [-o T.tsv]", "values of genes for all cells")      \
+    X("convert", cli_convert, "FILE -o OUT.h5ad", "any readable input as current h5ad")              \
     X("plot", cli_plot, "FILE --color KEY [...] -o FIG.png|.svg|.pdf", "the embedding as a figure")   \
     X("demo", cli_demo, "[--out DIR]", "the explorer on the shipped data; without a terminal, a tour")   \
     X("train", cli_train, "CONFIG.json [--data DIR] [-o DIR] [--resume DIR]", "train a part of a model")   \

@@ -29,7 +29,7 @@ Dataset *dataset_make(const char *path, const char *format, const char *encoding
     d->path = mem_strdup(path);
     d->format = format;
     d->encoding = mem_strdup(encoding);
-    d->model_matrix = d->working_matrix = -1;
+    d->model_matrix = d->working_matrix = d->var_name_slot = -1;
     d->reason = mem_strdup("");
     d->gene_names_from = mem_strdup("index");
     return d;
@@ -62,6 +62,7 @@ void dataset_close(Dataset *d)
     free(d->encoding);
     free(d->reason);
     free(d->gene_names_from);
+    free(d->var_gene_names);
     store_close(d->store);
     free(d);
 }
@@ -197,38 +198,45 @@ static Matrix *matrix_at(Dataset *d, int i)
     return &d->matrices[i];
 }
 
-static Err load_gene_names(Dataset *d, Matrix *m)
+static Frame *var_frame(Dataset *d, int matrix)
+{
+    return matrix < 0 ? &d->var : matrix_at(d, matrix)->var;
+}
+
+static Err load_gene_names(Dataset *d, Frame *var, int slot, const char ***out)
 {
     char **index;
     const Column *c = NULL;
     char b[32];
-    TRY(frame_names(d, m->var, &index));
-    if (m->name_slot >= 0)
-        TRY(slot_read(d, m->var, &m->var->slots[m->name_slot], &c));
+    TRY(frame_names(d, var, &index));
+    if (slot >= 0)
+        TRY(slot_read(d, var, &var->slots[slot], &c));
     const char **names;
-    TRY(NEW(names, m->var->n));
-    for (size_t i = 0; i < m->var->n; i++) {
+    TRY(NEW(names, var->n));
+    for (size_t i = 0; i < var->n; i++) {
         const char *text = c ? column_text(c, i, b) : "";
         names[i] = *text && text != b ? text : index[i]; /* an empty symbol: the id serves */
     }
-    m->gene_names = names;
+    *out = names;
     return OK;
 }
 
 Err dataset_gene_names(Dataset *d, int matrix, const char *const **names, size_t *n)
 {
-    Matrix *m = matrix_at(d, matrix);
-    if (!m->gene_names)
-        TRY(load_gene_names(d, m));
-    *names = m->gene_names;
-    *n = m->var->n;
+    Matrix *m = matrix < 0 ? NULL : matrix_at(d, matrix);
+    Frame *var = m ? m->var : &d->var;
+    const char ***kept = m ? &m->gene_names : &d->var_gene_names;
+    if (!*kept)
+        TRY(load_gene_names(d, var, m ? m->name_slot : d->var_name_slot, kept));
+    *names = *kept;
+    *n = var->n;
     return OK;
 }
 
 Err dataset_var_index(Dataset *d, int matrix, const char *const **names)
 {
     char **index;
-    TRY(frame_names(d, matrix_at(d, matrix)->var, &index));
+    TRY(frame_names(d, var_frame(d, matrix), &index));
     *names = (const char *const *)index;
     return OK;
 }
@@ -236,11 +244,6 @@ Err dataset_var_index(Dataset *d, int matrix, const char *const **names)
 size_t dataset_n_var(const Dataset *d, int matrix)
 {
     return matrix < 0 ? d->var.n_slots : d->matrices[matrix].var->n_slots;
-}
-
-static Frame *var_frame(Dataset *d, int matrix)
-{
-    return matrix < 0 ? &d->var : matrix_at(d, matrix)->var;
 }
 
 const char *dataset_var_name(const Dataset *d, int matrix, size_t i)
@@ -298,17 +301,10 @@ Err dataset_obs(Dataset *d, size_t i, const Column **out)
 
 /* ---- values ---- */
 
-static Err usable(const Matrix *m)
-{
-    if (!m->info.readable)
-        FAIL(ERR_INPUT, "%s: cannot be read", m->info.name);
-    return OK;
-}
-
 Err dataset_read_rows(Dataset *d, int matrix, size_t row0, size_t n, JobCtl *ctl, Csr *out)
 {
     Matrix *m = matrix_at(d, matrix);
-    TRY(usable(m));
+    TRY(matrix_check(m));
     assert(row0 <= m->info.rows && n <= m->info.rows - row0);
     return matrix_read_rows(d, m, row0, n, ctl, out);
 }
@@ -321,7 +317,7 @@ size_t dataset_block_rows(const Dataset *d, int matrix)
 Err dataset_read_gene(Dataset *d, int matrix, size_t col, JobCtl *ctl, float *out)
 {
     Matrix *m = matrix_at(d, matrix);
-    TRY(usable(m));
+    TRY(matrix_check(m));
     assert(col < m->info.cols);
     return matrix_read_gene(d, m, col, ctl, out);
 }
@@ -329,7 +325,7 @@ Err dataset_read_gene(Dataset *d, int matrix, size_t col, JobCtl *ctl, float *ou
 Err dataset_row_sums(Dataset *d, int matrix, JobCtl *ctl, double *out)
 {
     Matrix *m = matrix_at(d, matrix);
-    TRY(usable(m));
+    TRY(matrix_check(m));
     if (!m->row_sums) {
         double *sums;
         size_t step = matrix_block_rows(m);

@@ -80,7 +80,7 @@ int dataset_working_matrix(const Dataset *d);
 size_t dataset_n_warnings(const Dataset *d);
 const char *dataset_warning(const Dataset *d, size_t i); /* each names the element */
 
-/* Gene names of matrix i (raw/X has its own), [MatrixInfo.cols]; from the column dataset_gene_names_from(). */
+/* Gene names of matrix i (raw/X has its own), [MatrixInfo.cols]; of var for -1; from the column dataset_gene_names_from(). */
 CHECKED Err dataset_gene_names(Dataset *d, int matrix, const char *const **names, size_t *n);
 const char *dataset_gene_names_from(const Dataset *d); /* "index", "feature_name", ... */
 CHECKED Err dataset_cell_names(Dataset *d, const char *const **names); /* [cells] */

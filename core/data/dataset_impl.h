@@ -61,9 +61,7 @@ typedef struct Matrix {
     Csr window;          /* rows window0.. of a matrix stored by genes */
     size_t window0;
     Csr by_gene;         /* the transpose of a small matrix, for gene columns */
-    uint32_t *duplicates; /* reserved for the sidecar; NULL */
-    struct Sidecar *sidecar;
-    bool sidecar_tried;
+    char *error;         /* why it is unreadable */
 } Matrix;
 
 typedef enum ObsmKind { OBSM_MEMORY, OBSM_DENSE, OBSM_SPARSE, OBSM_FRAME, OBSM_FIELD } ObsmKind;
@@ -91,6 +89,8 @@ struct Dataset {
     int model_matrix, working_matrix;
     char *reason;
     char *gene_names_from;
+    int var_name_slot;          /* of var; -1: its index */
+    const char **var_gene_names; /* of var, for files without a matrix */
     char **genomes; /* 10x files with several */
     size_t n_genomes;
     char sha256[65];
@@ -121,6 +121,8 @@ CHECKED Err slot_sample(Dataset *d, const Frame *f, Slot *s, size_t cap, char **
 void frame_done(Frame *f);
 
 /* ---- matrix.c, matrix_columns.c ---- */
+/* Fails with the reason when the matrix cannot be read. */
+CHECKED Err matrix_check(const Matrix *m);
 CHECKED Err matrix_sample_state(Dataset *d, Matrix *m);
 CHECKED Err matrix_read_rows(Dataset *d, Matrix *m, size_t row0, size_t n, JobCtl *ctl, Csr *out);
 CHECKED Err matrix_read_gene(Dataset *d, Matrix *m, size_t col, JobCtl *ctl, float *out);

@@ -22,6 +22,7 @@ static void add_matrix(Dataset *d, const char *name, const char *path, Frame *va
     m->var = var;
     if (matrix_describe(d, path, m)) {
         m->info.readable = false;
+        m->error = mem_strdup(err_message());
         dataset_warn(d, "%s; it cannot be used", err_message());
     }
 }

@@ -245,8 +245,8 @@ static Matrix *chosen_x(const Copy *c)
 static Err copy_matrices(Copy *c, Matrix *x)
 {
     Dataset *d = c->d;
-    if (x && !x->info.readable)
-        FAIL(ERR_INPUT, "%s: cannot be read", x->info.name);
+    if (x)
+        TRY(matrix_check(x));
     if (x)
         TRY(copy_matrix(c, x, "X"));
     for (size_t i = 0; i < d->n_matrices; i++) {

@@ -16,6 +16,7 @@
 void matrix_done(Matrix *m)
 {
     free(m->info.name);
+    free(m->error);
     array_close(m->data);
     array_close(m->indices);
     array_close(m->indptr_array);
@@ -27,6 +28,13 @@ void matrix_done(Matrix *m)
     free(m->row_sums);
     csr_done(&m->window);
     csr_done(&m->by_gene);
+}
+
+Err matrix_check(const Matrix *m)
+{
+    if (!m->info.readable)
+        FAIL(ERR_INPUT, "%s%s", m->error ? "" : m->info.name, m->error ? m->error : ": cannot be read");
+    return OK;
 }
 
 /* ---- description ---- */

@@ -166,7 +166,6 @@ Err dataset_open(const char *path, const DatasetOptions *opt, JobCtl *ctl, Datas
         TRY(kind_of_file(path, &kind));
     else
         FAIL(ERR_INPUT, "is neither a file nor a folder");
-    job_stage(ctl, "opening", 0);
     if (kind == FILE_H5) {
         Rehearsal r = {path, opt};
         TRY(watchdog_run(rehearse, &r, ctl));

@@ -164,6 +164,7 @@ static Err choose_names(Dataset *d, const char *forced)
         var_slot = d->var.n ? name_slot(d, &d->var) : -1;
         raw_slot = d->raw_var.path && d->raw_var.n ? name_slot(d, &d->raw_var) : -1;
     }
+    d->var_name_slot = var_slot;
     for (size_t i = 0; i < d->n_matrices; i++)
         d->matrices[i].name_slot = d->matrices[i].var == &d->var ? var_slot : raw_slot;
     const Frame *f = &d->var;
@@ -184,6 +185,7 @@ Err dataset_settle(Dataset *d, const DatasetOptions *opt)
         if (m->info.readable && m->kind != MATRIX_MTX && matrix_sample_state(d, m)) {
             dataset_warn(d, "%s", err_message());
             m->info.readable = false;
+            m->error = mem_strdup(err_message());
         }
     }
     TRY(choose_matrices(d, opt ? opt->matrix : NULL));

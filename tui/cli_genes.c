@@ -1,0 +1,304 @@
+/* `scmmgpt genes` and `scmmgpt expr`: names of genes, and their values for all cells. */
+#include "tui/cli_commands.h"
+
+#include <cjson/cJSON.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/assets.h"
+#include "core/base/hash.h"
+#include "core/base/log.h"
+#include "core/base/mem.h"
+#include "core/base/str.h"
+#include "core/data/genes.h"
+#include "core/data/table.h"
+
+/* A file's matrix with its genes indexed. */
+typedef struct Names {
+    Dataset *d;
+    int matrix;
+    const char *const *names;
+    const char *const *ids; /* NULL: none */
+    size_t n;
+    GeneIndex *index;
+} Names;
+
+static void names_done(Names *x)
+{
+    gene_index_free(x->index);
+    dataset_close(x->d);
+}
+
+/* Counts, else X as stored, else what there is; -1: no readable matrix. */
+static int matrix_for_values(Dataset *d, const char *forced)
+{
+    int m = dataset_model_matrix(d);
+    if (m < 0 && forced)
+        m = dataset_working_matrix(d);
+    for (size_t i = 0; m < 0 && i < dataset_n_matrices(d); i++)
+        if (strcmp(dataset_matrix(d, i)->name, "X") == 0)
+            m = (int)i;
+    if (m < 0)
+        m = dataset_working_matrix(d);
+    return m < 0 && dataset_n_matrices(d) ? 0 : m;
+}
+
+static Err find_ids(Names *x)
+{
+    const char *const *index;
+    TRY(dataset_var_index(x->d, x->matrix, &index));
+    if (x->n && gene_is_ensembl(index[0]))
+        x->ids = index;
+    for (size_t i = 0; i < dataset_n_var(x->d, x->matrix) && !x->ids; i++) {
+        const Column *c;
+        if (dataset_var_kind(x->d, x->matrix, i) != COLUMN_STRING || dataset_var(x->d, x->matrix, i, &c) != OK)
+            continue;
+        if (c->n && c->missing == 0 && gene_is_ensembl(c->strings[0]))
+            x->ids = (const char *const *)c->strings;
+    }
+    return OK;
+}
+
+static Err names_open(CliArgs *a, Names *x)
+{
+    a->file = a->argv[1];
+    DatasetOptions opt = cli_session_params(a).dataset;
+    TRY(dataset_open(a->file, &opt, a->ctl, &x->d));
+    for (size_t i = 0; i < dataset_n_warnings(x->d); i++)
+        log_warn("%s: %s", a->file, dataset_warning(x->d, i));
+    x->matrix = matrix_for_values(x->d, opt.matrix);
+    TRY(dataset_gene_names(x->d, x->matrix, &x->names, &x->n));
+    TRY(find_ids(x));
+    x->index = gene_index_new(x->names, x->ids, x->n);
+    return OK;
+}
+
+static void add_suggestions(Str *s, const GeneHit *hit)
+{
+    for (size_t i = 0; i < hit->n_suggestions; i++)
+        str_addf(s, "%s%s", i ? "," : "", hit->suggestions[i]);
+}
+
+static Err not_found(const char *query, const GeneHit *hit)
+{
+    Str s = {0};
+    add_suggestions(&s, hit);
+    if (hit->ambiguous)
+        err_set(ERR_NOT_FOUND, "%s: is another name of several genes of the file: %s; choose one", query,
+                str_text(&s));
+    else if (hit->n_suggestions)
+        err_set(ERR_NOT_FOUND, "%s: no such gene; did you mean %s?", query, str_text(&s));
+    else
+        err_set(ERR_NOT_FOUND, "%s: no such gene; 'scmmgpt genes FILE' lists the genes", query);
+    str_free(&s);
+    return ERR_NOT_FOUND;
+}
+
+/* ---- genes ---- */
+
+/* The gene symbols of the model's bundle (vocab.json: name -> number); NULL, with the reason logged, when there is no
+ * bundle: names can be resolved without one. */
+static StrMap *model_vocabulary(CliArgs *a)
+{
+    Str path = {0};
+    const char *dir = a->g->model ? a->g->model : getenv("SCMMGPT_MODEL");
+    char *text = NULL;
+    StrMap *map = NULL;
+    Err err = OK;
+    if (dir && *dir)
+        str_addf(&path, "%s/vocab.json", dir);
+    else
+        err = assets_path("model/vocab.json", &path);
+    if (!err)
+        err = str_read_file(str_text(&path), (size_t)64 << 20, ERR_MODEL, &text, NULL);
+    cJSON *j = err ? NULL : cJSON_Parse(text);
+    if (cJSON_IsObject(j)) {
+        const cJSON *item;
+        map = strmap_new((size_t)cJSON_GetArraySize(j));
+        cJSON_ArrayForEach(item, j) if (item->string[0] != '<') strmap_put(map, item->string, 0);
+    } else {
+        log_info("no model vocabulary: %s", err ? err_message() : "vocab.json is no JSON object");
+    }
+    cJSON_Delete(j);
+    free(text);
+    str_free(&path);
+    return map;
+}
+
+/* "1", "0", or "" without a vocabulary. Other names of the gene count, as they do for the model. */
+static const char *in_vocabulary(const StrMap *vocab, const char *name, const char *id)
+{
+    const GeneTable *t;
+    const char *symbols[2];
+    if (!vocab)
+        return "";
+    if (strmap_get(vocab, name, -1) >= 0)
+        return "1";
+    if (gene_table(&t) != OK)
+        return "0";
+    const char *by_id = id ? gene_table_symbol_of_id(t, id) : gene_table_symbol_of_id(t, name);
+    if (by_id && strmap_get(vocab, by_id, -1) >= 0)
+        return "1";
+    bool alias = gene_table_symbols_of_alias(t, name, symbols, 2) == 1 && strmap_get(vocab, symbols[0], -1) >= 0;
+    return alias ? "1" : "0";
+}
+
+static void gene_row(const Names *x, Table *t, const StrMap *vocab, const char *query, const GeneHit *hit)
+{
+    Str s = {0};
+    bool found = hit->how != GENE_NONE;
+    add_suggestions(&s, hit);
+    table_text(t, query);
+    table_text(t, found ? hit->name : "");
+    if (found)
+        table_int(t, (int64_t)hit->column);
+    else
+        table_text(t, "");
+    table_text(t, gene_how_name(hit->how));
+    table_text(t, found ? in_vocabulary(vocab, hit->name, x->ids ? x->ids[hit->column] : NULL) : "");
+    table_int(t, found ? (int64_t)hit->duplicates : 0);
+    table_text(t, str_text(&s));
+    table_end_row(t);
+    str_free(&s);
+}
+
+static Err list_genes(CliArgs *a, const Names *x, Table *t, const StrMap *vocab)
+{
+    size_t matched = 0;
+    for (size_t i = 0; i < x->n; i++) {
+        size_t copies = 0;
+        while (gene_index_duplicate(x->index, i, copies) != SIZE_MAX)
+            copies++;
+        GeneHit hit = {.how = GENE_EXACT, .column = i, .name = x->names[i], .duplicates = copies};
+        gene_row(x, t, vocab, x->names[i], &hit);
+        matched += *in_vocabulary(vocab, x->names[i], x->ids ? x->ids[i] : NULL) == '1';
+    }
+    if (vocab && !a->g->quiet)
+        fprintf(stderr, "matched %zu of %zu genes (%s) to the model vocabulary of %zu\n", matched, x->n,
+                gene_naming(x->names, x->n), strmap_count(vocab));
+    return OK;
+}
+
+static Err resolve_genes(CliArgs *a, const Names *x, Table *t, const StrMap *vocab)
+{
+    Err missing = OK;
+    for (int i = 2; i < a->argc; i++) {
+        GeneHit hit;
+        TRY(gene_resolve(x->index, a->argv[i], &hit));
+        gene_row(x, t, vocab, a->argv[i], &hit);
+        if (hit.how == GENE_NONE && missing == OK)
+            missing = not_found(a->argv[i], &hit);
+    }
+    return missing;
+}
+
+Err cli_genes(CliArgs *a)
+{
+    Names x = {0};
+    Table *t = NULL;
+    TRY(cli_finish(a, 1, -1, "FILE [NAME...] [-o T.tsv]"));
+    StrMap *vocab = model_vocabulary(a);
+    Err err = names_open(a, &x);
+    if (!err)
+        err = table_open(a->g->output, a->out, a->g->force, &t);
+    if (!err) {
+        table_row(t, "query", "name", "column", "how", "in_vocabulary", "duplicates", "suggestions", NULL);
+        err = a->argc > 2 ? resolve_genes(a, &x, t, vocab) : list_genes(a, &x, t, vocab);
+        char *message = mem_strdup(err ? err_message() : "");
+        Err closed = table_close(t); /* the table is whole also when a name was not found */
+        if (err)
+            err_restore(message);
+        else
+            err = closed;
+        free(message);
+    }
+    strmap_free(vocab);
+    names_done(&x);
+    return err;
+}
+
+/* ---- expr ---- */
+
+static Err lognorm(Names *x, JobCtl *ctl, float *values, size_t cells, size_t genes)
+{
+    const MatrixInfo *m = dataset_matrix(x->d, (size_t)x->matrix);
+    if (m->state != STATE_COUNTS) {
+        log_warn("%s: is not counts (%s); values are given as stored", m->name, matrix_state_name(m->state));
+        return OK;
+    }
+    double *sums;
+    TRY(NEW(sums, cells));
+    Err err = dataset_row_sums(x->d, x->matrix, ctl, sums);
+    for (size_t g = 0; g < genes && !err; g++)
+        for (size_t i = 0; i < cells; i++)
+            values[g * cells + i] =
+                sums[i] > 0 ? (float)log1p(1e4 * (double)values[g * cells + i] / sums[i]) : 0.0f;
+    free(sums);
+    return err;
+}
+
+static Err write_expr(CliArgs *a, Names *x, const float *values, size_t cells, size_t genes)
+{
+    const char *const *cell_names;
+    Table *t;
+    TRY(dataset_cell_names(x->d, &cell_names));
+    TRY(table_open(a->g->output, a->out, a->g->force, &t));
+    table_text(t, "cell");
+    for (size_t g = 0; g < genes; g++)
+        table_text(t, a->argv[2 + g]);
+    table_end_row(t);
+    for (size_t i = 0; i < cells; i++) {
+        table_text(t, cell_names[i]);
+        for (size_t g = 0; g < genes; g++)
+            table_number(t, values[g * cells + i]);
+        table_end_row(t);
+    }
+    return table_close(t);
+}
+
+static Err expr_of(CliArgs *a, Names *x, bool log)
+{
+    size_t genes = (size_t)a->argc - 2, cells = dataset_cells(x->d);
+    const MatrixInfo *m = dataset_matrix(x->d, (size_t)x->matrix);
+    float *values;
+    Err err = OK;
+    if (m->state != STATE_COUNTS && !log)
+        log_warn("%s: %s; values are given as stored (%s)", m->name, dataset_model_matrix_reason(x->d),
+                 matrix_state_name(m->state));
+    TRY(mem_check_budget((uint64_t)cells * genes * sizeof *values, "the table"));
+    TRY(NEW(values, cells * genes));
+    job_stage(a->ctl, "reading genes", genes);
+    for (size_t g = 0; g < genes; g++) {
+        GeneHit hit;
+        const char *query = a->argv[2 + g];
+        TRY_GOTO(gene_resolve(x->index, query, &hit));
+        if (hit.how == GENE_NONE)
+            TRY_GOTO(not_found(query, &hit));
+        if (hit.duplicates > 1 && !strchr(query, '#'))
+            log_warn("%s: %zu columns have this name; the first is taken, %s#2 is the second", query,
+                     hit.duplicates, query);
+        TRY_GOTO(dataset_read_gene(x->d, x->matrix, hit.column, a->ctl, values + g * cells));
+        TRY_GOTO(job_progress(a->ctl, g + 1));
+    }
+    if (log)
+        TRY_GOTO(lognorm(x, a->ctl, values, cells, genes));
+    err = write_expr(a, x, values, cells, genes);
+done:
+    free(values);
+    return err;
+}
+
+Err cli_expr(CliArgs *a)
+{
+    Names x = {0};
+    bool log = cli_take_flag(a, "--lognorm");
+    TRY(cli_finish(a, 2, -1, "FILE GENE... [--lognorm] [-o T.tsv]"));
+    Err err = names_open(a, &x);
+    if (!err && x.matrix < 0)
+        err = err_set(ERR_INPUT, "X: the file holds no expression matrix, so no gene has values");
+    if (!err)
+        err = expr_of(a, &x, log);
+    names_done(&x);
+    return err;
+}
