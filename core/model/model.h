@@ -126,8 +126,7 @@ CHECKED Err model_gene_words(Model *m, const int32_t *genes, size_t n, float *ve
 typedef struct LibraryVectors { /* borrowed from the model */
     size_t n_types;             /* = celltypes_count */
     size_t n_texts;
-    const float *
-        label; /* [n_types,D] vector of the name (mean of name and synonyms' vectors: mean_names) */
+    const float *label;             /* [n_types,D] vector of the plain name */
     const float *mean_texts;        /* [n_types,D] of name and all own-words texts */
     const float *text;              /* [n_texts,D] every name, synonym and text */
     const float *text_raw;          /* [n_texts,W] */

@@ -1,0 +1,29 @@
+/* What a Model holds; for model_*.c only. */
+#ifndef SCMM_MODEL_MODEL_IMPL_H
+#define SCMM_MODEL_MODEL_IMPL_H
+#include "core/model/bundle.h"
+#include "core/model/library.h"
+#include "core/model/model.h"
+#include "core/model/stage1.h"
+
+struct Model {
+    ModelDesc desc;
+    cJSON *config;
+    Device *device;
+    GeneSpace *genes;
+    CellTypes *types;
+    Stage1Config c;
+    Stage1 *member; /* [desc.members] */
+    TextTower *tower;
+    TextCache *cache;
+    Tape *tape; /* does not record */
+    Library *library;
+    LibraryVectors lib;
+    float *lib_label, *lib_mean, *lib_text;
+    uint8_t *lib_trained;
+};
+
+/* Every member's part of each row to length 1/sqrt(members); a part without direction stays zero.
+ */
+void model_normalise(const Model *m, float *rows, size_t n);
+#endif
