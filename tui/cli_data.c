@@ -173,6 +173,16 @@ static void print_info(FILE *out, const cJSON *j)
     }
 }
 
+/* Everything readable is shown first; a file whose matrices are all unreadable then counts as unreadable. */
+static Err any_matrix(Dataset *d)
+{
+    size_t n = dataset_n_matrices(d);
+    for (size_t i = 0; i < n; i++)
+        if (dataset_matrix(d, i)->readable)
+            return OK;
+    return n ? dataset_check_matrix(d, 0) : OK;
+}
+
 Err cli_info(CliArgs *a)
 {
     Dataset *d;
@@ -190,8 +200,9 @@ Err cli_info(CliArgs *a)
         print_info(a->out, j);
     }
     cJSON_Delete(j);
+    Err err = any_matrix(d);
     dataset_close(d);
-    return OK;
+    return err;
 }
 
 /* ---- convert ---- */

@@ -148,6 +148,12 @@ const MatrixInfo *dataset_matrix(const Dataset *d, size_t i)
     return &d->matrices[i].info;
 }
 
+Err dataset_check_matrix(const Dataset *d, size_t i)
+{
+    assert(i < d->n_matrices);
+    return matrix_check(&d->matrices[i]);
+}
+
 int dataset_model_matrix(const Dataset *d)
 {
     return d->model_matrix;

@@ -71,6 +71,8 @@ size_t dataset_genes(const Dataset *d); /* length of var */
 
 size_t dataset_n_matrices(const Dataset *d);
 const MatrixInfo *dataset_matrix(const Dataset *d, size_t i);
+/* OK, or why the matrix cannot be read. */
+CHECKED Err dataset_check_matrix(const Dataset *d, size_t i);
 /* The first matrix with counts, in the order layers/counts, raw/X, X, other layers with "count" in their name;
  * -1 when none. The reason text is for people, in both cases. */
 int dataset_model_matrix(const Dataset *d);

@@ -138,13 +138,15 @@ static int64_t find_exact(const GeneIndex *ix, const char *name)
     return strmap_get(ix->exact, name, -1);
 }
 
-/* Ignoring case; -1 when there is none or several genes differ only in case. */
+enum { NOT_THERE = -1, SEVERAL = -2 };
+
+/* Column of the name ignoring case, NOT_THERE, or SEVERAL when names of the file differ only in case. */
 static int64_t find_folded(const GeneIndex *ix, const char *name)
 {
     char up[NAME], key[NAME + 1];
     fold(name, up, sizeof up);
     snprintf(key, sizeof key, "\t%s", up);
-    return strmap_get(ix->folded, key, 0) ? -1 : strmap_get(ix->folded, up, -1);
+    return strmap_get(ix->folded, key, 0) ? SEVERAL : strmap_get(ix->folded, up, NOT_THERE);
 }
 
 static void take(const GeneIndex *ix, GeneHit *hit, GeneHow how, int64_t column)
@@ -326,7 +328,11 @@ Err gene_resolve(const GeneIndex *ix, const char *query, GeneHit *out)
         c = find_folded(ix, query);
         if (c >= 0)
             take(ix, &hit, GENE_CASE, c);
-        if (hit.how == GENE_NONE)
+        hit.ambiguous = c == SEVERAL;
+        for (size_t i = 0; hit.ambiguous && i < ix->n; i++)
+            if (str_equal_nocase(ix->names[i], query))
+                suggest(ix, &hit, (int64_t)i);
+        if (hit.how == GENE_NONE && !hit.ambiguous)
             TRY(resolve_alias(ix, query, &hit));
         if (hit.how == GENE_NONE && !hit.ambiguous)
             TRY(resolve_symbol_to_id(ix, query, &hit));

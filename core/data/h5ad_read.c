@@ -62,7 +62,10 @@ static Err describe_obsm(Dataset *d, const char *name, const char *path)
 {
     size_t cells = d->obs.n, dim = 0, rows = 0;
     ObsmKind kind = OBSM_DENSE;
-    if (store_kind(d->store, path) == NODE_ARRAY) {
+    NodeKind node = store_kind(d->store, path);
+    if (node == NODE_OUTSIDE)
+        FAIL(ERR_INPUT, "%s: is a link to another file, which is not followed", path);
+    if (node == NODE_ARRAY) {
         Array *a;
         TRY(store_open_array(d->store, path, &a));
         ArrayInfo info = a->info;
