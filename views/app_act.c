@@ -12,8 +12,6 @@ static void focus_pane(App *a, PaneId id)
     a->focus = id;
     if (id >= PANE_MAP)
         a->slot = id;
-    if (id == PANE_MAP || id == PANE_MARKERS) /* they have places of their own when there is room */
-        a->slot = id;
 }
 
 static void cycle(App *a, int by)
@@ -188,7 +186,10 @@ static void start_prompt(App *a, Action act)
         app_prompt_open(a, act == ACT_EXPORT ? PROMPT_EXPORT : PROMPT_DATA, name);
         free(name);
         return;
-    case ACT_SEARCH: app_prompt_open(a, a->focus == PANE_MAP ? PROMPT_COLOR : PROMPT_SEARCH, ""); return;
+    case ACT_SEARCH:
+        if (has_file(a))
+            app_prompt_open(a, a->focus == PANE_MAP ? PROMPT_COLOR : PROMPT_SEARCH, "");
+        return;
     case ACT_COMMAND: app_prompt_open(a, PROMPT_COMMAND, ""); return;
     default:
         if (has_file(a))

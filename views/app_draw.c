@@ -30,7 +30,7 @@ void app_layout(App *a, int w, int h)
         return;
     }
     if (!app_is_wide(w, h)) {
-        int left = w < 70 ? 24 : w / 3 < 30 ? w / 3 : 30;
+        int left = w < 76 ? 24 : 30;
         a->rects[PANE_CLUSTERS] = (Rect){0, y, left, body};
         if (a->focus > PANE_CLUSTERS)
             tab = a->focus;
@@ -124,17 +124,17 @@ static void draw_job_part(App *a, Canvas *c, int from)
 }
 
 /* ---- panes ---- */
-static void draw_tabs(App *a, Canvas *c, Rect r, PaneId id)
+/* Names of the panes that share this place; where it is narrow their numbers alone. Returns where they begin. */
+static int draw_tabs(App *a, Canvas *c, Rect r, PaneId id)
 {
     bool wide = app_is_wide(c->w, c->h);
-    int x = r.x + r.w - 1;
+    int x = r.x + r.w - 2;
     for (int k = N_PANES - 1; k >= (wide ? PANE_TEXT : PANE_MAP); k--) {
-        const char *name = pane_ops((PaneId)k)->name;
-        x -= (int)strlen(name) + 3;
-        if (x < r.x + 24)
-            return;
-        canvas_textf(c, x, r.y, -1, theme_style(k == (int)id ? ROLE_TITLE : ROLE_DIM), " %d%s", k, name);
+        const char *name = wide ? pane_ops((PaneId)k)->name : "";
+        x -= (int)strlen(name) + 2;
+        canvas_textf(c, x, r.y, -1, theme_style(k == (int)id ? ROLE_TITLE : ROLE_DIM), wide ? "%d%s" : "%d", k, name);
     }
+    return x;
 }
 
 static void draw_pane(App *a, Canvas *c, PaneId id)
@@ -145,11 +145,9 @@ static void draw_pane(App *a, Canvas *c, PaneId id)
     Rect former = canvas_clip(c, r);
     canvas_box(c, r, theme_style(focus ? ROLE_FOCUS : ROLE_BORDER));
     pane_ops(id)->title(a, text, sizeof text);
-    int room = r.w - 5;
-    if (tabs) {
-        draw_tabs(a, c, r, id);
-        room = app_is_wide(c->w, c->h) ? r.w - 30 : r.w - 46 < 20 ? 20 : r.w - 46;
-    }
+    int room = r.w - 3;
+    if (tabs)
+        room = draw_tabs(a, c, r, id) - r.x - 3;
     canvas_textf(c, r.x + 1, r.y, room < r.w - 2 ? room : r.w - 2, theme_style(focus ? ROLE_FOCUS : ROLE_TITLE), "%d %s ", id, text);
     canvas_clip(c, inner);
     pane_ops(id)->draw(a, c, inner);

@@ -37,21 +37,24 @@ static void draw_group(App *a, Canvas *c, Rect r, int y, size_t g, Style s)
     const Annotation *an = app_annotation(a);
     char n[32], tail[48] = "", name[256];
     const char *shown = app_group_name(a, g), *own = groups->names[g];
+    bool narrow = r.w < 34;
     if (a->query_means)
-        snprintf(tail, sizeof tail, "%6.3f", (double)a->query_means[g]);
+        snprintf(tail, sizeof tail, narrow ? "%.2f" : "%6.3f", (double)a->query_means[g]);
+    else if (an && g < an->n && narrow)
+        snprintf(tail, sizeof tail, "%c", app_confidence_sign(a, g));
     else if (an && g < an->n && an->unknown[g])
         snprintf(tail, sizeof tail, "  -- ?");
     else if (an && g < an->n)
         snprintf(tail, sizeof tail, "%.2f %c", (double)an->probability[g], app_confidence_sign(a, g));
-    int tail_w = r.w >= 24 ? (int)strlen(tail) : 0;
-    if (shown != own)
-        snprintf(name, sizeof name, "%.180s (%.60s)", shown, own);
-    else
-        snprintf(name, sizeof name, "%s", own);
+    int tail_w = r.w >= 20 ? (int)strlen(tail) : 0;
     draw_swatch(a, c, r.x + 1, y, g);
     int x = r.x + 3;
-    x += canvas_textf(c, x, y, r.x + r.w - x, s, "%-7s", thousands(groups->sizes[g], n));
-    canvas_text(c, x, y, r.x + r.w - x - (tail_w ? tail_w + 1 : 0), s, name);
+    x += canvas_textf(c, x, y, r.x + r.w - x, s, "%-*s", narrow ? 6 : 7, thousands(groups->sizes[g], n));
+    int room = r.x + r.w - x - (tail_w ? tail_w + 1 : 0);
+    snprintf(name, sizeof name, "%.180s (%.60s)", shown, own);
+    if (shown == own || text_width(name) > room) /* the file's own number only where there is room */
+        snprintf(name, sizeof name, "%s", shown);
+    canvas_text(c, x, y, room, s, name);
     if (tail_w)
         canvas_text(c, r.x + r.w - tail_w, y, tail_w, s, tail);
 }
@@ -67,10 +70,10 @@ static void draw(App *a, Canvas *c, Rect r)
         return;
     }
     if (r.h > 3) {
-        canvas_text(c, r.x + 3, r.y, r.w - 3, theme_style(ROLE_DIM), "n      name");
-        const char *tail = a->query_means ? "score" : a->annotation ? "conf" : "";
-        if (r.w >= 24)
-            canvas_text(c, r.x + r.w - (int)strlen(tail) - (a->query_means ? 0 : 2), r.y, -1, theme_style(ROLE_DIM), tail);
+        canvas_textf(c, r.x + 3, r.y, r.w - 3, theme_style(ROLE_DIM), "%-*sname", r.w < 34 ? 6 : 7, "n");
+        const char *tail = a->query_means ? "score" : a->annotation ? "conf  " : "";
+        if (r.w >= 34)
+            canvas_text(c, r.x + r.w - (int)strlen(tail), r.y, -1, theme_style(ROLE_DIM), tail);
         r.y++;
         r.h--;
     }
@@ -81,13 +84,13 @@ static void draw(App *a, Canvas *c, Rect r)
         Style s = theme_style(ROLE_TEXT);
         char num[32];
         if (row == 0) {
-            canvas_textf(c, r.x + 3, r.y + y, r.w - 3, s, "%-7sall cells", thousands(a->facts->cells, num));
+            canvas_textf(c, r.x + 3, r.y + y, r.w - 3, s, "%-*sall cells", r.w < 34 ? 6 : 7, thousands(a->facts->cells, num));
         } else if (row <= a->n_cluster_rows) {
             draw_group(a, c, r, r.y + y, a->cluster_rows[row - 1], s);
         } else {
             const Generated *g = app_generated(a, row - 1 - a->n_cluster_rows);
             canvas_put(c, r.x + 1, r.y + y, 'o', theme_style(ROLE_GENERATED));
-            canvas_textf(c, r.x + 3, r.y + y, r.w - 3, theme_style(ROLE_GENERATED), "%-7sgenerated: %s",
+            canvas_textf(c, r.x + 3, r.y + y, r.w - 3, theme_style(ROLE_GENERATED), "%-*sgenerated: %s", r.w < 34 ? 6 : 7,
                          thousands(g->counts.rows, num), g->prompt);
         }
         if (here) {

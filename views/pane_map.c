@@ -235,7 +235,7 @@ static void draw(App *a, Canvas *c, Rect in)
     draw_points(a, c, in, r);
     draw_generated(a, c, in, r);
     Rect legend = draw_legend(a, c, in, r);
-    if (a->map_view.labels && !app_color_values(a))
+    if (a->map_view.labels)
         draw_labels(a, c, in, r, legend);
     draw_mode(a, c, in, r);
 }

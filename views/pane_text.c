@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/mem.h"
 #include "core/base/str.h"
 #include "views/pane.h"
 
@@ -70,6 +71,19 @@ static void add_told(App *a, Doc *d)
         doc_add(d, theme_style(ROLE_DIM), 0, "a description follows when the model has read the cells");
 }
 
+/* Comma-separated names as words. */
+static void add_genes(Doc *d, const char *key, Role role, const char *genes)
+{
+    if (!genes || !*genes)
+        return;
+    char *words = mem_strdup(genes);
+    for (char *p = words; *p; p++)
+        if (*p == ',')
+            *p = ' ';
+    doc_pair(d, 18, key, theme_style(role), words);
+    free(words);
+}
+
 static void add_annotation(Doc *d, const Annotation *an, size_t row, size_t cells)
 {
     const char *label = an->label[row] >= 0 ? an->labels[an->label[row]] : "nothing known";
@@ -85,10 +99,8 @@ static void add_annotation(Doc *d, const Annotation *an, size_t row, size_t cell
     else
         doc_addf(d, theme_style(ROLE_TITLE), 0, "%s%s%s%s, %sprobability %.2f%s", label, *id ? " (" : "", id, *id ? ")" : "",
                  count, (double)an->probability[row], second);
-    if (an->evidence[row] && *an->evidence[row])
-        doc_pair(d, 18, "evidence", theme_style(ROLE_GOOD), an->evidence[row]);
-    if (an->missing_markers[row] && *an->missing_markers[row])
-        doc_pair(d, 18, "expected, absent", theme_style(ROLE_WARN), an->missing_markers[row]);
+    add_genes(d, "evidence", ROLE_GOOD, an->evidence[row]);
+    add_genes(d, "expected, absent", ROLE_WARN, an->missing_markers[row]);
 }
 
 /* ---- subjects ---- */
@@ -150,6 +162,8 @@ static void add_selection(App *a, Doc *d)
 {
     const Groups *g = app_groups(a);
     char n[32];
+    if (!a->selected)
+        return;
     doc_addf(d, theme_style(ROLE_TITLE), 0, "%s cells: %s", thousands(a->n_selected, n), a->rule ? a->rule : "");
     Str parts = {0};
     for (size_t i = 0; g && i < a->n_cluster_rows && parts.len < 400; i++) {

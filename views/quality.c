@@ -1,7 +1,10 @@
 /* The panel of generated cells: how near they are to real ones, with real-against-real and a shuffled prompt beside. */
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 
+#include "core/base/mem.h"
+#include "core/base/str.h"
 #include "views/pane.h"
 
 static void num(double v, const char *fmt, char out[24])
@@ -12,20 +15,36 @@ static void num(double v, const char *fmt, char out[24])
         snprintf(out, 24, fmt, v);
 }
 
-/* Name, value, and the shuffled prompt's value in a column of its own. */
+enum { KEY_W = 20 };
+
+/* How wide the column of the shuffled prompt is; 0: no room, it gets lines of its own. */
+static int control_width(const Doc *d)
+{
+    return d->width >= 90 ? 30 : d->width >= 60 ? 21 : 0;
+}
+
+/* Name, value, and the shuffled prompt's value in a column of its own, both wrapped. */
 static void row(Doc *d, const char *name, const char *value, const char *control)
 {
-    int right = d->width >= 84 ? 28 : d->width >= 60 ? 20 : 0;
-    char line[512];
-    if (!right) {
-        doc_pair(d, 21, name, theme_style(ROLE_TEXT), value);
+    int right = control_width(d), left = d->width - KEY_W - right;
+    if (!right || !*control) {
+        doc_pair(d, KEY_W, name, theme_style(ROLE_TEXT), value);
         if (*control)
-            doc_pair(d, 21, "  shuffled prompt", theme_style(ROLE_DIM), control);
+            doc_pair(d, KEY_W, "  shuffled prompt", theme_style(ROLE_DIM), control);
         return;
     }
-    int left = d->width - 21 - right;
-    snprintf(line, sizeof line, "%-*.*s %.*s", left - 1, left - 1, value, right - 1, control);
-    doc_pair(d, 21, name, theme_style(ROLE_TEXT), line);
+    while (*name || *value || *control) {
+        size_t skip_v, skip_c, n_v = text_wrap(value, left - 1, &skip_v), n_c = text_wrap(control, right, &skip_c);
+        char *v = mem_strndup(value, n_v), *c = mem_strndup(control, n_c);
+        char *line = str_format("%s%*s%s", v, left - text_width(v), "", c);
+        doc_pair(d, KEY_W, *name ? name : " ", theme_style(ROLE_TEXT), line);
+        value += n_v + skip_v;
+        control += n_c + skip_c;
+        name = "";
+        free(v);
+        free(c);
+        free(line);
+    }
 }
 
 static void knn(const double acc[4], char *out, size_t cap)
@@ -76,12 +95,11 @@ void doc_quality(Doc *d, const Generated *g)
         doc_add(d, theme_style(ROLE_DIM), 0, "no real cells to compare with");
         return;
     }
-    int right = d->width >= 84 ? 28 : d->width >= 60 ? 20 : 0;
+    int right = control_width(d);
     if (right) {
-        int left = d->width - right;
-        char head[400];
-        snprintf(head, sizeof head, "%-*.*s shuffled prompt", left - 1, left - 1, line);
+        char *head = str_format("%-*.*s shuffled prompt", d->width - right - 1, d->width - right - 1, line);
         doc_add(d, theme_style(ROLE_GENERATED), 0, head);
+        free(head);
     } else {
         doc_add(d, theme_style(ROLE_GENERATED), 0, line);
     }
@@ -91,8 +109,8 @@ void doc_quality(Doc *d, const Generated *g)
     row(d, "k-NN accuracy", line, control);
     distances(q, d);
     sizes(q, d);
-    doc_pair(d, 21, "high as they should", theme_style(ROLE_GOOD), q->high && *q->high ? q->high : "none");
-    doc_pair(d, 21, "low as they should", theme_style(ROLE_GOOD), q->low && *q->low ? q->low : "none");
+    doc_pair(d, KEY_W, "high as they should", theme_style(ROLE_GOOD), q->high && *q->high ? q->high : "none");
+    doc_pair(d, KEY_W, "low as they should", theme_style(ROLE_GOOD), q->low && *q->low ? q->low : "none");
     if (q->shuffled_prompt && *q->shuffled_prompt)
-        doc_pair(d, 21, "shuffled prompt", theme_style(ROLE_DIM), q->shuffled_prompt);
+        doc_pair(d, KEY_W, "shuffled prompt", theme_style(ROLE_DIM), q->shuffled_prompt);
 }

@@ -1,0 +1,299 @@
+/* The real program in a real pseudo-terminal, its screen kept by libvterm: open the shipped data, press keys, look. */
+#include "tests/util.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pty.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+#include <vterm.h>
+
+#include "core/base/str.h"
+
+static const char demo[] = "assets/demo/immune_559.h5ad";
+
+typedef struct Run {
+    pid_t pid;
+    int fd, w, h;
+    VTerm *vt;
+    VTermScreen *screen;
+    int full_screen; /* the alternate screen is on */
+    size_t bytes;    /* that the program sent */
+    int status;
+    bool ended;
+    char state[64];  /* its XDG_STATE_HOME */
+} Run;
+
+static int property_changed(VTermProp prop, VTermValue *val, void *user)
+{
+    if (prop == VTERM_PROP_ALTSCREEN)
+        ((Run *)user)->full_screen = val->boolean;
+    return 1;
+}
+
+static char *program(void)
+{
+    char path[4096];
+    ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
+    assert_true(n > 0);
+    path[n] = 0;
+    *strrchr(path, '/') = 0; /* build/tests */
+    *strrchr(path, '/') = 0;
+    return str_format("%s/scmmgpt", path);
+}
+
+/* env: "NAME=value" strings, NULL at the end. */
+static void start(Run *r, int w, int h, const char *const *env, const char *const *args)
+{
+    static const VTermScreenCallbacks callbacks = {.settermprop = property_changed};
+    struct winsize ws = {.ws_row = (unsigned short)h, .ws_col = (unsigned short)w};
+    *r = (Run){.w = w, .h = h};
+    strcpy(r->state, "/tmp/scmmgpt-e2e-XXXXXX");
+    assert_non_null(mkdtemp(r->state));
+    char *path = program();
+    r->pid = forkpty(&r->fd, NULL, NULL, &ws);
+    assert_true(r->pid >= 0);
+    if (r->pid == 0) {
+        const char *argv[16] = {"scmmgpt"};
+        for (int i = 0; args[i] && i < 14; i++)
+            argv[i + 1] = args[i];
+        setenv("TERM", "xterm-256color", 1);
+        setenv("LC_ALL", "C.utf8", 1);
+        setenv("XDG_STATE_HOME", r->state, 1);
+        setenv("XDG_CONFIG_HOME", r->state, 1);
+        setenv("OMP_NUM_THREADS", "2", 1);
+        unsetenv("NO_COLOR");
+        unsetenv("COLORTERM");
+        for (; env && *env; env++)
+            putenv((char *)(uintptr_t)*env);
+        execv(path, (char **)(uintptr_t)argv);
+        _exit(99);
+    }
+    free(path);
+    fcntl(r->fd, F_SETFL, O_NONBLOCK);
+    r->vt = vterm_new(h, w);
+    vterm_set_utf8(r->vt, 1);
+    r->screen = vterm_obtain_screen(r->vt);
+    vterm_screen_enable_altscreen(r->screen, 1);
+    vterm_screen_set_callbacks(r->screen, &callbacks, r);
+    vterm_screen_reset(r->screen, 1);
+}
+
+static double seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Feeds what the program sends for up to `ms` without news. */
+static void pump(Run *r, int ms)
+{
+    char buf[4096];
+    struct pollfd p = {.fd = r->fd, .events = POLLIN};
+    while (poll(&p, 1, ms) > 0) {
+        ssize_t n = read(r->fd, buf, sizeof buf);
+        if (n <= 0)
+            break;
+        r->bytes += (size_t)n;
+        vterm_input_write(r->vt, buf, (size_t)n);
+        ms = 5;
+    }
+    if (!r->ended && waitpid(r->pid, &r->status, WNOHANG) == r->pid)
+        r->ended = true;
+}
+
+static char *text_of(Run *r)
+{
+    Str s = {0};
+    for (int y = 0; y < r->h; y++) {
+        for (int x = 0; x < r->w; x++) {
+            VTermScreenCell cell;
+            vterm_screen_get_cell(r->screen, (VTermPos){y, x}, &cell);
+            uint32_t ch = cell.chars[0];
+            if (ch == (uint32_t)-1)
+                continue;
+            if (ch >= 0x800) {
+                char b[4] = {(char)(0xe0 | ch >> 12), (char)(0x80 | (ch >> 6 & 63)), (char)(0x80 | (ch & 63)), 0};
+                str_add(&s, b);
+            } else {
+                str_add_char(&s, ch >= 32 && ch < 127 ? (char)ch : ' ');
+            }
+        }
+        str_add_char(&s, '\n');
+    }
+    return str_take(&s);
+}
+
+/* Waits until `what` is (or, with gone, is no longer) on the screen. */
+static void await(Run *r, const char *what, bool gone)
+{
+    double end = seconds() + 60; /* sanitizers are slow */
+    for (;;) {
+        char *s = text_of(r);
+        bool there = strstr(s, what) != NULL;
+        if (there != gone) {
+            free(s);
+            return;
+        }
+        if (r->ended || seconds() > end)
+            fail_msg("%s '%s'; the screen is\n%s", gone ? "still there:" : "never came:", what, s);
+        free(s);
+        pump(r, 50);
+    }
+}
+
+static void press(Run *r, const char *keys)
+{
+    assert_int_equal(write(r->fd, keys, strlen(keys)), (ssize_t)strlen(keys));
+    pump(r, 50);
+}
+
+static int finish(Run *r)
+{
+    double end = seconds() + 30;
+    while (!r->ended && seconds() < end)
+        pump(r, 20);
+    if (!r->ended)
+        kill(r->pid, SIGKILL);
+    assert_true(r->ended);
+    pump(r, 20);
+    close(r->fd);
+    char *command = str_format("rm -rf %s", r->state);
+    assert_int_equal(system(command), 0);
+    free(command);
+    return WIFEXITED(r->status) ? WEXITSTATUS(r->status) : 128 + WTERMSIG(r->status);
+}
+
+static void a_newcomer_opens_looks_asks_for_help_and_leaves(void **state)
+{
+    Run r;
+    const char *args[] = {demo, NULL};
+    start(&r, 120, 36, NULL, args);
+    await(&r, "559 cells x 32,786 genes", false);
+    assert_true(r.full_screen);
+    await(&r, "X counts", false);
+    await(&r, "1 Clusters", false);
+    press(&r, "?");
+    await(&r, "Ask the model", false);
+    press(&r, "\x1b");
+    await(&r, "Ask the model", true);
+    press(&r, ":");
+    press(&r, "desc");
+    await(&r, "describe the selection in words", false);
+    press(&r, "\x1b");
+    await(&r, ":desc", true);
+    press(&r, "c");
+    press(&r, "CD3E\r"); /* reads one gene through the whole chain */
+    press(&r, "6");
+    await(&r, "colour            done", false);
+    press(&r, "q");
+    int code = finish(&r);
+    assert_int_equal(code, 0);
+    assert_false(r.full_screen);
+    vterm_free(r.vt);
+}
+
+static void nothing_is_sent_while_nothing_changes(void **state)
+{
+    Run r;
+    const char *args[] = {demo, "--model", "/nonexistent", "--glyphs=ascii", NULL};
+    start(&r, 100, 30, NULL, args);
+    await(&r, "559 cells", false);
+    double end = seconds() + 60;
+    do { /* until the work at start has ended */
+        r.bytes = 0;
+        pump(&r, 1000);
+    } while (r.bytes && seconds() < end);
+    r.bytes = 0;
+    pump(&r, 700);
+    assert_int_equal(r.bytes, 0);
+    press(&r, "j");
+    pump(&r, 100);
+    assert_true(r.bytes < 12000);
+    press(&r, "Q");
+    assert_int_equal(finish(&r), 0);
+    vterm_free(r.vt);
+}
+
+static void no_colour_ascii_resize_and_sigterm(void **state)
+{
+    Run r;
+    const char *env[] = {"NO_COLOR=1", "LC_ALL=C", "TERM=screen", NULL}, *args[] = {"open", demo, NULL};
+    start(&r, 58, 17, env, args);
+    await(&r, "terminal too small (have 58 x 17,", false);
+    struct winsize ws = {.ws_row = 24, .ws_col = 80};
+    vterm_set_size(r.vt, 24, 80);
+    r.w = 80, r.h = 24;
+    ioctl(r.fd, TIOCSWINSZ, &ws);
+    await(&r, "+1 Clusters", false);
+    await(&r, "559 cells", false);
+    char *s = text_of(&r);
+    for (const char *p = s; *p; p++)
+        assert_true((unsigned char)*p < 0x80);
+    free(s);
+    for (int y = 0; y < r.h; y++)
+        for (int x = 0; x < r.w; x++) {
+            VTermScreenCell cell;
+            vterm_screen_get_cell(r.screen, (VTermPos){y, x}, &cell);
+            assert_true(VTERM_COLOR_IS_DEFAULT_FG(&cell.fg));
+        }
+    kill(r.pid, SIGTERM);
+    int code = finish(&r);
+    assert_int_equal(code, 143);
+    assert_false(r.full_screen);
+    vterm_free(r.vt);
+}
+
+static void a_missing_file_is_one_line_and_exit_3(void **state)
+{
+    Run r;
+    const char *args[] = {"/nonexistent/x.h5ad", NULL};
+    start(&r, 100, 30, NULL, args);
+    int code = finish(&r);
+    assert_int_equal(code, 3);
+    assert_false(r.full_screen);
+    char *s = text_of(&r);
+    const char *line = strstr(s, "scmmgpt: /nonexistent/x.h5ad: ");
+    assert_non_null(line);
+    assert_null(strstr(line + 1, "scmmgpt:"));
+    free(s);
+    vterm_free(r.vt);
+}
+
+static void a_crash_gives_the_terminal_back(void **state)
+{
+    Run r;
+    const char *args[] = {demo, NULL};
+    start(&r, 100, 30, NULL, args);
+    await(&r, "559 cells", false);
+    assert_true(r.full_screen);
+    kill(r.pid, SIGABRT);
+    int code = finish(&r);
+    assert_int_equal(code, 128 + SIGABRT);
+    assert_false(r.full_screen);
+    char *s = text_of(&r);
+    assert_non_null(strstr(s, "the terminal is restored"));
+    free(s);
+    vterm_free(r.vt);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_newcomer_opens_looks_asks_for_help_and_leaves),
+        TEST(nothing_is_sent_while_nothing_changes),
+        TEST(no_colour_ascii_resize_and_sigterm),
+        TEST(a_missing_file_is_one_line_and_exit_3),
+        TEST(a_crash_gives_the_terminal_back),
+    };
+    return RUN(tests);
+}
