@@ -64,7 +64,7 @@ $(BUILD)/gpu/cuda/%.o: gpu/cuda/%.cu $(wildcard gpu/cuda/*.cuh core/device/*.h c
 	@mkdir -p $(@D)
 	$(NVCC) $(NVFLAGS) -c -o $@ $<
 $(BUILD)/device_cuda.so: $(CUDA_OBJ)
-	$(NVCC) -shared -o $@ $^ -lcublas -lcublasLt
+	$(NVCC) -shared -o $@ $^ -lcublas -lcublasLt -Xlinker -rpath,$(patsubst %/bin/nvcc,%/lib64,$(NVCC))
 
 deps:
 	@tests/deps.sh $(DEB_BUILD)

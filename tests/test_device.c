@@ -1,0 +1,948 @@
+/* Devices. Every entry of the operation table has a case here (a test counts). A case runs with
+ * fixed inputs on the CPU at one and three threads, which must agree bit for bit, and on the GPU
+ * where there is one, which must agree with the CPU to a normalised mean squared error of 1e-7
+ * (1e-4 for bf16). Products, norms, sums, attention and tables are also compared with slow loops in
+ * double at sizes that cross all block borders. */
+#include "tests/util.h"
+#include "core/base/rng.h"
+#include "core/device/device.h"
+#include <math.h>
+#include <omp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- running a case on a device ---- */
+enum { BUFFERS = 24 };
+typedef struct Bench {
+    Device *d;
+    void *buffer[BUFFERS];
+    int buffers;
+    float *out; /* everything the case computed */
+    size_t n;
+} Bench;
+
+static void *take(Bench *b, size_t bytes)
+{
+    void *p = NULL;
+    assert_true(b->buffers < BUFFERS);
+    assert_ok(device_alloc(b->d, bytes, &p));
+    return b->buffer[b->buffers++] = p;
+}
+static float *host_random(uint64_t seed, int64_t n)
+{
+    float *x = malloc((size_t)(n + 1) * sizeof *x);
+    Rng r = rng_make(seed, 3);
+    for (int64_t i = 0; i < n; i++)
+        x[i] = (float)rng_normal(&r);
+    return x;
+}
+static float *rnd(Bench *b, uint64_t seed, int64_t n)
+{
+    float *x = host_random(seed, n), *p = take(b, (size_t)n * sizeof *p);
+    b->d->ops->upload(b->d, p, x, (size_t)n * sizeof *x);
+    free(x);
+    return p;
+}
+static float *positive(Bench *b, uint64_t seed, int64_t n)
+{
+    float *x = host_random(seed, n), *p = take(b, (size_t)n * sizeof *p);
+    for (int64_t i = 0; i < n; i++)
+        x[i] = fabsf(x[i]) + 0.1f;
+    b->d->ops->upload(b->d, p, x, (size_t)n * sizeof *x);
+    free(x);
+    return p;
+}
+static int32_t *ints(Bench *b, uint64_t seed, int64_t n, int64_t below, int skip)
+{
+    int32_t *x = malloc((size_t)n * sizeof *x), *p = take(b, (size_t)n * sizeof *p);
+    Rng r = rng_make(seed, 4);
+    for (int64_t i = 0; i < n; i++)
+        x[i] = skip && i % skip == 1 ? -100 : (int32_t)rng_below(&r, (uint64_t)below);
+    b->d->ops->upload(b->d, p, x, (size_t)n * sizeof *x);
+    free(x);
+    return p;
+}
+static uint8_t *bytes(Bench *b, uint64_t seed, int64_t n, double one)
+{
+    uint8_t *x = malloc((size_t)n), *p = take(b, (size_t)n);
+    Rng r = rng_make(seed, 5);
+    for (int64_t i = 0; i < n; i++)
+        x[i] = rng_uniform(&r) < one;
+    b->d->ops->upload(b->d, p, x, (size_t)n);
+    free(x);
+    return p;
+}
+static void keep(Bench *b, const float *p, int64_t n)
+{
+    b->out = realloc(b->out, (b->n + (size_t)n) * sizeof *b->out);
+    b->d->ops->download(b->d, b->out + b->n, p, (size_t)n * sizeof *p);
+    b->n += (size_t)n;
+}
+static void keep_ints(Bench *b, const int32_t *p, int64_t n)
+{
+    int32_t *x = malloc((size_t)n * sizeof *x);
+    b->d->ops->download(b->d, x, p, (size_t)n * sizeof *x);
+    b->out = realloc(b->out, (b->n + (size_t)n) * sizeof *b->out);
+    for (int64_t i = 0; i < n; i++)
+        b->out[b->n++] = (float)x[i];
+    free(x);
+}
+
+#define DO(op, ...) b->d->ops->op(b->d, __VA_ARGS__)
+enum { R = 333, C = 129, N = R * C };
+
+static void c_fill(Bench *b)
+{
+    float *y = rnd(b, 1, N);
+    DO(fill, N - 1, 0.7f, y);
+    keep(b, y, N);
+}
+static void c_axpy(Bench *b)
+{
+    float *x = rnd(b, 1, N), *y = rnd(b, 2, N);
+    DO(axpy, N, -0.3f, x, y);
+    keep(b, y, N);
+}
+static void c_scale(Bench *b)
+{
+    float *x = rnd(b, 1, N);
+    DO(scale, N, -0.3f, x, x);
+    keep(b, x, N);
+}
+static void c_act(Bench *b)
+{
+    float *x = positive(b, 1, N), *y = rnd(b, 2, N), *z = rnd(b, 3, N);
+    for (Act a = ACT_NONE; a < ACT_COUNT; a++) {
+        DO(act, a, N, a == ACT_LOG ? x : z, y);
+        keep(b, y, N);
+    }
+}
+static void c_act_backward(Bench *b)
+{
+    float *x = positive(b, 1, N), *y = rnd(b, 2, N), *z = rnd(b, 3, N), *dy = rnd(b, 4, N),
+          *dx = rnd(b, 5, N);
+    for (Act a = ACT_NONE; a < ACT_COUNT; a++) {
+        DO(act, a, N, a == ACT_LOG ? x : z, y);
+        DO(act_backward, a, N, a == ACT_LOG ? x : z, y, dy, dx, a % 2 == 0);
+        keep(b, dx, N);
+    }
+}
+static void c_add(Bench *b)
+{
+    float *x = rnd(b, 1, N), *y = rnd(b, 2, N), *z = rnd(b, 3, N);
+    DO(add, N, C, x, 0.4f, y, z);
+    keep(b, z, N);
+    DO(add, N, N, x, 0.4f, y, z);
+    keep(b, z, N);
+}
+static void c_mul(Bench *b)
+{
+    float *x = rnd(b, 1, N), *y = rnd(b, 2, N), *z = rnd(b, 3, N);
+    DO(mul, N, 3 * C, x, y, z);
+    keep(b, z, N);
+}
+static void c_mul_backward(Bench *b)
+{
+    float *x = rnd(b, 1, N), *y = rnd(b, 2, C), *dy = rnd(b, 3, N), *dx = rnd(b, 4, N),
+          *db = rnd(b, 5, C);
+    DO(mul_backward, N, C, x, y, dy, dx, db);
+    keep(b, dx, N);
+    keep(b, db, C);
+}
+static void c_reduce_period(Bench *b)
+{
+    float *x = rnd(b, 1, N), *y = rnd(b, 2, N);
+    DO(reduce_period, N, C, 0.5f, x, y);
+    DO(reduce_period, N, 9 * C, 0.5f, x, y);
+    DO(reduce_period, N, N, 0.5f, x, y);
+    keep(b, y, N);
+}
+static void c_mul_rows(Bench *b)
+{
+    float *x = rnd(b, 1, N), *s = rnd(b, 2, R), *y = rnd(b, 3, N);
+    DO(mul_rows, R, C, x, s, y);
+    keep(b, y, N);
+}
+static void c_mul_rows_backward(Bench *b)
+{
+    float *x = rnd(b, 1, N), *s = rnd(b, 2, R), *dy = rnd(b, 3, N), *dx = rnd(b, 4, N),
+          *ds = rnd(b, 5, R);
+    DO(mul_rows_backward, R, C, x, s, dy, dx, ds);
+    keep(b, dx, N);
+    keep(b, ds, R);
+}
+static void c_bias_act(Bench *b)
+{
+    float *x = rnd(b, 1, N), *s = rnd(b, 2, C), *y = rnd(b, 3, N);
+    DO(bias_act, R, C, s, ACT_RELU, x, y);
+    keep(b, x, N);
+    keep(b, y, N);
+    DO(bias_act, R, C, s, ACT_GELU, x, x);
+    DO(bias_act, R, C, NULL, ACT_TANH, x, x);
+    keep(b, x, N);
+}
+static void c_swiglu(Bench *b)
+{
+    float *x = rnd(b, 1, N), *u = rnd(b, 2, N), *y = rnd(b, 3, N);
+    DO(swiglu, N, x, u, y);
+    keep(b, y, N);
+}
+static void c_swiglu_backward(Bench *b)
+{
+    float *x = rnd(b, 1, N), *u = rnd(b, 2, N), *dy = rnd(b, 3, N), *dx = rnd(b, 4, N),
+          *du = rnd(b, 5, N);
+    DO(swiglu_backward, N, x, u, dy, dx, du);
+    keep(b, dx, N);
+    keep(b, du, N);
+}
+static void c_dropout(Bench *b)
+{
+    float *x = rnd(b, 1, N), *y = rnd(b, 2, N);
+    DO(dropout, N, 0.3f, 77, x, y, false);
+    DO(dropout, N, 0.3f, 78, x, y, true);
+    keep(b, y, N);
+}
+static void c_fill_normal(Bench *b)
+{
+    float *y = rnd(b, 2, N);
+    DO(fill_normal, N, 9, y);
+    keep(b, y, N);
+}
+static void c_layernorm(Bench *b)
+{
+    float *x = rnd(b, 1, N), *g = rnd(b, 2, C), *e = rnd(b, 3, C), *y = rnd(b, 4, N),
+          *s = rnd(b, 5, 2 * R);
+    DO(layernorm, R, C, 1e-5f, x, g, e, y, s);
+    keep(b, y, N);
+    keep(b, s, 2 * R);
+}
+static void c_layernorm_backward(Bench *b)
+{
+    float *x = rnd(b, 1, N), *g = rnd(b, 2, C), *e = rnd(b, 3, C), *y = rnd(b, 4, N),
+          *s = rnd(b, 5, 2 * R);
+    float *dy = rnd(b, 6, N), *dx = rnd(b, 7, N), *dg = rnd(b, 8, C), *db = rnd(b, 9, C);
+    DO(layernorm, R, C, 1e-5f, x, g, e, y, s);
+    DO(layernorm_backward, R, C, x, g, s, dy, dx, dg, db);
+    keep(b, dx, N);
+    keep(b, dg, C);
+    keep(b, db, C);
+}
+static void c_rmsnorm(Bench *b)
+{
+    float *x = rnd(b, 1, N), *g = rnd(b, 2, C), *y = rnd(b, 4, N), *s = rnd(b, 5, R);
+    DO(rmsnorm, R, C, 1e-5f, x, g, y, s);
+    keep(b, y, N);
+    keep(b, s, R);
+}
+static void c_rmsnorm_backward(Bench *b)
+{
+    float *x = rnd(b, 1, N), *g = rnd(b, 2, C), *y = rnd(b, 4, N), *s = rnd(b, 5, R);
+    float *dy = rnd(b, 6, N), *dx = rnd(b, 7, N), *dg = rnd(b, 8, C);
+    DO(rmsnorm, R, C, 1e-5f, x, g, y, s);
+    DO(rmsnorm_backward, R, C, x, g, s, dy, dx, dg);
+    keep(b, dx, N);
+    keep(b, dg, C);
+}
+static void c_l2norm(Bench *b)
+{
+    float *x = rnd(b, 1, N), *y = rnd(b, 2, N), *s = rnd(b, 3, R);
+    DO(zero, x, C * sizeof *x); /* a row of zeros */
+    DO(l2norm, R, C, x, y, s);
+    keep(b, y, N);
+    keep(b, s, R);
+}
+static void c_l2norm_backward(Bench *b)
+{
+    float *x = rnd(b, 1, N), *y = rnd(b, 2, N), *s = rnd(b, 3, R), *dy = rnd(b, 4, N),
+          *dx = rnd(b, 5, N);
+    DO(l2norm, R, C, x, y, s);
+    DO(l2norm_backward, R, C, y, s, dy, dx);
+    keep(b, dx, N);
+}
+static void c_softmax(Bench *b)
+{
+    float *x = rnd(b, 1, N), *y = rnd(b, 2, N);
+    DO(softmax, R, C, x, y);
+    keep(b, y, N);
+}
+static void c_softmax_backward(Bench *b)
+{
+    float *x = rnd(b, 1, N), *y = rnd(b, 2, N), *dy = rnd(b, 4, N), *dx = rnd(b, 5, N);
+    DO(softmax, R, C, x, y);
+    DO(softmax_backward, R, C, y, dy, dx);
+    keep(b, dx, N);
+}
+static void c_gather(Bench *b)
+{
+    float *t = rnd(b, 1, N), *y = rnd(b, 2, 500 * C);
+    DO(gather, 500, C, t, ints(b, 1, 500, R, 7), y);
+    keep(b, y, 500 * C);
+}
+static void c_gather_backward(Bench *b)
+{
+    float *dy = rnd(b, 1, 500 * C), *dt = rnd(b, 2, N);
+    DO(gather_backward, 500, C, ints(b, 1, 500, 40, 7), dy, R, dt);
+    keep(b, dt, N);
+}
+static void c_copy_block(Bench *b)
+{
+    float *x = rnd(b, 1, N), *y = rnd(b, 2, N);
+    DO(copy_block, R, 31, x + 2, C, y + 5, C, false);
+    DO(copy_block, R, 17, x, 0, y, C, true);
+    keep(b, y, N);
+}
+static void c_max_middle(Bench *b)
+{
+    float *x = rnd(b, 1, N), *y = rnd(b, 2, N);
+    int32_t *arg = ints(b, 1, N, 1, 0);
+    DO(max_middle, 37, 9, C, x, y, arg);
+    keep(b, y, 37 * C);
+    keep_ints(b, arg, 37 * C);
+}
+static void c_max_middle_backward(Bench *b)
+{
+    float *dy = rnd(b, 1, 37 * C), *dx = rnd(b, 2, N);
+    DO(max_middle_backward, 37, 9, C, ints(b, 1, 37 * C, 9, 0), dy, dx);
+    keep(b, dx, N);
+}
+static void c_argmax(Bench *b)
+{
+    float *x = rnd(b, 1, N);
+    int32_t *arg = ints(b, 1, R, 1, 0);
+    DO(act, ACT_SQUARE, N, x, x);
+    DO(fill, 3 * C, 1.0f, x); /* ties */
+    DO(argmax, R, C, x, arg);
+    keep_ints(b, arg, R);
+}
+static void c_rope(Bench *b)
+{
+    enum { H = 3, D = 20 };
+    float *x = rnd(b, 1, R * 64), *y = rnd(b, 2, R * 70), *f = positive(b, 3, D / 2);
+    int32_t *pos = ints(b, 1, R, 50, 0);
+    DO(rope, R, H, D, x, 64, pos, f, 1.0f, y, 70, false);
+    DO(rope, R, H, D, x, 64, pos, f, -1.0f, y, 70, true);
+    DO(rope, R, H, D, x, 64, pos, f, 1.0f, x, 64, false);
+    keep(b, x, R * 64);
+    keep(b, y, R * 70);
+}
+static void c_gemm(Bench *b)
+{
+    float *x = rnd(b, 1, 70 * 90 * 4), *y = rnd(b, 2, 90 * 50 * 4), *z = rnd(b, 3, 70 * 50 * 4);
+    for (int k = 0; k < 4; k++) {
+        bool ta = k & 1, tb = k & 2;
+        DO(gemm, &(Gemm){.ta = ta,
+                         .tb = tb,
+                         .m = 70,
+                         .n = 50,
+                         .k = 90,
+                         .batch = 4,
+                         .a = x,
+                         .b = y,
+                         .c = z,
+                         .lda = ta ? 70 : 90,
+                         .ldb = tb ? 90 : 50,
+                         .ldc = 50,
+                         .stride_a = 70 * 90,
+                         .stride_b = 90 * 50,
+                         .stride_c = 70 * 50,
+                         .alpha = 0.1f,
+                         .beta = k > 1 ? 0.5f : 0.0f});
+        keep(b, z, 70 * 50 * 4);
+    }
+}
+static Attention attention_case(Bench *b, int kind)
+{
+    Attention a = {.batch = 3,
+                   .heads = 4,
+                   .kv_heads = kind == 1 ? 2 : 4,
+                   .tq = kind == 1 ? 90 : 37,
+                   .tk = 90,
+                   .dim = 20};
+    a.ldq = a.ldo = 80;
+    a.ldk = a.ldv = a.kv_heads * a.dim;
+    a.q = rnd(b, 1, 3 * a.tq * 80);
+    a.k = rnd(b, 2, 3 * a.tk * a.ldk);
+    a.v = rnd(b, 3, 3 * a.tk * a.ldv);
+    a.out = rnd(b, 4, 3 * a.tq * 80);
+    a.lse = rnd(b, 5, 3 * 4 * a.tq);
+    a.scale = 0.3f;
+    a.causal = kind == 1;
+    a.prefix = kind == 2 ? 60 : 0;
+    a.len = kind == 0 ? ints(b, 6, 3, 90, 3) : NULL; /* one sequence has no key: -100 */
+    a.first = kind == 1 ? ints(b, 7, 3, 50, 0) : NULL;
+    a.key_mask = kind == 2 ? bytes(b, 8, 3 * 90, 0.7) : NULL;
+    a.drop = kind == 2 ? 0.2f : 0;
+    a.seed = 5;
+    return a;
+}
+static void c_attention(Bench *b)
+{
+    for (int kind = 0; kind < 3; kind++) {
+        Attention a = attention_case(b, kind);
+        b->d->ops->attention(b->d, &a);
+        keep(b, a.out, 3 * a.tq * 80);
+    }
+}
+static void c_attention_backward(Bench *b)
+{
+    for (int kind = 0; kind < 3; kind++) {
+        b->buffers = kind ? b->buffers : 0;
+        Attention a = attention_case(b, kind);
+        b->d->ops->attention(b->d, &a);
+        a.dout = rnd(b, 11, 3 * a.tq * 80);
+        float *all = rnd(b, 12, 3 * a.tq * 80 + 6 * a.tk * a.ldk + 12 * a.tq);
+        a.dq = all;
+        a.dk = a.dq + 3 * a.tq * 80;
+        a.dv = a.dk + 3 * a.tk * a.ldk;
+        a.delta = a.dv + 3 * a.tk * a.ldk;
+        b->d->ops->attention_backward(b->d, &a);
+        keep(b, all, 3 * a.tq * 80 + 6 * a.tk * a.ldk);
+        b->d->ops->sync(b->d);
+        for (int i = 0; i < b->buffers; i++) /* a case has few buffers: give them back each round */
+            b->d->ops->free(b->d, b->buffer[i]);
+        b->buffers = 0;
+    }
+}
+static void packed_case(Bench *b, WeightForm form)
+{
+    float *w = rnd(b, 1, 130 * 75), *x = rnd(b, 2, 20 * 75), *s = rnd(b, 3, 130),
+          *y = rnd(b, 4, 20 * 130);
+    PackedWeight *p = b->d->ops->pack(b->d, form, 130, 75, w);
+    assert_non_null(p);
+    DO(linear_packed, 20, x, p, s, ACT_GELU, y);
+    keep(b, y, 20 * 130);
+    DO(linear_packed, 1, x, p, NULL, ACT_NONE, y);
+    keep(b, y, 130);
+    b->d->ops->sync(b->d);
+    b->d->ops->pack_free(b->d, p);
+}
+static void c_packed(Bench *b)
+{
+    packed_case(b, WEIGHT_F32);
+    packed_case(b, WEIGHT_INT8);
+}
+static void c_packed_bf16(Bench *b)
+{
+    packed_case(b, WEIGHT_BF16);
+}
+static void c_sum(Bench *b)
+{
+    float *x = rnd(b, 1, N), *y = rnd(b, 2, 1);
+    DO(sum, N, 0.5f, x, y);
+    keep(b, y, 1);
+}
+static void c_add_scalar(Bench *b)
+{
+    float *y = rnd(b, 1, N), *s = rnd(b, 2, 1);
+    DO(add_scalar, N, 0.5f, s, y);
+    keep(b, y, N);
+}
+static void c_sumsq(Bench *b)
+{
+    double *acc = take(b, sizeof *acc), got;
+    DO(zero, acc, sizeof *acc);
+    DO(sumsq, N, rnd(b, 1, N), acc);
+    DO(sumsq, N, rnd(b, 2, N), acc);
+    DO(download, &got, acc, sizeof got);
+    b->out = realloc(b->out, sizeof *b->out);
+    b->out[b->n++] = (float)got;
+}
+static CrossEntropy ce_case(Bench *b, bool soft)
+{
+    CrossEntropy c = {.n = R, .v = C, .logits = rnd(b, 1, N)};
+    if (soft)
+        c.soft = positive(b, 2, N);
+    else
+        c.target = ints(b, 3, R, C, 5);
+    c.mask = soft ? bytes(b, 4, C, 0.3) : NULL;
+    c.row_weight = positive(b, 5, R);
+    c.smoothing = soft ? 0 : 0.1f;
+    c.loss = rnd(b, 6, 1);
+    c.stats = rnd(b, 7, 2 * R + 1);
+    c.dloss = rnd(b, 8, 1);
+    c.dlogits = rnd(b, 9, N);
+    return c;
+}
+static void c_cross_entropy(Bench *b)
+{
+    for (int soft = 0; soft < 2; soft++) {
+        CrossEntropy c = ce_case(b, soft);
+        DO(cross_entropy, &c);
+        keep(b, c.loss, 1);
+        keep(b, c.stats, R);
+    }
+}
+static void c_cross_entropy_backward(Bench *b)
+{
+    for (int soft = 0; soft < 2; soft++) {
+        CrossEntropy c = ce_case(b, soft);
+        DO(cross_entropy, &c);
+        DO(cross_entropy_backward, &c);
+        keep(b, c.dlogits, N);
+    }
+}
+static void c_mse(Bench *b)
+{
+    float *x = rnd(b, 1, N), *t = rnd(b, 2, N), *w = positive(b, 3, N), *l = rnd(b, 4, 2);
+    DO(mse, N, x, t, w, l, l + 1);
+    keep(b, l, 2);
+    DO(mse, N, x, t, NULL, l, l + 1);
+    keep(b, l, 2);
+}
+static void c_mse_backward(Bench *b)
+{
+    float *x = rnd(b, 1, N), *t = rnd(b, 2, N), *w = positive(b, 3, N), *l = rnd(b, 4, 3);
+    float *dx = rnd(b, 5, N), *dt = rnd(b, 6, N);
+    DO(mse_backward, N, x, t, w, l, l + 1, dx, dt);
+    keep(b, dx, N);
+    keep(b, dt, N);
+}
+static void c_reparam(Bench *b)
+{
+    float *mu = rnd(b, 1, N), *lv = rnd(b, 2, N), *e = rnd(b, 3, N), *z = rnd(b, 4, N);
+    DO(reparam, N, mu, lv, e, z);
+    keep(b, z, N);
+}
+static void c_reparam_backward(Bench *b)
+{
+    float *lv = rnd(b, 2, N), *e = rnd(b, 3, N), *dz = rnd(b, 4, N), *dm = rnd(b, 5, N),
+          *dl = rnd(b, 6, N);
+    DO(reparam_backward, N, lv, e, dz, dm, dl);
+    keep(b, dm, N);
+    keep(b, dl, N);
+}
+static void c_kl(Bench *b)
+{
+    float *mu = rnd(b, 1, N), *lv = rnd(b, 2, N), *l = rnd(b, 3, 1);
+    DO(kl, N, 0.01f, mu, lv, l);
+    keep(b, l, 1);
+}
+static void c_kl_backward(Bench *b)
+{
+    float *mu = rnd(b, 1, N), *lv = rnd(b, 2, N), *l = rnd(b, 3, 1), *dm = rnd(b, 5, N),
+          *dl = rnd(b, 6, N);
+    DO(kl_backward, N, 0.01f, mu, lv, l, dm, dl);
+    keep(b, dm, N);
+    keep(b, dl, N);
+}
+static void c_adamw(Bench *b)
+{
+    float *w = rnd(b, 1, N), *m = rnd(b, 2, N), *v = positive(b, 3, N), *g = rnd(b, 4, N);
+    DO(adamw, &(AdamStep){.n = N,
+                          .w = w,
+                          .m = m,
+                          .v = v,
+                          .g = g,
+                          .lr = 0.01f,
+                          .beta1 = 0.9f,
+                          .beta2 = 0.98f,
+                          .eps = 1e-8f,
+                          .decay = 0.1f,
+                          .grad_scale = 0.5f,
+                          .step = 3});
+    keep(b, w, N);
+    keep(b, m, N);
+    keep(b, v, N);
+}
+
+typedef struct Case {
+    const char *name;
+    size_t slot, slot2; /* what it exercises */
+    void (*run)(Bench *b);
+    double tol; /* normalised mean squared error against the CPU */
+} Case;
+#define ONE(op)                                                                                    \
+    {                                                                                              \
+#op, offsetof(DeviceOps, op), 0, c_##op, 1e-7                                              \
+    }
+static const Case cases[] = {
+    ONE(fill),
+    ONE(axpy),
+    ONE(scale),
+    ONE(act),
+    ONE(act_backward),
+    ONE(add),
+    ONE(mul),
+    ONE(mul_backward),
+    ONE(reduce_period),
+    ONE(mul_rows),
+    ONE(mul_rows_backward),
+    ONE(bias_act),
+    ONE(swiglu),
+    ONE(swiglu_backward),
+    ONE(dropout),
+    ONE(fill_normal),
+    ONE(layernorm),
+    ONE(layernorm_backward),
+    ONE(rmsnorm),
+    ONE(rmsnorm_backward),
+    ONE(l2norm),
+    ONE(l2norm_backward),
+    ONE(softmax),
+    ONE(softmax_backward),
+    ONE(gather),
+    ONE(gather_backward),
+    ONE(copy_block),
+    ONE(max_middle),
+    ONE(max_middle_backward),
+    ONE(argmax),
+    ONE(rope),
+    ONE(gemm),
+    ONE(attention),
+    ONE(attention_backward),
+    {"linear_packed", offsetof(DeviceOps, linear_packed), offsetof(DeviceOps, pack), c_packed,
+     1e-7},
+    {"linear_packed bf16", offsetof(DeviceOps, linear_packed), offsetof(DeviceOps, pack_free),
+     c_packed_bf16, 1e-4},
+    ONE(sum),
+    ONE(add_scalar),
+    ONE(sumsq),
+    ONE(cross_entropy),
+    ONE(cross_entropy_backward),
+    ONE(mse),
+    ONE(mse_backward),
+    ONE(reparam),
+    ONE(reparam_backward),
+    ONE(kl),
+    ONE(kl_backward),
+    ONE(adamw),
+};
+enum { CASES = sizeof cases / sizeof *cases };
+
+static Bench run_case(Device *d, const Case *c)
+{
+    Bench b = {.d = d};
+    c->run(&b);
+    assert_ok(device_sync(d));
+    for (int i = 0; i < b.buffers; i++)
+        d->ops->free(d, b.buffer[i]);
+    assert_true(b.n > 0);
+    for (size_t i = 0; i < b.n; i++)
+        if (!isfinite(b.out[i]) && !(b.out[i] == INFINITY && strcmp(c->name, "attention") == 0))
+            fail_msg("%s gives %f", c->name, (double)b.out[i]);
+    return b;
+}
+
+static void every_operation_has_a_case(void **state)
+{
+    (void)state;
+    for (size_t slot = offsetof(DeviceOps, fill); slot < sizeof(DeviceOps);
+         slot += sizeof(void *)) {
+        bool found = false;
+        for (int i = 0; i < CASES; i++)
+            found = found || cases[i].slot == slot || cases[i].slot2 == slot;
+        if (!found)
+            fail_msg("operation number %zu has no case",
+                     (slot - offsetof(DeviceOps, fill)) / sizeof(void *));
+    }
+}
+static void one_and_three_threads_agree_bit_for_bit(void **state)
+{
+    (void)state;
+    int before = omp_get_max_threads();
+    Device *d;
+    assert_ok(device_open("cpu", &d));
+    for (int i = 0; i < CASES; i++) {
+        omp_set_num_threads(1);
+        Bench one = run_case(d, &cases[i]);
+        omp_set_num_threads(3);
+        Bench three = run_case(d, &cases[i]);
+        assert_int_equal(one.n, three.n);
+        if (memcmp(one.out, three.out, one.n * sizeof *one.out) != 0)
+            fail_msg("%s depends on the number of threads", cases[i].name);
+        free(one.out);
+        free(three.out);
+    }
+    omp_set_num_threads(before);
+    device_close(d);
+}
+static void the_gpu_agrees_with_the_cpu(void **state)
+{
+    (void)state;
+    Device *cpu, *gpu;
+    if (device_open("cuda", &gpu) != OK) {
+        print_message("no GPU: %s\n", err_message());
+        skip();
+    }
+    assert_ok(device_open("cpu", &cpu));
+    for (int i = 0; i < CASES; i++) {
+        Bench a = run_case(cpu, &cases[i]), b = run_case(gpu, &cases[i]),
+              again = run_case(gpu, &cases[i]);
+        double diff = 0, norm = 0;
+        assert_int_equal(a.n, b.n);
+        for (size_t k = 0; k < a.n; k++) {
+            double e = a.out[k] == b.out[k] ? 0 : (double)a.out[k] - b.out[k];
+            diff += e * e;
+            norm += (double)a.out[k] * a.out[k];
+        }
+        if (!(diff <= cases[i].tol * norm))
+            fail_msg("%s: normalised error %.3g on the GPU", cases[i].name, diff / norm);
+        if (memcmp(b.out, again.out, b.n * sizeof *b.out) != 0)
+            fail_msg("%s: two runs on the GPU differ", cases[i].name);
+        free(a.out);
+        free(b.out);
+        free(again.out);
+    }
+    device_close(cpu);
+    device_close(gpu);
+}
+
+/* ---- slow and obvious ---- */
+static void near_slow(const float *got, const double *want, int64_t n, double tol, const char *what)
+{
+    double diff = 0, norm = 0;
+    for (int64_t i = 0; i < n; i++) {
+        diff += (got[i] - want[i]) * (got[i] - want[i]);
+        norm += want[i] * want[i];
+    }
+    if (!(diff <= tol * norm) || norm == 0)
+        fail_msg("%s: normalised error %.3g", what, diff / norm);
+}
+static void products_equal_slow_loops_at_all_tile_borders(void **state)
+{
+    (void)state;
+    static const int64_t size[][3] = {{1, 1, 1},      {5, 7, 3},     {257, 513, 20}, {64, 96, 3000},
+                                      {300, 2, 1500}, {1, 700, 130}, {600, 600, 40}, {3, 3, 0}};
+    Device *d;
+    assert_ok(device_open("cpu", &d));
+    for (size_t s = 0; s < sizeof size / sizeof *size; s++)
+        for (int t = 0; t < 4; t++) {
+            int64_t m = size[s][0], n = size[s][1], k = size[s][2];
+            bool ta = t & 1, tb = t & 2;
+            float *a = host_random(1, m * k), *b = host_random(2, k * n),
+                  *c = host_random(3, m * n);
+            double *want = malloc((size_t)(m * n) * sizeof *want);
+            for (int64_t i = 0; i < m; i++)
+                for (int64_t j = 0; j < n; j++) {
+                    double v = 0;
+                    for (int64_t l = 0; l < k; l++)
+                        v += (double)(ta ? a[l * m + i] : a[i * k + l]) *
+                             (tb ? b[j * k + l] : b[l * n + j]);
+                    want[i * n + j] = 0.5 * v + 2.0 * c[i * n + j];
+                }
+            d->ops->gemm(d, &(Gemm){.ta = ta,
+                                    .tb = tb,
+                                    .m = m,
+                                    .n = n,
+                                    .k = k,
+                                    .batch = 1,
+                                    .a = a,
+                                    .b = b,
+                                    .c = c,
+                                    .lda = ta ? m : k,
+                                    .ldb = tb ? k : n,
+                                    .ldc = n,
+                                    .alpha = 0.5f,
+                                    .beta = 2.0f});
+            near_slow(c, want, m * n, 1e-11, "product");
+            free(a);
+            free(b);
+            free(c);
+            free(want);
+        }
+    device_close(d);
+}
+static void layernorm_backward_equals_slow_loops(void **state)
+{
+    (void)state;
+    enum { ROWS = 2000, COLS = 37 };
+    Device *d;
+    assert_ok(device_open("cpu", &d));
+    float *x = host_random(1, ROWS * COLS), *g = host_random(2, COLS),
+          *dy = host_random(3, ROWS * COLS);
+    float *y = host_random(4, ROWS * COLS), *stats = host_random(5, 2 * ROWS);
+    float *dx = calloc(ROWS * COLS, sizeof *dx), *dg = calloc(COLS, sizeof *dg),
+          *db = calloc(COLS, sizeof *db);
+    double *wx = calloc(ROWS * COLS, sizeof *wx), *wg = calloc(COLS, sizeof *wg),
+           *wb = calloc(COLS, sizeof *wb);
+    for (int r = 0; r < ROWS; r++) {
+        double mean = 0, var = 0, a = 0, b = 0;
+        for (int c = 0; c < COLS; c++)
+            mean += x[r * COLS + c] / (double)COLS;
+        for (int c = 0; c < COLS; c++)
+            var += pow(x[r * COLS + c] - mean, 2) / COLS;
+        double inv = 1 / sqrt(var + 1e-5);
+        for (int c = 0; c < COLS; c++) {
+            double hat = (x[r * COLS + c] - mean) * inv, v = (double)dy[r * COLS + c] * g[c];
+            a += v / COLS;
+            b += v * hat / COLS;
+            wg[c] += dy[r * COLS + c] * hat;
+            wb[c] += dy[r * COLS + c];
+        }
+        for (int c = 0; c < COLS; c++)
+            wx[r * COLS + c] =
+                inv * ((double)dy[r * COLS + c] * g[c] - a - (x[r * COLS + c] - mean) * inv * b);
+    }
+    d->ops->layernorm(d, ROWS, COLS, 1e-5f, x, g, g, y, stats);
+    d->ops->layernorm_backward(d, ROWS, COLS, x, g, stats, dy, dx, dg, db);
+    near_slow(dx, wx, ROWS * COLS, 1e-11, "dx");
+    near_slow(dg, wg, COLS, 1e-11, "dgamma");
+    near_slow(db, wb, COLS, 1e-11, "dbeta");
+    void *all[] = {x, g, dy, y, stats, dx, dg, db, wx, wg, wb};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        free(all[i]);
+    device_close(d);
+}
+static void attention_backward_equals_slow_loops(void **state)
+{
+    (void)state;
+    enum { TQ = 130, TK = 600, DIM = 12 }; /* three blocks of queries and of keys */
+    Device *d;
+    assert_ok(device_open("cpu", &d));
+    float *q = host_random(1, TQ * DIM), *k = host_random(2, TK * DIM),
+          *v = host_random(3, TK * DIM);
+    float *dout = host_random(4, TQ * DIM), *out = host_random(5, TQ * DIM), lse[TQ], delta[TQ];
+    float *dq = calloc(TQ * DIM, sizeof *dq), *dk = calloc(TK * DIM, sizeof *dk),
+          *dv = calloc(TK * DIM, sizeof *dv);
+    double *wq = calloc(TQ * DIM, sizeof *wq), *wk = calloc(TK * DIM, sizeof *wk),
+           *wv = calloc(TK * DIM, sizeof *wv);
+    for (int i = 0; i < TQ; i++) {
+        static double p[TK], dp[TK];
+        double sum = 0, mean = 0;
+        int end = i + TK - TQ + 1; /* causal */
+        for (int j = 0; j < end; j++) {
+            double s = 0;
+            for (int c = 0; c < DIM; c++)
+                s += (double)q[i * DIM + c] * k[j * DIM + c];
+            sum += p[j] = exp(0.3 * s);
+        }
+        for (int j = 0; j < end; j++) {
+            p[j] /= sum;
+            dp[j] = 0;
+            for (int c = 0; c < DIM; c++) {
+                dp[j] += (double)dout[i * DIM + c] * v[j * DIM + c];
+                wv[j * DIM + c] += p[j] * dout[i * DIM + c];
+            }
+            mean += p[j] * dp[j];
+        }
+        for (int j = 0; j < end; j++)
+            for (int c = 0; c < DIM; c++) {
+                wq[i * DIM + c] += 0.3 * p[j] * (dp[j] - mean) * k[j * DIM + c];
+                wk[j * DIM + c] += 0.3 * p[j] * (dp[j] - mean) * q[i * DIM + c];
+            }
+    }
+    Attention a = {.batch = 1,
+                   .heads = 1,
+                   .kv_heads = 1,
+                   .tq = TQ,
+                   .tk = TK,
+                   .dim = DIM,
+                   .q = q,
+                   .k = k,
+                   .v = v,
+                   .ldq = DIM,
+                   .ldk = DIM,
+                   .ldv = DIM,
+                   .out = out,
+                   .ldo = DIM,
+                   .lse = lse,
+                   .scale = 0.3f,
+                   .causal = true,
+                   .dout = dout,
+                   .dq = dq,
+                   .dk = dk,
+                   .dv = dv,
+                   .delta = delta};
+    d->ops->attention(d, &a);
+    d->ops->attention_backward(d, &a);
+    near_slow(dq, wq, TQ * DIM, 1e-10, "dq");
+    near_slow(dk, wk, TK * DIM, 1e-10, "dk");
+    near_slow(dv, wv, TK * DIM, 1e-10, "dv");
+    void *all[] = {q, k, v, dout, out, dq, dk, dv, wq, wk, wv};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        free(all[i]);
+    device_close(d);
+}
+static void table_gradients_equal_slow_loops(void **state)
+{
+    (void)state;
+    enum { NN = 3000, COLS = 70, ROWS = 11 };
+    Device *d;
+    assert_ok(device_open("cpu", &d));
+    float *dy = host_random(1, NN * COLS), *dt = calloc(ROWS * COLS, sizeof *dt);
+    double *want = calloc(ROWS * COLS, sizeof *want);
+    int32_t *id = malloc(NN * sizeof *id);
+    for (int i = 0; i < NN; i++) {
+        id[i] = i % 13 == 12 ? -1 : i * 31 % ROWS;
+        for (int c = 0; c < COLS && id[i] >= 0; c++)
+            want[id[i] * COLS + c] += dy[i * COLS + c];
+    }
+    d->ops->gather_backward(d, NN, COLS, id, dy, ROWS, dt);
+    near_slow(dt, want, ROWS * COLS, 1e-11, "table");
+    free(dy);
+    free(dt);
+    free(want);
+    free(id);
+    device_close(d);
+}
+
+/* ---- opening ---- */
+static void unknown_devices_are_a_usage_error(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"", "gpu", "cuda:", "cuda:x", "cuda:1x", "cuda:-1", "cpu0"};
+    Device *d;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_err(device_open(bad[i], &d), ERR_USAGE);
+}
+static void a_missing_gpu_is_one_readable_line(void **state)
+{
+    (void)state;
+    Device *d = NULL;
+    Err err = device_open("cuda:99", &d);
+    assert_err(err, ERR_GENERAL);
+    assert_true(strncmp(err_message(), "cuda: ", 6) == 0 && strlen(err_message()) > 20);
+    assert_null(strchr(err_message(), '\n'));
+    assert_ok(device_open("auto", &d));
+    if (strcmp(d->ops->kind, "cpu") == 0)
+        assert_true(strlen(device_note()) > 20);
+    device_close(d);
+}
+static void a_foreign_table_is_refused(void **state)
+{
+    (void)state;
+    DeviceOps o = *device_cpu_ops();
+    assert_ok(device_check_ops(&o, "here"));
+    o.abi++;
+    assert_err(device_check_ops(&o, "here"), ERR_GENERAL);
+    o = *device_cpu_ops();
+    o.rope = NULL;
+    assert_err(device_check_ops(&o, "here"), ERR_GENERAL);
+    o = *device_cpu_ops();
+    o.size -= 8;
+    assert_err(device_check_ops(&o, "here"), ERR_GENERAL);
+    assert_err(device_check_ops(NULL, "here"), ERR_GENERAL);
+}
+static void a_failure_latches_until_it_is_cleared(void **state)
+{
+    (void)state;
+    Device *d;
+    void *p;
+    assert_ok(device_open("cpu", &d));
+    assert_err(device_alloc(d, SIZE_MAX - 1000, &p), ERR_NOMEM);
+    assert_null(p);
+    assert_err(device_check(d), ERR_NOMEM);
+    assert_err(device_sync(d), ERR_NOMEM);
+    device_clear(d);
+    assert_ok(device_check(d));
+    device_close(d);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(every_operation_has_a_case),
+        TEST(one_and_three_threads_agree_bit_for_bit),
+        TEST(the_gpu_agrees_with_the_cpu),
+        TEST(products_equal_slow_loops_at_all_tile_borders),
+        TEST(layernorm_backward_equals_slow_loops),
+        TEST(attention_backward_equals_slow_loops),
+        TEST(table_gradients_equal_slow_loops),
+        TEST(unknown_devices_are_a_usage_error),
+        TEST(a_missing_gpu_is_one_readable_line),
+        TEST(a_foreign_table_is_refused),
+        TEST(a_failure_latches_until_it_is_cleared),
+    };
+    return RUN(tests);
+}
