@@ -27,6 +27,7 @@ static struct {
     int real_stderr; /* -1 when not redirected */
     const char *log_path;
     Canvas *shown;
+    SCREEN *screen;
 } T = {.real_stderr = -1};
 
 static const int crashes[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGSYS};
@@ -96,15 +97,27 @@ static GlyphTier choose_glyphs(const char *option, TermInfo *info)
     return term && !strcmp(term, "linux") ? GLYPHS_BLOCK : GLYPHS_BRAILLE;
 }
 
+/* Whether the description of a terminal is installed, and its number of colours. */
+static bool look_up(const char *name, int *colors)
+{
+    int status;
+    if (setupterm((char *)(uintptr_t)name, STDOUT_FILENO, &status) != OK)
+        return false;
+    *colors = tigetnum("colors");
+    del_curterm(cur_term);
+    return true;
+}
+
 /* Starts curses on `name`, or on $TERM where that description is not installed. */
 static Err start_screen(const char *name, int *colors)
 {
-    int status;
-    if (name && setupterm(name, STDOUT_FILENO, &status) != OK) {
+    int ignored;
+    if (name && !look_up(name, &ignored)) {
         name = NULL;
         *colors = *colors > 256 ? 256 : *colors;
     }
-    if (!newterm(name, stdout, stdin))
+    T.screen = newterm(name, stdout, stdin);
+    if (!T.screen)
         FAIL(ERR_GENERAL, "terminal: TERM=%s is not known here; set TERM=xterm or install ncurses-term",
              getenv("TERM") ? getenv("TERM") : "");
     return 0;
@@ -112,14 +125,14 @@ static Err start_screen(const char *name, int *colors)
 
 Err term_start(const TermOptions *opt, TermInfo *info)
 {
-    int status;
+    int found = 0;
     const char *instead;
     *info = (TermInfo){0};
     info->tier = choose_glyphs(opt->glyphs, info);
-    if (setupterm(NULL, STDOUT_FILENO, &status) != OK)
+    if (!look_up(NULL, &found))
         FAIL(ERR_GENERAL, "terminal: TERM=%s is not known here; set TERM=xterm or install ncurses-term",
              getenv("TERM") ? getenv("TERM") : "");
-    int colors = color_choose(opt->color, tigetnum("colors"), &instead);
+    int colors = color_choose(opt->color, found, &instead);
     tcgetattr(STDIN_FILENO, &T.before);
     TRY(start_screen(instead, &colors));
     raw();
@@ -162,6 +175,8 @@ void term_stop(void)
     modes(false);
     curs_set(1);
     endwin();
+    delscreen(T.screen);
+    T.screen = NULL;
     redirect_stderr(false);
     canvas_free(T.shown);
     T.shown = NULL;

@@ -83,6 +83,7 @@ void app_free(App *a)
 {
     if (!a)
         return;
+    a->closing = true;
     job_queue_free(a->queue);
     app_forget(a);
     session_close(a->session);

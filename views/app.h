@@ -112,6 +112,7 @@ typedef struct App {
     FileFacts *facts; /* NULL until open */
     Work work[N_WORK];
     unsigned open_jobs;
+    bool closing;      /* nothing new is started */
 
     Shared *map;        /* Map */
     Shared *groups;     /* Groups on the screen */

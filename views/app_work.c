@@ -518,6 +518,8 @@ static void free_result(AppJob *j)
 static void job_free(AppJob *j)
 {
     free_result(j);
+    if (j->kind == WORK_OPEN)
+        session_close(j->session); /* it never ran: what it should have closed */
     if (j->facts && j->kind == WORK_NAMES)
         free(j->facts); /* holds borrowed pointers alone */
     else
@@ -673,6 +675,8 @@ void app_start(App *a, WorkKind kind, const char *text)
 {
     const WorkOps *o = &ops[kind];
     Work *w = &a->work[kind];
+    if (a->closing)
+        return;
     if (o->newest)
         app_stop(a, kind);
     else if (w->state == WORK_BUSY && kind != WORK_PLOT && kind != WORK_DATA && kind != WORK_GENERATE)
