@@ -534,12 +534,13 @@ static void labels_are_written_as_a_table_and_never_over_a_file(void **state)
     settle(a);
     type(a, ACT_COMMAND, command);
     assert_ok(str_read_file(path, 1 << 20, ERR_GENERAL, &text, NULL));
-    assert_true(str_starts(text, "# written by scmmgpt"));
+    assert_true(str_starts(text, "# command: scmmgpt plot fake.h5ad --color leiden"));
+    assert_non_null(strstr(text, "\n# device: cpu\n"));
     assert_non_null(strstr(text, "cell\tleiden\tgroup_label\tgroup_probability\tselected\n"));
     assert_non_null(strstr(text, "\t0\tCD4 T cell\t0.71\t1\n"));
     assert_non_null(strstr(text, "\t4\tunknown\t0.44\t0\n"));
     type(a, ACT_COMMAND, command);
-    assert_shows(a, "exists already");
+    assert_shows(a, "exists");
     unlink(path);
     rmdir(dir);
     free(text);

@@ -3,7 +3,7 @@
 #define SCMM_TUI_CLI_COMMANDS_H
 #include "tui/cli.h"
 
-#define SCMMGPT_VERSION "0.1.0"
+#include "core/base/version.h"
 
 #define CLI_COMMANDS(X)                                                                            \
     X("info", cli_info, "FILE [--json]", "what is in the file")                                      \

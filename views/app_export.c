@@ -8,6 +8,8 @@
 
 #include "core/base/mem.h"
 #include "core/base/str.h"
+#include "core/data/outfile.h"
+#include "core/data/table.h"
 #include "views/facts.h"
 #include "views/pane.h"
 
@@ -128,28 +130,88 @@ char *app_export_command(const App *a, const char *output)
 }
 
 /* ---- tables ---- */
-static void add_csv(Str *s, const char *text)
+/* One table in either form: TSV as all commands write it, or CSV with the same comments. */
+typedef struct Sheet {
+    Table *tsv;
+    FILE *csv;
+    OutFile file;
+    Str row;
+    bool started;
+} Sheet;
+
+static void sheet_text(Sheet *s, const char *text)
 {
-    if (!strpbrk(text, ",\"\n\r")) {
-        str_add(s, text);
+    if (s->tsv) {
+        table_text(s->tsv, text);
         return;
     }
-    str_add_char(s, '"');
-    for (; *text; text++) {
-        if (*text == '"')
-            str_add_char(s, '"');
-        str_add_char(s, *text);
-    }
-    str_add_char(s, '"');
+    if (s->started)
+        str_add_char(&s->row, ',');
+    s->started = true;
+    bool quote = strpbrk(text, ",\"\n\r") != NULL;
+    if (quote)
+        str_add_char(&s->row, '"');
+    for (; *text; text++)
+        str_add(&s->row, (char[]){*text, *text == '"' ? '"' : 0, 0});
+    if (quote)
+        str_add_char(&s->row, '"');
 }
 
-static void add_field(Str *s, bool csv, const char *text)
+static void sheet_number(Sheet *s, double v)
 {
-    str_add_char(s, csv ? ',' : '\t');
-    if (csv)
-        add_csv(s, text);
-    else
-        str_add_tsv(s, text);
+    char text[32];
+    if (s->tsv) {
+        table_number(s->tsv, v);
+        return;
+    }
+    snprintf(text, sizeof text, "%.6g", v);
+    sheet_text(s, text);
+}
+
+static void sheet_end_row(Sheet *s)
+{
+    if (s->tsv) {
+        table_end_row(s->tsv);
+        return;
+    }
+    str_add_char(&s->row, '\n');
+    fwrite(str_text(&s->row), 1, s->row.len, s->csv); /* errors stay in the FILE until it is closed */
+    str_clear(&s->row);
+    s->started = false;
+}
+
+static Err sheet_open(Sheet *s, const char *path, const Provenance *p)
+{
+    if (!str_ends(path, ".csv")) {
+        TRY(table_open(path, NULL, false, &s->tsv));
+        provenance_to_table(p, s->tsv);
+        return OK;
+    }
+    TRY(outfile_begin(path, false, &s->file));
+    s->csv = fopen(s->file.temp, "w");
+    if (!s->csv) {
+        outfile_abort(&s->file);
+        FAIL(ERR_GENERAL, "%s: cannot be written: %s", path, strerror(errno));
+    }
+    fprintf(s->csv, "# version: %s\n# dataset_sha256: %s\n# model_sha256: %s\n", p->version, p->dataset_sha256 ? p->dataset_sha256 : "",
+            p->model_sha256 ? p->model_sha256 : "");
+    return OK;
+}
+
+static Err sheet_close(Sheet *s, const char *path, Err err)
+{
+    str_free(&s->row);
+    if (s->tsv && err == OK)
+        return table_close(s->tsv);
+    table_abort(s->tsv);
+    if (!s->csv)
+        return err;
+    bool failed = ferror(s->csv) != 0;
+    failed |= fclose(s->csv) != 0;
+    if (err == OK && !failed)
+        return outfile_commit(&s->file);
+    outfile_abort(&s->file);
+    return err ? err : err_set(ERR_GENERAL, "%s: cannot be written: %s", path, strerror(errno));
 }
 
 static const char *label_of(const Annotation *an, size_t row)
@@ -157,104 +219,63 @@ static const char *label_of(const Annotation *an, size_t row)
     return an->unknown[row] || an->label[row] < 0 ? "unknown" : an->labels[an->label[row]];
 }
 
-static void add_header(Str *s, const DataExport *d, bool csv)
+static void add_header(Sheet *s, const DataExport *d)
 {
-    str_addf(s, "# written by scmmgpt; the view: %s\n", d->command);
-    str_add(s, csv ? "index" : "cell");
+    sheet_text(s, s->csv ? "index" : "cell");
     if (d->groups)
-        add_field(s, csv, d->groups->key);
+        sheet_text(s, d->groups->key);
     if (d->groups && d->annotation) {
-        add_field(s, csv, "group_label");
-        add_field(s, csv, "group_probability");
+        sheet_text(s, "group_label");
+        sheet_text(s, "group_probability");
     }
     if (d->cell_annotation) {
-        add_field(s, csv, "label");
-        add_field(s, csv, "probability");
+        sheet_text(s, "label");
+        sheet_text(s, "probability");
     }
     if (d->query)
-        add_field(s, csv, d->query->scores->name);
+        sheet_text(s, d->query->scores->name);
     if (d->selected)
-        add_field(s, csv, "selected");
-    str_add_char(s, '\n');
+        sheet_text(s, "selected");
+    sheet_end_row(s);
 }
 
-static void add_number(Str *s, bool csv, double v)
+static void add_cell(Sheet *s, const DataExport *d, size_t i)
 {
-    char text[32];
-    snprintf(text, sizeof text, "%.6g", v);
-    add_field(s, csv, text);
-}
-
-static void add_cell(Str *s, const DataExport *d, size_t i, bool csv)
-{
-    if (csv)
-        add_csv(s, d->cell_names[i]);
-    else
-        str_add_tsv(s, d->cell_names[i]);
     int32_t g = d->groups && i < d->groups->n_cells ? d->groups->codes[i] : -1;
+    sheet_text(s, d->cell_names[i]);
     if (d->groups)
-        add_field(s, csv, g < 0 ? "" : d->groups->names[g]);
-    if (d->groups && d->annotation) {
-        bool has = g >= 0 && (size_t)g < d->annotation->n;
-        add_field(s, csv, has ? label_of(d->annotation, (size_t)g) : "");
-        if (has)
-            add_number(s, csv, (double)d->annotation->probability[g]);
-        else
-            add_field(s, csv, "");
+        sheet_text(s, g < 0 ? "" : d->groups->names[g]);
+    if (d->groups && d->annotation && g >= 0 && (size_t)g < d->annotation->n) {
+        sheet_text(s, label_of(d->annotation, (size_t)g));
+        sheet_number(s, (double)d->annotation->probability[g]);
+    } else if (d->groups && d->annotation) {
+        sheet_text(s, "");
+        sheet_text(s, "");
     }
     if (d->cell_annotation) {
-        add_field(s, csv, label_of(d->cell_annotation, i));
-        add_number(s, csv, (double)d->cell_annotation->probability[i]);
+        sheet_text(s, label_of(d->cell_annotation, i));
+        sheet_number(s, (double)d->cell_annotation->probability[i]);
     }
     if (d->query)
-        add_number(s, csv, (double)d->query->scores->v[i]);
+        sheet_number(s, (double)d->query->scores->v[i]);
     if (d->selected)
-        add_field(s, csv, d->selected[i] ? "1" : "0");
-    str_add_char(s, '\n');
-}
-
-static Err flush(FILE *f, Str *s, const char *path)
-{
-    if (s->len && fwrite(s->data, 1, s->len, f) != s->len)
-        FAIL(ERR_GENERAL, "%s: writing failed: %s", path, strerror(errno));
-    str_clear(s);
-    return OK;
+        sheet_text(s, d->selected[i] ? "1" : "0");
+    sheet_end_row(s);
 }
 
 Err export_labels(const DataExport *d, const char *path, JobCtl *ctl)
 {
     Err err = OK;
-    Str s = {0};
-    bool csv = str_ends(path, ".csv");
-    if (access(path, F_OK) == 0)
-        FAIL(ERR_GENERAL, "%s: exists already; choose another name", path);
-    char *temp = str_format("%s.%ld.part", path, (long)getpid());
-    FILE *f = fopen(temp, "wx");
-    if (!f) {
-        err = err_set(ERR_GENERAL, "%s: cannot be written: %s", path, strerror(errno));
-        free(temp);
-        return err;
-    }
+    Sheet s = {0};
+    TRY(sheet_open(&s, path, &d->provenance));
     job_stage(ctl, "writing labels", d->cells);
-    add_header(&s, d, csv);
-    for (size_t i = 0; i < d->cells; i++) {
-        add_cell(&s, d, i, csv);
-        if (s.len > 1 << 16) {
-            TRY_GOTO(flush(f, &s, path));
-            TRY_GOTO(job_progress(ctl, i));
-        }
+    add_header(&s, d);
+    for (size_t i = 0; i < d->cells && err == OK; i++) {
+        add_cell(&s, d, i);
+        if (i % 1024 == 0)
+            err = job_progress(ctl, i);
     }
-    TRY_GOTO(flush(f, &s, path));
-done:
-    if (fclose(f) != 0 && err == OK)
-        err = err_set(ERR_GENERAL, "%s: writing failed: %s", path, strerror(errno));
-    if (err == OK && rename(temp, path) != 0)
-        err = err_set(ERR_GENERAL, "%s: cannot be written: %s", path, strerror(errno));
-    if (err != OK)
-        unlink(temp);
-    str_free(&s);
-    free(temp);
-    return err;
+    return sheet_close(&s, path, err);
 }
 
 Err export_generated(const Generated *g, const ModelInfo *m, const char *path, JobCtl *ctl)

@@ -6,6 +6,7 @@
 
 #include "core/base/mem.h"
 #include "core/base/str.h"
+#include "core/base/version.h"
 #include "views/facts.h"
 
 typedef struct AppJob {
@@ -449,15 +450,30 @@ static Err run_data(JobCtl *ctl, AppJob *j)
 {
     if (str_ends(j->text, ".h5ad"))
         return export_generated(j->generated->p, &j->model, j->text, ctl);
+    char sha[65], matched[32];
+    bool modelled = j->annotation || j->cell_annotation || j->query;
+    Dataset *data = session_dataset(j->session);
+    Err hashed = dataset_sha256(data, ctl, sha);
+    if (hashed == ERR_CANCELLED)
+        return hashed;
+    snprintf(matched, sizeof matched, "%zu", j->model.genes_matched);
+    const QueryResult *q = shared_get(j->query);
     DataExport d = {.groups = shared_get(j->groups),
                     .annotation = shared_get(j->annotation),
                     .cell_annotation = shared_get(j->cell_annotation),
                     .selected = j->selection ? j->selection->in : NULL,
                     .map = shared_get(j->map),
-                    .query = shared_get(j->query),
-                    .command = j->command,
-                    .cells = dataset_cells(session_dataset(j->session))};
-    TRY(dataset_cell_names(session_dataset(j->session), &d.cell_names));
+                    .query = q,
+                    .provenance = {.command = j->command,
+                                   .version = SCMMGPT_VERSION,
+                                   .dataset_sha256 = hashed == OK ? sha : NULL, /* a folder has none */
+                                   .model_sha256 = modelled ? j->model.sha256 : NULL,
+                                   .seed = j->seed,
+                                   .prompt = q ? q->text : NULL,
+                                   .genes_matched = modelled ? matched : NULL,
+                                   .device = modelled ? j->model.device : NULL},
+                    .cells = dataset_cells(data)};
+    TRY(dataset_cell_names(data, &d.cell_names));
     return export_labels(&d, j->text, ctl);
 }
 

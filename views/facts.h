@@ -1,6 +1,7 @@
 /* Copies what the screen says about a file out of the dataset, on the worker; and other internals of the App. */
 #ifndef SCMM_VIEWS_FACTS_H
 #define SCMM_VIEWS_FACTS_H
+#include "core/data/provenance.h"
 #include "views/app.h"
 
 FileFacts *facts_new(Session *s);
@@ -15,7 +16,7 @@ typedef struct DataExport {
     const Map *map;
     const QueryResult *query;
     const char *const *cell_names;
-    const char *command;
+    Provenance provenance;
     size_t cells;
 } DataExport;
 CHECKED Err export_labels(const DataExport *d, const char *path, JobCtl *ctl);
