@@ -6,6 +6,8 @@
 #include "core/model/model.h"
 #include "core/model/stage1.h"
 
+typedef struct Generator Generator;
+
 struct Model {
     ModelDesc desc;
     cJSON *config;
@@ -16,7 +18,8 @@ struct Model {
     Stage1 *member; /* [desc.members] */
     TextTower *tower;
     TextCache *cache;
-    Tape *tape; /* does not record */
+    Tape *tape;           /* does not record */
+    Generator *generator; /* NULL: none */
     Library *library;
     LibraryVectors lib;
     float *lib_label, *lib_mean, *lib_text;
@@ -26,4 +29,8 @@ struct Model {
 /* Every member's part of each row to length 1/sqrt(members); a part without direction stays zero.
  */
 void model_normalise(const Model *m, float *rows, size_t n);
+/* generator.json, generator.safetensors, anchors.safetensors, when they are there. */
+CHECKED Err generator_load(Model *m, const char *dir);
+void generator_free(Generator *g);
+size_t generator_parameters(const Generator *g);
 #endif

@@ -73,6 +73,8 @@ typedef struct DrawnCell {     /* counts of model genes; buffers are reused */
 void drawn_cell_done(DrawnCell *d);
 /* One training cell; simulated: from an average (Poisson of a noisy mixture), else a real cell. */
 CHECKED Err sampler_draw(Sampler *s, Rng *r, bool simulated, DrawnCell *out);
+/* A simulated cell from one average. */
+CHECKED Err sampler_simulate(Sampler *s, Rng *r, size_t row, DrawnCell *out);
 /* Any row as it is. */
 CHECKED Err corpus_row(const Corpus *c, size_t row, DrawnCell *out);
 #endif

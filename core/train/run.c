@@ -189,6 +189,37 @@ void run_checkpoint_drop(Run *r, const char *name)
 }
 
 /* ---- the run ---- */
+/* "base": another configuration whose members hold where this one has none; relative to this file's
+ * folder. */
+static Err merge_base(Run *r)
+{
+    const cJSON *base = cJSON_GetObjectItemCaseSensitive(r->config, "base"), *e;
+    if (!base)
+        return OK;
+    if (!cJSON_IsString(base))
+        FAIL(ERR_USAGE, "%s: \"base\" is not a file name", r->p->config);
+    const char *slash = strrchr(r->p->config, '/');
+    char *path = str_format("%.*s%s", slash ? (int)(slash - r->p->config + 1) : 0, r->p->config,
+                            base->valuestring);
+    char *text = NULL;
+    size_t len;
+    Err err = str_read_file(path, CONFIG_MAX, ERR_USAGE, &text, &len);
+    cJSON *o = err == OK ? cJSON_ParseWithLength(text, len) : NULL;
+    if (err == OK && !cJSON_IsObject(o))
+        err = err_set(ERR_USAGE, "%s: not a JSON object", path);
+    cJSON_ArrayForEach(e, o)
+    {
+        if (!cJSON_GetObjectItemCaseSensitive(r->config, e->string))
+            cJSON_AddItemToObject(r->config, e->string, cJSON_Duplicate(e, 1));
+    }
+    cJSON_Delete(o);
+    free(text);
+    free(path);
+    free(r->text);
+    r->text = cJSON_PrintUnformatted(r->config);
+    return err;
+}
+
 static Err read_config(Run *r)
 {
     size_t len;
@@ -196,6 +227,7 @@ static Err read_config(Run *r)
     r->config = cJSON_ParseWithLength(r->text, len);
     if (!cJSON_IsObject(r->config))
         FAIL(ERR_USAGE, "%s: not a JSON object", r->p->config);
+    TRY(merge_base(r));
     const char *out = r->p->output ? r->p->output : r->p->resume;
     if (!out)
         TRY(run_text(r, "output", &out));
@@ -239,7 +271,7 @@ static Err execute(Run *r)
     TRY(device_open(r->p->device ? r->p->device : "auto", &r->device));
     TRY(open_texts(r));
     TRY(corpus_open(r->config, r->p->data, r->types, r->ctl, &r->corpus));
-    return train_stage1(r);
+    return one ? train_stage1(r) : train_generator(r);
 }
 
 Err train_run(const TrainParams *p, JobCtl *ctl)

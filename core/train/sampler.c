@@ -190,7 +190,7 @@ static size_t same_type(const Sampler *s, size_t row, Rng *r)
     return pick;
 }
 
-static Err simulate(Sampler *s, Rng *r, size_t row, DrawnCell *out)
+Err sampler_simulate(Sampler *s, Rng *r, size_t row, DrawnCell *out)
 {
     const Corpus *c = s->c;
     size_t g = c->genes->n;
@@ -224,5 +224,5 @@ Err sampler_draw(Sampler *s, Rng *r, bool simulated, DrawnCell *out)
     if (s->pool[simulated].n == 0)
         simulated = !simulated;
     size_t row = pool_draw(&s->pool[simulated], r);
-    return simulated ? simulate(s, r, row, out) : corpus_row(s->c, row, out);
+    return simulated ? sampler_simulate(s, r, row, out) : corpus_row(s->c, row, out);
 }
