@@ -20,7 +20,7 @@ App *app_new(const AppOptions *opt)
     a->seed = opt->session.seed;
     a->n_to_generate = 200;
     a->focus = PANE_CLUSTERS;
-    a->slot = PANE_TEXT;
+    a->slot = PANE_MAP;
     a->group = -1;
     a->map_view = (MapState){.zoom = 1, .labels = true};
     a->prompt.suggestions = mem_must(MAX_SUGGESTIONS * sizeof(Suggestion));

@@ -146,7 +146,7 @@ typedef struct App {
 
     /* screen */
     PaneId focus, slot;  /* slot: which pane lies in the tabbed place */
-    bool zoomed;
+    bool zoomed, wide;
     ListState clusters, markers_list, cells, jobs;
     size_t *cluster_rows; /* group ids in the order shown */
     size_t n_cluster_rows;

@@ -25,17 +25,16 @@ void app_layout(App *a, int w, int h)
     memset(a->rects, 0, sizeof a->rects);
     int y = 2, body = h - 4;
     PaneId tab = a->slot;
+    a->wide = app_is_wide(w, h);
     if (a->zoomed && a->focus != PANE_NONE) {
         a->rects[a->focus] = (Rect){0, y, w, body};
         return;
     }
-    if (!app_is_wide(w, h)) {
+    if (!a->wide) {
         int left = w < 76 ? 24 : 30;
         a->rects[PANE_CLUSTERS] = (Rect){0, y, left, body};
         if (a->focus > PANE_CLUSTERS)
             tab = a->focus;
-        else if (tab == PANE_TEXT && a->subject == SUBJECT_FILE)
-            tab = PANE_MAP;
         a->rects[tab] = (Rect){left, y, w - left, body};
         return;
     }
@@ -127,7 +126,7 @@ static void draw_job_part(App *a, Canvas *c, int from)
 /* Names of the panes that share this place; where it is narrow their numbers alone. Returns where they begin. */
 static int draw_tabs(App *a, Canvas *c, Rect r, PaneId id)
 {
-    bool wide = app_is_wide(c->w, c->h);
+    bool wide = a->wide;
     int x = r.x + r.w - 2;
     for (int k = N_PANES - 1; k >= (wide ? PANE_TEXT : PANE_MAP); k--) {
         const char *name = wide ? pane_ops((PaneId)k)->name : "";
@@ -140,7 +139,7 @@ static int draw_tabs(App *a, Canvas *c, Rect r, PaneId id)
 static void draw_pane(App *a, Canvas *c, PaneId id)
 {
     Rect r = a->rects[id], inner = {r.x + 1, r.y + 1, r.w - 2, r.h - 2};
-    bool focus = a->focus == id, tabs = !a->zoomed && (id >= PANE_TEXT || (!app_is_wide(c->w, c->h) && id != PANE_CLUSTERS));
+    bool focus = a->focus == id, tabs = !a->zoomed && (id >= PANE_TEXT || (!a->wide && id != PANE_CLUSTERS));
     char text[200];
     Rect former = canvas_clip(c, r);
     canvas_box(c, r, theme_style(focus ? ROLE_FOCUS : ROLE_BORDER));

@@ -226,7 +226,8 @@ static void generate(App *a, const char *text)
 static void ask(App *a, const char *text)
 {
     app_start(a, WORK_QUERY, text);
-    a->slot = PANE_TEXT;
+    if (a->wide)
+        a->slot = PANE_TEXT; /* else the map stays, which the scores colour */
 }
 
 static void command(App *a, const char *line)
