@@ -43,7 +43,7 @@ all: deps
 program: $(PROGRAM) $(PLUGIN)
 plugin: $(PLUGIN)
 
-$(PROGRAM): $(BUILD)/tui/main.o $(BUILD)/libscmmgpt.a
+$(PROGRAM): $(BUILD)/tui/main.o $(LIB_OBJ)
 	@echo LD $@
 	@$(CC) $(LDFLAGS_ALL) -o $@ $^ $(PKG_LIBS)
 $(BUILD)/libscmmgpt.a: $(LIB_OBJ)
