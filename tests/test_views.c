@@ -641,6 +641,36 @@ static void searching_goes_to_the_next_match(void **state)
     app_free(a);
 }
 
+static void a_view_is_kept_as_text_and_brought_back(void **state)
+{
+    App *a = opened();
+    char *text = app_session_text(a);
+    assert_null(text); /* nothing was done */
+    type(a, ACT_GATE, "leiden=2");
+    type(a, ACT_COMMAND, "seed 7");
+    type(a, ACT_COMMAND, "generate 30 plasma cells");
+    type(a, ACT_COLOR, "MS4A1");
+    text = app_session_text(a);
+    assert_string_equal(text, "# a view of scmmgpt, version 1\nfile fake.h5ad\nmap X_umap\ngroups leiden\nselect leiden=2\n"
+                              "generate 7 30 plasma cells\ncolor MS4A1\n");
+    app_free(a);
+    a = opened();
+    a->kept = text;
+    app_act(a, ACT_RESTORE);
+    for (int i = 0; i < 200 && a->restoring; i++)
+        settle(a);
+    assert_null(a->restoring);
+    assert_int_equal(a->n_generated, 1);
+    assert_int_equal(app_generated(a, 0)->seed, 7);
+    assert_string_equal(app_color_values(a)->name, "MS4A1");
+    assert_int_equal(a->n_selected, 120);
+    app_session_restore(a, "nonsense\nview 1 2\ngenerate x\nresolution -4\nselect \n");
+    for (int i = 0; i < 200 && a->restoring; i++)
+        settle(a);
+    assert_int_equal(a->n_generated, 1);
+    app_free(a);
+}
+
 static void every_action_can_be_done_at_any_moment(void **state)
 {
     for (int opened_first = 0; opened_first < 2; opened_first++)
@@ -697,6 +727,7 @@ int main(void)
         TEST(reading_the_file_again_forgets_and_comes_back),
         TEST(naming_every_cell_makes_a_partition),
         TEST(searching_goes_to_the_next_match),
+        TEST(a_view_is_kept_as_text_and_brought_back),
         TEST(every_action_can_be_done_at_any_moment),
     };
     return RUN(tests);

@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/base/hash.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
@@ -203,6 +204,37 @@ char *state_path(const char *name)
     return path;
 }
 
+/* Where the view of this file is kept: by its absolute path. */
+static char *session_path(const char *file)
+{
+    char *full = realpath(file, NULL), *name = NULL, *path = NULL;
+    if (full) {
+        name = str_format("view-%016llx", (unsigned long long)hash_bytes(full, strlen(full)));
+        path = state_path(name);
+    }
+    free(full);
+    free(name);
+    return path;
+}
+
+static void load_session(App *a, const char *path)
+{
+    if (!path || access(path, R_OK) != 0 || str_read_file(path, 1 << 20, ERR_GENERAL, &a->kept, NULL) != OK)
+        return;
+    app_message(a, ROLE_DIM, "B brings back the view of last time");
+}
+
+static void save_session(const App *a, const char *path)
+{
+    char *text = app_session_text(a);
+    FILE *f = text && path ? fopen(path, "w") : NULL;
+    if (f) {
+        fputs(text, f);
+        fclose(f);
+    }
+    free(text);
+}
+
 static void on_alarm(int sig)
 {
     _exit(ERR_GENERAL); /* the worker does not answer: the terminal is restored already, leave anyway */
@@ -237,10 +269,12 @@ int loop_run(const ExplorerOptions *opt)
     app.notice = *info.note ? info.note : NULL;
     l->canvas = canvas_new(info.w, info.h, info.tier);
     l->app = app_new(&app);
-    char *history = state_path("history");
+    char *history = state_path("history"), *kept = session_path(app.path);
     prompt_init(l->app, history);
+    load_session(l->app, kept);
     app_begin(l->app);
     run(l);
+    save_session(l->app, kept);
     term_stop();
     if (l->app->exit_message)
         fprintf(stderr, "scmmgpt: %s: %s\n", opt->name, l->app->exit_message);
@@ -252,6 +286,7 @@ int loop_run(const ExplorerOptions *opt)
     alarm(0);
     canvas_free(l->canvas);
     free(history);
+    free(kept);
     free(l);
     return code;
 }

@@ -55,6 +55,7 @@
     X(HELP, "help", "? F1", "this help", "")                                                       \
     X(CANCEL, "cancel", "C-c", "stop the running work; twice within 2 s asks to quit", "")         \
     X(LOG, "log", "!", "warnings about the file and messages so far", "")                          \
+    X(RESTORE, "restore", "B", "bring back the view of last time", "")                             \
     X(RELOAD, "reload", "R", "read the file again", "")                                            \
     X(MOUSE, "mouse", "%", "mouse on or off (off: the terminal selects text)", "")                 \
     X(REDRAW, "redraw", "C-l", "paint the screen again", "")                                       \

@@ -94,6 +94,8 @@ void app_free(App *a)
     free(a->prompt.suggestions);
     free(a->clipboard);
     free(a->exit_message);
+    free(a->restoring);
+    free(a->kept);
     map_raster_free(a->raster);
     free(a);
 }
@@ -139,6 +141,8 @@ double app_tick(App *a)
                 app_start(a, WORK_DESCRIBE, NULL);
         }
     }
+    if (a->restoring)
+        app_session_tick(a);
     JobInfo job;
     if (a->open_jobs && job_queue_list(a->queue, &job, 1) && job.running) {
         if (job.stage != a->stage || job.id != a->stage_job) {

@@ -178,6 +178,11 @@ typedef struct App {
     unsigned stage_job;
     double stage_since;
     struct MapRaster *raster; /* cache of pane_map.c */
+    /* a session being brought back: lines not yet done, and the work waited for */
+    char *restoring, *restore_at;
+    WorkKind restore_kind;
+    bool restore_waits;
+    char *kept;          /* the session of last time, offered by :restore; NULL */
     uint64_t version;    /* counts changes of what the map shows */
 } App;
 
@@ -244,4 +249,9 @@ size_t app_cell_order(App *a, const size_t **rows); /* pane 5: selected cells, b
 char *app_export_default(const App *a);
 char *app_export_command(const App *a, const char *output); /* what makes this view again */
 char *app_data_default(const App *a);
+
+/* ---- the view as a small text that makes it again: app_session.c ---- */
+char *app_session_text(const App *a); /* NULL when there is nothing worth keeping; caller frees */
+void app_session_restore(App *a, const char *text);
+void app_session_tick(App *a); /* starts the next line when the one before has ended */
 #endif

@@ -234,6 +234,12 @@ static void global(App *a, Action act)
     case ACT_CANCEL: cancel(a); break;
     case ACT_LOG: show_log(a); break;
     case ACT_RELOAD: reload(a); break;
+    case ACT_RESTORE:
+        if (a->kept && has_file(a))
+            app_session_restore(a, a->kept);
+        else
+            app_message(a, ROLE_DIM, "no view of this file is kept from last time");
+        break;
     case ACT_MOUSE:
         a->opt.mouse = !a->opt.mouse;
         a->mouse_changed = true;

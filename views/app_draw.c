@@ -154,15 +154,25 @@ static void draw_pane(App *a, Canvas *c, PaneId id)
 }
 
 /* ---- lower lines ---- */
+/* The last message, over the lowest lines of the panes when one line is not enough. */
 static void draw_message_line(App *a, Canvas *c)
 {
     int y = c->h - 2;
-    if (a->n_messages) {
-        const Message *m = &a->messages[a->n_messages - 1];
-        canvas_text(c, 1, y, c->w - 2, theme_style(m->role), m->text);
-    } else {
+    if (!a->n_messages) {
         canvas_text(c, 1, y, c->w - 2, theme_style(ROLE_DIM), "t ask   c colour   D describe   T generate   w figure   Tab next pane   : all commands   ? help   q quit");
+        return;
     }
+    const Message *m = &a->messages[a->n_messages - 1];
+    Doc d = {.width = c->w - 2};
+    doc_add(&d, theme_style(m->role), 2, m->text);
+    int lines = d.n < 3 ? (int)d.n : 3;
+    Rect r = {1, y - lines + 1, c->w - 2, lines};
+    canvas_fill(c, (Rect){0, r.y, c->w, lines}, ' ', theme_style(ROLE_TEXT));
+    Rect former = canvas_clip(c, r);
+    for (int i = 0; i < lines; i++)
+        canvas_text(c, 1, r.y + i, r.w, d.lines[i].style, d.lines[i].text);
+    canvas_unclip(c, former);
+    doc_free(&d);
 }
 
 static void draw_ask_line(App *a, Canvas *c)
