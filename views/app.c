@@ -144,8 +144,8 @@ double app_tick(App *a)
     if (a->restoring)
         app_session_tick(a);
     JobInfo job;
-    if (a->open_jobs && job_queue_list(a->queue, &job, 1) && job.running) {
-        if (job.stage != a->stage || job.id != a->stage_job) {
+    if (a->open_jobs && job_queue_list(a->queue, &job, 1)) { /* the start of a job is no event: look until it runs */
+        if (job.running && (job.stage != a->stage || job.id != a->stage_job)) {
             a->stage = job.stage;
             a->stage_job = job.id;
             a->stage_since = a->now;

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "core/base/mem.h"
 #include "core/base/str.h"
@@ -42,6 +43,8 @@ typedef struct WorkOps {
 /* ---- opening ---- */
 static Err run_open(JobCtl *ctl, AppJob *j)
 {
+    /* The worker (and the OpenMP threads it will start) yields to the screen: keys stay quick on a full machine. */
+    setpriority(PRIO_PROCESS, 0, 5);
     session_close(j->session); /* when the file is read again */
     Session *s = NULL;
     j->session = NULL;
