@@ -7,6 +7,7 @@
 #include "core/model/stage1.h"
 
 typedef struct Generator Generator;
+typedef struct Writer Writer;
 
 struct Model {
     ModelDesc desc;
@@ -20,6 +21,7 @@ struct Model {
     TextCache *cache;
     Tape *tape;           /* does not record */
     Generator *generator; /* NULL: none */
+    Writer *writer;       /* NULL: none */
     Library *library;
     LibraryVectors lib;
     float *lib_label, *lib_mean, *lib_text;
@@ -33,4 +35,8 @@ void model_normalise(const Model *m, float *rows, size_t n);
 CHECKED Err generator_load(Model *m, const char *dir);
 void generator_free(Generator *g);
 size_t generator_parameters(const Generator *g);
+/* decoder.json, decoder.safetensors, when they are there. */
+CHECKED Err writer_load(Model *m, const char *dir);
+void writer_free(Writer *w);
+size_t writer_parameters(const Writer *w);
 #endif

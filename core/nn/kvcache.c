@@ -53,6 +53,11 @@ void kvcache_reset(KvCache *c, int64_t batch)
     c->batch = batch;
     c->length = 0;
 }
+void kvcache_set_batch(KvCache *c, int64_t batch)
+{
+    assert(batch > 0 && batch <= c->batch_max);
+    c->batch = batch;
+}
 int64_t kvcache_batch(const KvCache *c)
 {
     return c->batch;

@@ -13,6 +13,9 @@ CHECKED Err kvcache_new(Device *d, int64_t layers, int64_t batch, int64_t capaci
 void kvcache_free(KvCache *c); /* NULL ok */
 /* Forgets everything; keeps the memory. batch may change up to the one given at the start. */
 void kvcache_reset(KvCache *c, int64_t batch);
+/* Changes the number of sequences and keeps what was read: sequences that are new hold nothing sensible until
+ * kvcache_reorder() fills them (one prompt continued as several beams). */
+void kvcache_set_batch(KvCache *c, int64_t batch);
 int64_t kvcache_batch(const KvCache *c);
 int64_t kvcache_length(const KvCache *c); /* tokens read so far (all sequences advance together) */
 /* Attention of new tokens: q[B,T,H*D], k, v [B,T,HK*D] (already rotated). k and v are written

@@ -271,7 +271,7 @@ static Err execute(Run *r)
     TRY(device_open(r->p->device ? r->p->device : "auto", &r->device));
     TRY(open_texts(r));
     TRY(corpus_open(r->config, r->p->data, r->types, r->ctl, &r->corpus));
-    return one ? train_stage1(r) : train_generator(r);
+    return one ? train_stage1(r) : gen ? train_generator(r) : train_decoder(r);
 }
 
 Err train_run(const TrainParams *p, JobCtl *ctl)

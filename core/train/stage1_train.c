@@ -17,7 +17,7 @@ enum { GENE_WORD = 4, GENE_POOL = 24, TERMS = 5 };
 
 typedef struct Options {
     double steps, batch, members, seed, tau, simulated, w_ancestor, w_text, w_gene, w_match,
-        name_share, save_every;
+        name_share, synonym_share, save_every;
 } Options;
 
 typedef struct Step { /* host side of one step */
@@ -48,7 +48,7 @@ static Err read_options(Trainer *t)
 {
     Run *r = t->r;
     Options *o = &t->o;
-    *o = (Options){500, 40, 1, 0, 0.07, 0.4, 0.5, 0.5, 0.15, 0.0, 0.35, 200};
+    *o = (Options){500, 40, 1, 0, 0.07, 0.4, 0.5, 0.5, 0.15, 0.0, 0.25, 0.15, 100};
     TRY(run_number(r, "steps", 1, 1e8, &o->steps));
     TRY(run_number(r, "batch", 2, 65536, &o->batch));
     TRY(run_number(r, "members", 1, 64, &o->members));
@@ -60,6 +60,7 @@ static Err read_options(Trainer *t)
     TRY(run_number(r, "weight_gene_words", 0, 100, &o->w_gene));
     TRY(run_number(r, "weight_match", 0, 100, &o->w_match));
     TRY(run_number(r, "name_share", 0, 1, &o->name_share));
+    TRY(run_number(r, "synonym_share", 0, 1, &o->synonym_share));
     TRY(run_number(r, "save_every", 1, 1e8, &o->save_every));
     t->w = r->library->w;
     t->c = stage1_config_default((int64_t)r->corpus->genes->n, (int64_t)t->w);
@@ -147,22 +148,19 @@ static Err draw_cells(Trainer *t, Rng *r)
     return OK;
 }
 
-/* One paraphrase of a type: a name with probability name_share, else one of its own-words texts. */
+/* One paraphrase of a type: its plain name, one of its synonyms, or (mostly) one of its own-words
+ * texts. */
 static size_t draw_text(const Trainer *t, size_t type, Rng *r)
 {
     const Library *l = t->r->library;
-    bool want_name = rng_uniform(r) < t->o.name_share;
-    size_t pick = l->first[type], n = 0;
-    for (size_t i = l->first[type]; i < l->first[type + 1]; i++) {
-        bool name = l->kind[i] == TEXT_NAME || l->kind[i] == TEXT_SYNONYM;
-        if (l->kind[i] != TEXT_LANGUAGE && name == want_name) {
-            size_t copies =
-                l->kind[i] == TEXT_NAME ? 2 : 1; /* the plain name is what people type most */
-            for (size_t c = 0; c < copies; c++)
-                if (rng_below(r, ++n) == 0)
-                    pick = i;
-        }
-    }
+    double u = rng_uniform(r);
+    uint8_t want = u < t->o.name_share                        ? TEXT_NAME
+                   : u < t->o.name_share + t->o.synonym_share ? TEXT_SYNONYM
+                                                              : TEXT_OWN;
+    size_t pick = l->first[type], n = 0; /* the plain name when there is none of the kind */
+    for (size_t i = l->first[type]; i < l->first[type + 1]; i++)
+        if (l->kind[i] == want && rng_below(r, ++n) == 0)
+            pick = i;
     return pick;
 }
 

@@ -1,0 +1,26 @@
+/* The sentences that the cell-to-text decoder learns: made from facts of the library and of the
+ * cell, in three wordings. Nothing in them comes from other texts. */
+#ifndef SCMM_TRAIN_DESCRIBE_TEXT_H
+#define SCMM_TRAIN_DESCRIBE_TEXT_H
+#include "core/base/rng.h"
+#include "core/model/bpe.h"
+#include "core/model/celltypes.h"
+
+enum { DESCRIBE_WORDINGS = 3, DESCRIBE_GENES = 5 };
+/* Every sentence part that may occur, for learning the tokenizer: caller frees the strings and the
+ * list. */
+CHECKED Err describe_corpus(const CellTypes *c, char ***texts, size_t *n);
+
+typedef struct Target { /* token ids; a gene is vocab + its place in the cell's list of genes */
+    int32_t *ids;
+    size_t n, cap;
+    size_t name_end; /* ids before it name the type */
+} Target;
+/* The text of one type in one wording, naming the genes gene[0..n) (places in the cell's list),
+ * ending with </s>. */
+CHECKED Err describe_target(const Bpe *b, const CellType *t, int wording, const int32_t *gene,
+                            size_t n, Target *out);
+/* A gene that says little about a cell's type: mitochondrial, ribosomal, heat shock, immediate
+ * early, ... */
+int describe_dull_gene(const char *symbol);
+#endif
