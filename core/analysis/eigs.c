@@ -1,0 +1,307 @@
+/* Block Lanczos. The basis q[n, m] and the projected matrix t[m, m] satisfy A q = q t + next r E',
+ * where `next` is the block that will be added: so the residual of a Ritz vector q s is |r s_last|. */
+#include "core/analysis/eigs.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/analysis/linalg.h"
+#include "core/base/mem.h"
+#include "core/base/rng.h"
+
+enum { WIDTH = EIGS_WIDTH };
+#define KERNEL __attribute__((target_clones("avx512f", "avx2", "default"), noinline))
+
+typedef struct Lanczos {
+    const EigsParams *p;
+    size_t m, max;     /* basis vectors; room for them */
+    size_t b;          /* columns of the block `next` */
+    size_t last;       /* columns of the block that was added last */
+    double *q;         /* [max, n]: each basis vector contiguous */
+    double *next, *w;  /* [n, WIDTH] row-major blocks */
+    double *h;         /* [max, WIDTH] projections on the basis */
+    double *t;         /* [max, max] */
+    double r[WIDTH][WIDTH]; /* next * r = what was left of A last */
+    size_t found;      /* eigenpairs of t in s, theta: the largest, best first */
+    double *s, *theta; /* [found, m], [found] */
+    double *scratch;   /* [max, max] */
+    Rng rng;
+} Lanczos;
+
+/* ---- orthogonalising a block against the basis ---- */
+
+/* h[i] += q_i' w for basis vectors i .. i+3 (rows of length n, `stride` apart). */
+KERNEL static void project_four(const double *q, size_t stride, const double *w, size_t n, double *h)
+{
+    EigsRow a = {0}, b = {0}, c = {0}, d = {0};
+    for (size_t x = 0; x < n; x++) {
+        EigsRow row = *(const EigsRow *)(w + x * WIDTH);
+        a += q[x] * row;
+        b += q[stride + x] * row;
+        c += q[2 * stride + x] * row;
+        d += q[3 * stride + x] * row;
+    }
+    memcpy(h, &a, sizeof a);
+    memcpy(h + WIDTH, &b, sizeof b);
+    memcpy(h + 2 * WIDTH, &c, sizeof c);
+    memcpy(h + 3 * WIDTH, &d, sizeof d);
+}
+
+KERNEL static void project_one(const double *q, const double *w, size_t n, double *h)
+{
+    EigsRow a = {0};
+    for (size_t x = 0; x < n; x++)
+        a += q[x] * *(const EigsRow *)(w + x * WIDTH);
+    memcpy(h, &a, sizeof a);
+}
+
+/* w -= q' h for rows first .. end-1 of w. */
+KERNEL static void subtract_rows(const double *q, size_t stride, size_t m, const double *h, double *w,
+                                 size_t first, size_t end)
+{
+    for (size_t x = first; x + 4 <= end; x += 4, first = x) {
+        EigsRow *row = (EigsRow *)(w + x * WIDTH), a = row[0], b = row[1], c = row[2], d = row[3];
+        for (size_t i = 0; i < m; i++) {
+            EigsRow f = *(const EigsRow *)(h + i * WIDTH);
+            const double *v = q + i * stride + x;
+            a -= v[0] * f;
+            b -= v[1] * f;
+            c -= v[2] * f;
+            d -= v[3] * f;
+        }
+        row[0] = a, row[1] = b, row[2] = c, row[3] = d;
+    }
+    for (; first < end; first++) {
+        EigsRow a = *(EigsRow *)(w + first * WIDTH);
+        for (size_t i = 0; i < m; i++)
+            a -= q[i * stride + first] * *(const EigsRow *)(h + i * WIDTH);
+        *(EigsRow *)(w + first * WIDTH) = a;
+    }
+}
+
+/* w -= q q' w, twice; sums the coefficients into total[m, WIDTH] when it is given. */
+static void orthogonalize(Lanczos *l, double *w, double *total)
+{
+    size_t n = l->p->n, m = l->m;
+    for (int pass = 0; pass < 2 && m; pass++) {
+#pragma omp parallel for schedule(static) if (n * m > 50000)
+        for (size_t i = 0; i < m; i += 4) {
+            if (i + 4 <= m)
+                project_four(l->q + i * n, n, w, n, l->h + i * WIDTH);
+            for (size_t j = i + 4 <= m ? m : i; j < m; j++)
+                project_one(l->q + j * n, w, n, l->h + j * WIDTH);
+        }
+#pragma omp parallel for schedule(static) if (n * m > 50000)
+        for (size_t x = 0; x < n; x += 256)
+            subtract_rows(l->q, n, m, l->h, w, x, x + 256 < n ? x + 256 : n);
+        for (size_t i = 0; total && i < m * WIDTH; i++)
+            total[i] += l->h[i];
+    }
+}
+
+/* Column j of w: takes out columns 0 .. j-1 twice, adding the coefficients to r; returns what is left. */
+static double clean_column(double *w, size_t n, size_t j, double r[WIDTH][WIDTH])
+{
+    double norm = 0;
+    for (int pass = 0; pass < 2; pass++)
+        for (size_t i = 0; i < j; i++) {
+            double f = 0;
+            for (size_t x = 0; x < n; x++)
+                f += w[x * WIDTH + i] * w[x * WIDTH + j];
+            for (size_t x = 0; x < n; x++)
+                w[x * WIDTH + j] -= f * w[x * WIDTH + i];
+            if (r)
+                r[i][j] += f;
+        }
+    for (size_t x = 0; x < n; x++)
+        norm += w[x * WIDTH + j] * w[x * WIDTH + j];
+    return sqrt(norm);
+}
+
+/* A random column orthogonal to the basis in place of column j, which held nothing new. */
+static double renew_column(Lanczos *l, double *w, size_t j)
+{
+    size_t n = l->p->n;
+    double *one = l->w == w ? l->next : l->w; /* the other block is free now */
+    memset(one, 0, n * WIDTH * sizeof *one);
+    for (size_t x = 0; x < n; x++)
+        one[x * WIDTH] = rng_normal(&l->rng);
+    orthogonalize(l, one, NULL);
+    for (size_t x = 0; x < n; x++)
+        w[x * WIDTH + j] = one[x * WIDTH];
+    return clean_column(w, n, j, NULL);
+}
+
+/* Orthonormalises the b columns of w (orthogonal to the basis already); r takes the factors. */
+static void factor_block(Lanczos *l, double *w, size_t b, double scale)
+{
+    size_t n = l->p->n;
+    memset(l->r, 0, sizeof l->r);
+    for (size_t j = 0; j < b; j++) {
+        double norm = clean_column(w, n, j, l->r);
+        l->r[j][j] = norm;
+        if (norm <= 1e-13 * scale || norm == 0) {
+            l->r[j][j] = 0;
+            norm = renew_column(l, w, j);
+        }
+        for (size_t x = 0; x < n; x++)
+            w[x * WIDTH + j] /= norm;
+    }
+    for (size_t x = 0; x < n; x++)
+        for (size_t j = b; j < WIDTH; j++)
+            w[x * WIDTH + j] = 0;
+}
+
+/* ---- the iteration ---- */
+
+/* Adds `next` to the basis, applies the operator to it, and makes the block after it. */
+static Err grow(Lanczos *l, EigsApply *apply, void *user, JobCtl *ctl, double *h)
+{
+    size_t n = l->p->n, b = l->b, m = l->m;
+    TRY(apply(user, l->next, l->w, ctl));
+    for (size_t j = 0; j < b; j++)
+        for (size_t x = 0; x < n; x++)
+            l->q[(m + j) * n + x] = l->next[x * WIDTH + j];
+    l->m = m + b;
+    memset(h, 0, l->max * WIDTH * sizeof *h);
+    orthogonalize(l, l->w, h);
+    double scale = 0;
+    for (size_t j = 0; j < b; j++)
+        for (size_t i = 0; i < l->m; i++) {
+            l->t[i * l->max + m + j] = l->t[(m + j) * l->max + i] = h[i * WIDTH + j];
+            scale = fmax(scale, fabs(h[i * WIDTH + j]));
+        }
+    l->last = b;
+    size_t left = n - l->m;
+    l->b = left < b ? left : b;
+    if (l->b)
+        factor_block(l, l->w, l->b, scale);
+    double *swap = l->next;
+    l->next = l->w;
+    l->w = swap;
+    return OK;
+}
+
+/* Residual of Ritz pair i: the larger of its rounding error and |r s_last|. */
+static double residual(const Lanczos *l, size_t i)
+{
+    const double *s = l->s + i * l->m + (l->m - l->last);
+    double sum = 0;
+    for (size_t a = 0; a < l->b; a++) {
+        double x = 0;
+        for (size_t c = 0; c < l->last; c++)
+            x += l->r[a][c] * s[c];
+        sum += x * x;
+    }
+    return sqrt(sum);
+}
+
+/* The largest residual of the wanted pairs over the tolerance: at most 1 when converged. */
+static double misfit(const Lanczos *l)
+{
+    double worst = 0, limit = l->p->tol * fabs(l->theta[l->p->k - 1]);
+    for (size_t i = 0; i < l->p->k; i++)
+        worst = fmax(worst, residual(l, i));
+    return worst == 0 ? 0 : worst / limit;
+}
+
+static Err solve_projected(Lanczos *l, size_t count)
+{
+    l->found = count < l->m ? count : l->m;
+    for (size_t j = 0; j < l->m; j++)
+        memcpy(l->scratch + j * l->m, l->t + j * l->max, l->m * sizeof *l->t);
+    return linalg_eigh_top(l->m, l->scratch, l->found, l->theta, l->s);
+}
+
+/* out[n, count] column-major: the best Ritz vectors. */
+static void ritz_vectors(const Lanczos *l, size_t count, double *out)
+{
+    linalg_dgemm(0, l->p->n, count, l->m, 1, l->q, l->p->n, l->s, l->m, 0, out, l->p->n);
+}
+
+static Err restart(Lanczos *l, size_t keep)
+{
+    double *kept;
+    size_t n = l->p->n;
+    TRY(NEW(kept, n * keep));
+    ritz_vectors(l, keep, kept);
+    memcpy(l->q, kept, n * keep * sizeof *l->q);
+    free(kept);
+    memset(l->t, 0, l->max * l->max * sizeof *l->t);
+    for (size_t i = 0; i < keep; i++)
+        l->t[i * l->max + i] = l->theta[i];
+    l->m = keep;
+    return OK;
+}
+
+/* When to look again: where the residual will have fallen far enough if it goes on as it did. */
+static size_t next_check(size_t m, double fit, size_t m_before, double fit_before)
+{
+    double step = (double)m / 4;
+    if (m_before && fit < fit_before)
+        step = fmin(step, 1.1 * log(fit) / (log(fit_before) - log(fit)) * (double)(m - m_before));
+    return m + (step > WIDTH ? (size_t)step : WIDTH);
+}
+
+static Err run(Lanczos *l, EigsApply *apply, void *user, JobCtl *ctl, double *h)
+{
+    const EigsParams *p = l->p;
+    size_t check = 3 * p->k + WIDTH, checked = 0;
+    double fit_before = 0;
+    for (int applies = 1;; applies++) {
+        TRY(grow(l, apply, user, ctl, h));
+        int end = l->b == 0 || applies >= p->max_applies, full = l->m + l->b > l->max;
+        if (l->m < p->k || (!end && !full && l->m < check))
+            continue;
+        size_t keep = p->k + (l->max - p->k) / 3;
+        TRY(solve_projected(l, full && !end ? keep : p->k));
+        double fit = misfit(l);
+        if (end || fit <= 1)
+            return OK;
+        check = next_check(l->m, fit, checked, fit_before);
+        checked = l->m;
+        fit_before = fit;
+        if (full) {
+            TRY(restart(l, l->found));
+            checked = 0;
+            check = l->max;
+        }
+    }
+}
+
+Err eigs_largest(const EigsParams *p, EigsApply *apply, void *user, JobCtl *ctl, double *values,
+                 double *vectors)
+{
+    Err err = OK;
+    size_t n = p->n;
+    Lanczos l = {.p = p, .b = WIDTH < n ? WIDTH : n, .rng = rng_make(p->seed, 0xe165)};
+    double *h = NULL;
+    l.max = p->max_dim < n ? p->max_dim : n;
+    TRY_GOTO(NEW(l.q, n * (l.max + WIDTH)));
+    TRY_GOTO(NEW(l.next, n * WIDTH));
+    TRY_GOTO(NEW(l.w, n * WIDTH));
+    TRY_GOTO(NEW(l.h, l.max * WIDTH));
+    TRY_GOTO(NEW(h, l.max * WIDTH));
+    TRY_GOTO(NEW0(l.t, l.max * l.max));
+    TRY_GOTO(NEW(l.s, l.max * l.max));
+    TRY_GOTO(NEW(l.theta, l.max));
+    TRY_GOTO(NEW(l.scratch, l.max * l.max));
+    for (size_t i = 0; i < n * WIDTH; i++)
+        l.next[i] = rng_normal(&l.rng);
+    factor_block(&l, l.next, l.b, 1);
+    TRY_GOTO(run(&l, apply, user, ctl, h));
+    memcpy(values, l.theta, p->k * sizeof *values);
+    ritz_vectors(&l, p->k, vectors);
+done:
+    free(l.q);
+    free(l.next);
+    free(l.w);
+    free(l.h);
+    free(h);
+    free(l.t);
+    free(l.s);
+    free(l.theta);
+    free(l.scratch);
+    return err;
+}

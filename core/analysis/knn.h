@@ -1,0 +1,27 @@
+/* k nearest neighbours by Euclidean distance. Exact: blocked matrix products find a few more than k
+ * candidates in float32, whose distances are computed again in double, so that the order is right.
+ * Equal distances go by cell number. */
+#ifndef SCMM_ANALYSIS_KNN_H
+#define SCMM_ANALYSIS_KNN_H
+#include "core/base/job.h"
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct Knn {
+    size_t n, k;
+    int32_t *indices; /* [n, k] nearest first */
+    float *distances; /* [n, k] */
+    double recall;    /* 1 when exact, else measured on a sample */
+} Knn;
+void knn_done(Knn *k); /* zeroed ok */
+
+/* Neighbours within x[n, d]. The first of each row is the cell itself, as scanpy counts: k includes
+ * it. k is cut as scanpy does when n < k: to 1 + n / 2. */
+CHECKED Err knn_exact(const float *x, size_t n, size_t d, size_t k, JobCtl *ctl, Knn *out);
+/* Neighbours of queries[m, d] among x[n, d]; k is cut to n. */
+CHECKED Err knn_query(const float *x, size_t n, const float *queries, size_t m, size_t d, size_t k,
+                      JobCtl *ctl, Knn *out);
+/* Exact up to KNN_EXACT_CELLS cells, knn_approximate above. */
+CHECKED Err knn_build(const float *x, size_t n, size_t d, size_t k, uint64_t seed, JobCtl *ctl, Knn *out);
+enum { KNN_EXACT_CELLS = 120000 };
+#endif

@@ -1,0 +1,21 @@
+/* Leiden communities of a weighted graph (Traag, Waltman and van Eck 2019) by igraph; the only place
+ * that sees <igraph.h>. */
+#ifndef SCMM_ANALYSIS_LEIDEN_H
+#define SCMM_ANALYSIS_LEIDEN_H
+#include "core/base/job.h"
+#include "core/data/csr.h"
+
+typedef struct LeidenParams {
+    double resolution; /* 1 */
+    int iterations;    /* 2, as scanpy's igraph flavour */
+    uint64_t seed;
+} LeidenParams;
+
+/* g: symmetric with positive weights. label[n] in 0..*n_groups-1 by falling size (ties: the group with
+ * the first cell first). *modularity (resolution 1; NULL ok) is 0 for a graph without edges.
+ * Not thread-safe (igraph's generator and handlers are global). */
+CHECKED Err leiden(const Csr *g, const LeidenParams *p, JobCtl *ctl, int32_t *label, size_t *n_groups,
+                   double *modularity);
+/* Newman's modularity of a labelling, weights counted, at a resolution. */
+double graph_modularity(const Csr *g, const int32_t *label, size_t n_groups, double resolution);
+#endif

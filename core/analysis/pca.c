@@ -1,0 +1,184 @@
+/* PCA by block Lanczos on the centred covariance. */
+#include "core/analysis/pca.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/analysis/eigs.h"
+#include "core/analysis/rows.h"
+#include "core/base/mem.h"
+
+/* Sums are added in the same order on every processor (no fused multiply-add under -std=c11). */
+enum { WIDTH = EIGS_WIDTH };
+#define KERNEL __attribute__((target_clones("avx512f", "avx2", "default"), noinline))
+
+typedef struct Covariance {
+    const Csr *x;
+    const double *mean;
+    double *w;    /* [LANES, genes, WIDTH] */
+    size_t chunk; /* rows between two looks at the clock */
+} Covariance;
+
+void pca_done(Pca *p)
+{
+    free(p->scores);
+    free(p->loadings);
+    free(p->mean);
+    free(p->variance);
+    free(p->ratio);
+    *p = (Pca){0};
+}
+
+/* w += x' (x v - shift) for rows first .. end-1. */
+KERNEL static void cross_rows(const Csr *x, size_t first, size_t end, const double *v,
+                              const double *shift, double *w)
+{
+    for (size_t r = first; r < end; r++) {
+        EigsRow y = -*(const EigsRow *)shift;
+        for (int64_t j = x->indptr[r]; j < x->indptr[r + 1]; j++)
+            y += (double)x->values[j] * *(const EigsRow *)(v + (size_t)x->indices[j] * WIDTH);
+        for (int64_t j = x->indptr[r]; j < x->indptr[r + 1]; j++)
+            *(EigsRow *)(w + (size_t)x->indices[j] * WIDTH) += (double)x->values[j] * y;
+    }
+}
+
+static Err cross_all(const Covariance *c, const double *v, const double *shift, JobCtl *ctl)
+{
+    size_t genes = c->x->cols;
+    for (size_t row = 0; row < c->x->rows; row += c->chunk) {
+        size_t stop = row + c->chunk < c->x->rows ? row + c->chunk : c->x->rows;
+#pragma omp parallel for schedule(dynamic, 1)
+        for (size_t lane = 0; lane < LANES; lane++)
+            for (size_t i = row + lane * LANE_CELLS; i < stop; i += LANES * LANE_CELLS)
+                cross_rows(c->x, i, i + LANE_CELLS < stop ? i + LANE_CELLS : stop, v, shift,
+                           c->w + lane * genes * WIDTH);
+        TRY(job_progress(ctl, 0));
+    }
+    return OK;
+}
+
+/* y = (X - 1 mean')' (X - 1 mean') x. */
+static Err apply_covariance(void *user, const double *x, double *y, JobCtl *ctl)
+{
+    Covariance *c = user;
+    size_t genes = c->x->cols;
+    double shift[WIDTH] = {0};
+    memset(c->w, 0, LANES * genes * WIDTH * sizeof *c->w);
+    for (size_t g = 0; g < genes; g++)
+        for (size_t j = 0; j < WIDTH; j++)
+            shift[j] += c->mean[g] * x[g * WIDTH + j];
+    TRY(cross_all(c, x, shift, ctl));
+    /* The rows of X x - shift sum to zero, so that the mean's own term vanishes. */
+#pragma omp parallel for schedule(static)
+    for (size_t i = 0; i < genes * WIDTH; i++) {
+        y[i] = 0;
+        for (size_t lane = 0; lane < LANES; lane++)
+            y[i] += c->w[lane * genes * WIDTH + i];
+    }
+    return OK;
+}
+
+/* Means and the total variance (n - 1). */
+static Err find_means(const Csr *x, double *mean, double *total)
+{
+    double *s2, n = (double)x->rows;
+    TRY(NEW0(s2, x->cols));
+    memset(mean, 0, x->cols * sizeof *mean);
+    for (size_t j = 0; j < csr_nnz(x); j++) {
+        double v = x->values[j];
+        mean[x->indices[j]] += v;
+        s2[x->indices[j]] += v * v;
+    }
+    *total = 0;
+    for (size_t g = 0; g < x->cols; g++) {
+        mean[g] /= n;
+        *total += (s2[g] - n * mean[g] * mean[g]) / (n - 1);
+    }
+    free(s2);
+    return OK;
+}
+
+/* Flips each vector so that its entry of largest magnitude is positive; stores loadings row-major. */
+static void store_loadings(const double *vectors, Pca *p)
+{
+    for (size_t j = 0; j < p->k; j++) {
+        const double *v = vectors + j * p->genes;
+        size_t best = 0;
+        for (size_t g = 1; g < p->genes; g++)
+            if (fabs(v[g]) > fabs(v[best]))
+                best = g;
+        double sign = v[best] < 0 ? -1 : 1;
+        for (size_t g = 0; g < p->genes; g++)
+            p->loadings[g * p->k + j] = (float)(sign * v[g]);
+    }
+}
+
+Err pca_transform(const Pca *p, const Csr *x, JobCtl *ctl, float *out)
+{
+    Err err = OK;
+    size_t k = p->k, chunk = 16384;
+    double *shift = NULL;
+    TRY_GOTO(NEW0(shift, k));
+    for (size_t g = 0; g < p->genes; g++)
+        for (size_t j = 0; j < k; j++)
+            shift[j] += p->mean[g] * (double)p->loadings[g * k + j];
+    for (size_t row = 0; row < x->rows; row += chunk) {
+        size_t stop = row + chunk < x->rows ? row + chunk : x->rows;
+#pragma omp parallel for schedule(dynamic, 64)
+        for (size_t r = row; r < stop; r++) {
+            float *y = out + r * k;
+            for (size_t j = 0; j < k; j++)
+                y[j] = (float)-shift[j];
+            for (int64_t i = x->indptr[r]; i < x->indptr[r + 1]; i++) {
+                float value = x->values[i];
+                const float *v = p->loadings + (size_t)x->indices[i] * k;
+                for (size_t j = 0; j < k; j++)
+                    y[j] += value * v[j];
+            }
+        }
+        TRY_GOTO(job_progress(ctl, stop));
+    }
+done:
+    free(shift);
+    return err;
+}
+
+Err pca_fit(const Csr *x, size_t k, uint64_t seed, JobCtl *ctl, Pca *out)
+{
+    Err err = OK;
+    size_t n = x->rows, genes = x->cols, most = (n < genes ? n : genes) - 1;
+    if (n < 2 || genes < 2)
+        FAIL(ERR_FEW_GENES, "%zu cells and %zu genes are too few for principal components", n, genes);
+    Pca p = {.n = n, .genes = genes, .k = k < most ? k : most};
+    double *vectors = NULL, total;
+    Covariance c = {.x = x};
+    job_stage(ctl, "principal components", 0);
+    TRY_GOTO(NEW(p.scores, n * p.k));
+    TRY_GOTO(NEW(p.loadings, genes * p.k));
+    TRY_GOTO(NEW(p.mean, genes));
+    TRY_GOTO(NEW(p.variance, p.k));
+    TRY_GOTO(NEW(p.ratio, p.k));
+    TRY_GOTO(NEW(vectors, genes * p.k));
+    TRY_GOTO(NEW(c.w, LANES * genes * WIDTH));
+    TRY_GOTO(find_means(x, p.mean, &total));
+    c.mean = p.mean;
+    size_t per_chunk = (size_t)(1e6 / ((double)csr_nnz(x) / (double)n + 1)) / (LANES * LANE_CELLS);
+    c.chunk = (per_chunk ? per_chunk : 1) * LANES * LANE_CELLS;
+    EigsParams e = {.n = genes, .k = p.k, .max_dim = 8 * p.k + 64, .tol = 2e-6, .max_applies = 400,
+                    .seed = seed};
+    TRY_GOTO(eigs_largest(&e, apply_covariance, &c, ctl, p.variance, vectors));
+    store_loadings(vectors, &p);
+    for (size_t j = 0; j < p.k; j++) {
+        p.variance[j] = p.variance[j] > 0 ? p.variance[j] / (double)(n - 1) : 0;
+        p.ratio[j] = total > 0 ? p.variance[j] / total : 0;
+    }
+    TRY_GOTO(pca_transform(&p, x, ctl, p.scores));
+    *out = p;
+    p = (Pca){0};
+done:
+    pca_done(&p);
+    free(vectors);
+    free(c.w);
+    return err;
+}

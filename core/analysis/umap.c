@@ -1,0 +1,397 @@
+/* The layout's epochs. A cell's fired edges are taken in turn; the neighbour that attracts and the
+ * random cells that repel are evaluated together, eight numbers at a time. */
+#include "core/analysis/umap.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/analysis/linalg.h"
+#include "core/base/mem.h"
+#include "core/base/rng.h"
+
+UmapParams umap_params_default(void)
+{
+    return (UmapParams){.min_dist = 0.5, .spread = 1, .negatives = 5};
+}
+
+/* ---- a and b ---- */
+
+enum { CURVE_POINTS = 300 };
+
+static double curve_error(const double *x, const double *y, double a, double b)
+{
+    double sum = 0;
+    for (int i = 0; i < CURVE_POINTS; i++) {
+        double r = y[i] - 1 / (1 + a * pow(x[i], 2 * b));
+        sum += r * r;
+    }
+    return sum;
+}
+
+/* Normal equations of one Gauss-Newton step, the diagonal raised by the factor 1 + damping. */
+static Err curve_step(const double *x, const double *y, double a, double b, double damping, double *step)
+{
+    double h[4] = {0};
+    step[0] = step[1] = 0;
+    for (int i = 1; i < CURVE_POINTS; i++) { /* x = 0: no slope */
+        double p = pow(x[i], 2 * b), f = 1 / (1 + a * p), r = y[i] - f;
+        double da = -f * f * p, db = -f * f * a * p * 2 * log(x[i]);
+        h[0] += da * da;
+        h[1] += da * db;
+        h[3] += db * db;
+        step[0] += da * r;
+        step[1] += db * r;
+    }
+    h[0] *= 1 + damping;
+    h[3] *= 1 + damping;
+    h[2] = h[1];
+    return linalg_solve_spd(2, h, step);
+}
+
+Err umap_fit_ab(double min_dist, double spread, double *a_out, double *b_out)
+{
+    double x[CURVE_POINTS], y[CURVE_POINTS], a = 1, b = 1, damping = 1e-3;
+    if (!(spread > 0) || !(min_dist >= 0) || min_dist > 3 * spread)
+        FAIL(ERR_USAGE, "min_dist %g and spread %g: need spread > 0 and 0 <= min_dist <= 3 spread",
+             min_dist, spread);
+    for (int i = 0; i < CURVE_POINTS; i++) {
+        x[i] = 3 * spread * i / (CURVE_POINTS - 1);
+        y[i] = x[i] < min_dist ? 1 : exp(-(x[i] - min_dist) / spread);
+    }
+    double error = curve_error(x, y, a, b);
+    for (int i = 0; i < 500; i++) {
+        double step[2];
+        TRY(curve_step(x, y, a, b, damping, step));
+        double next = a + step[0] > 0 && b + step[1] > 0 ? curve_error(x, y, a + step[0], b + step[1])
+                                                         : INFINITY;
+        if (next > error) {
+            damping = damping * 10 + 1e-12;
+            continue;
+        }
+        a += step[0];
+        b += step[1];
+        damping /= 10;
+        error = next;
+        if (fabs(step[0]) < 1e-12 * a && fabs(step[1]) < 1e-12 * b)
+            break;
+    }
+    *a_out = a;
+    *b_out = b;
+    return OK;
+}
+
+/* ---- eight gradients at a time ---- */
+
+enum { W = 8 };
+#define INLINE static inline __attribute__((always_inline)) /* into each processor's version */
+typedef float F8 __attribute__((vector_size(32)));
+typedef int32_t I8 __attribute__((vector_size(32)));
+
+/* x^y for x > 0 to about 1e-6 y log2(x): polynomials for log2 on [1, 2) and exp2 on [0, 1). */
+INLINE void power(const F8 *base, float y, F8 *out)
+{
+    F8 x = *base;
+    I8 bits = (I8)x;
+    F8 e = __builtin_convertvector((bits >> 23) - 127, F8);
+    F8 m = (F8)((bits & 0x7fffff) | 0x3f800000) - 1.0f;
+    F8 l = 0.02001665f * m - 0.09462681f;
+    l = l * m + 0.21394321f;
+    l = l * m - 0.3383772f;
+    l = l * m + 0.47749636f;
+    l = l * m - 0.72114409f;
+    l = l * m + 1.44269298f;
+    F8 z = (l * m + e) * y;
+    I8 low = z < -126.0f, high = z > 126.0f;
+    z = (F8)(((I8)z & ~low & ~high) | ((I8)(F8){-126, -126, -126, -126, -126, -126, -126, -126} & low) |
+             ((I8)(F8){126, 126, 126, 126, 126, 126, 126, 126} & high));
+    I8 whole = __builtin_convertvector(z, I8);
+    whole += (I8)(__builtin_convertvector(whole, F8) > z); /* floor: comparisons give -1 */
+    F8 f = z - __builtin_convertvector(whole, F8);
+    F8 p = 0.00189375f * f + 0.00894959f;
+    p = p * f + 0.05586034f;
+    p = p * f + 0.24014182f;
+    p = p * f + 0.69315449f;
+    p = p * f + 0.9999999f;
+    *out = p * (F8)((whole + 127) << 23);
+}
+
+typedef struct Force {
+    float a, b;
+    float attract, repel; /* 2ab and 2b */
+} Force;
+
+INLINE void clip(F8 *value)
+{
+    F8 v = *value;
+    const F8 top = {4, 4, 4, 4, 4, 4, 4, 4};
+    I8 high = v > 4.0f, low = v < -4.0f;
+    *value = (F8)(((I8)v & ~high & ~low) | ((I8)top & high) | ((I8)(-top) & low));
+}
+
+/* Moves one cell at `me` by one attracting place (lane 0; factor `pull`) and `n` - 1 repelling ones. */
+INLINE void move(const Force *f, float *me, const float *ox, const float *oy, int n, float pull,
+                        float alpha)
+{
+    F8 dx, dy, sign = {-pull};
+    memcpy(&dx, ox, sizeof dx);
+    memcpy(&dy, oy, sizeof dy);
+    dx = me[0] - dx;
+    dy = me[1] - dy;
+    F8 d2 = dx * dx + dy * dy;
+    I8 zero = d2 <= 0.0f;
+    F8 d = (F8)(((I8)d2 & ~zero) | ((I8)(F8){1, 1, 1, 1, 1, 1, 1, 1} & zero));
+    F8 p1, p; /* d^(b-1), d^b of the squared distance */
+    power(&d, f->b - 1, &p1);
+    p = p1 * d;
+    F8 repel = f->repel / ((0.001f + d) * (f->a * p + 1.0f));
+    F8 attract = f->attract * p1 / (f->a * p + 1.0f);
+    const I8 first = {-1};
+    F8 c = (F8)((((I8)attract & first) | ((I8)repel & ~first)) & ~zero);
+    F8 way = (F8)(((I8)sign & first) | ((I8)(F8){1, 1, 1, 1, 1, 1, 1, 1} & ~first));
+    F8 gx = c * dx, gy = c * dy;
+    clip(&gx);
+    clip(&gy);
+    gx *= way;
+    gy *= way;
+    float sx = 0, sy = 0;
+    for (int t = 0; t < n; t++) {
+        sx += gx[t];
+        sy += gy[t];
+    }
+    me[0] += sx * alpha;
+    me[1] += sy * alpha;
+}
+
+/* ---- epochs ---- */
+
+typedef struct Layout {
+    Force force;
+    size_t n;              /* cells that move */
+    const int64_t *indptr; /* [n + 1] edges of each */
+    const int32_t *to;     /* rows of `others` */
+    float *period, *next;  /* epochs between two firings; epoch of the next */
+    float *next_negative;
+    size_t n_others;
+    float pull;            /* 2 when both ends move by each edge, 1 when only this one does */
+    int negatives;
+    uint64_t seed;
+} Layout;
+
+INLINE uint64_t mix(uint64_t z) /* splitmix64's finaliser */
+{
+    z += 0x9e3779b97f4a7c15u;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+}
+
+/* Cell i: reads everyone from `old`, writes its own new place. */
+INLINE void move_cell(const Layout *l, size_t i, int epoch, float alpha, const float *mine,
+                             const float *old, float *out)
+{
+    float me[2] = {mine[2 * i], mine[2 * i + 1]};
+    uint64_t state = mix(l->seed ^ mix((uint64_t)epoch << 40 ^ i));
+    for (int64_t e = l->indptr[i]; e < l->indptr[i + 1]; e++) {
+        if (l->next[e] > (float)epoch)
+            continue;
+        float ox[W] = {0}, oy[W] = {0};
+        size_t k = (size_t)l->to[e];
+        ox[0] = old[2 * k];
+        oy[0] = old[2 * k + 1];
+        l->next[e] += l->period[e];
+        float wait = l->period[e] / (float)l->negatives;
+        int negatives = (int)(((float)epoch - l->next_negative[e]) / wait);
+        l->next_negative[e] += (float)negatives * wait;
+        int lanes = 1;
+        for (int s = 0; s < negatives; s++) {
+            state = state * 6364136223846793005u + 1442695040888963407u;
+            k = (size_t)((state >> 32) * (uint64_t)l->n_others >> 32);
+            ox[lanes] = old[2 * k];
+            oy[lanes] = old[2 * k + 1];
+            if (++lanes == W)
+                break;
+        }
+        for (int t = lanes; t < W; t++)
+            ox[t] = me[0], oy[t] = me[1];
+        move(&l->force, me, ox, oy, lanes, l->pull, alpha);
+    }
+    out[2 * i] = me[0];
+    out[2 * i + 1] = me[1];
+}
+
+__attribute__((target_clones("avx512f", "avx2", "default"), noinline)) static void
+move_cells(const Layout *l, size_t first, size_t end, int epoch, float alpha, const float *mine,
+           const float *old, float *out)
+{
+    for (size_t i = first; i < end; i++)
+        move_cell(l, i, epoch, alpha, mine, old, out);
+}
+
+/* Runs all epochs; the moving cells are in a[n, 2] at the end. `fixed` NULL: they move among themselves. */
+static Err run_epochs(const Layout *l, int epochs, const float *fixed, JobCtl *ctl, float *a, float *b)
+{
+    enum { CELLS = 128 };
+    float *now = a, *then = b;
+    /* No more than about 2 million edges between two looks at the clock. */
+    size_t edges = (size_t)l->indptr[l->n] + 1, batch = l->n;
+    if (edges > 2000000)
+        batch = (size_t)(2e6 / (double)edges * (double)l->n) + CELLS;
+    job_stage(ctl, "map", (size_t)epochs);
+    for (int epoch = 0; epoch < epochs; epoch++) {
+        float alpha = 1.0f - (float)epoch / (float)epochs;
+        for (size_t first = 0; first < l->n; first += batch) {
+            size_t end = first + batch < l->n ? first + batch : l->n;
+            TRY(job_progress(ctl, (size_t)epoch));
+#pragma omp parallel for schedule(dynamic, 1)
+            for (size_t i = first; i < end; i += CELLS)
+                move_cells(l, i, i + CELLS < end ? i + CELLS : end, epoch, alpha, now,
+                           fixed ? fixed : now, then);
+        }
+        float *swap = now;
+        now = then;
+        then = swap;
+    }
+    if (now != a)
+        memcpy(a, now, 2 * l->n * sizeof *a);
+    return OK;
+}
+
+static int default_epochs(size_t n)
+{
+    return n <= 10000 ? 500 : 200;
+}
+
+/* Fills period, next and next_negative from weights w; edges that would never fire get period 0 and are
+ * dropped by the caller before. */
+static void schedule_edges(Layout *l, const float *w, size_t n_edges, float w_max)
+{
+    for (size_t e = 0; e < n_edges; e++) {
+        l->period[e] = w_max / w[e];
+        l->next[e] = l->period[e];
+        l->next_negative[e] = l->period[e] / (float)l->negatives;
+    }
+}
+
+static Err prepare(Layout *l, const UmapParams *p, size_t n_edges)
+{
+    double a = p->a, b = p->b;
+    if (a == 0 || b == 0)
+        TRY(umap_fit_ab(p->min_dist, p->spread, &a, &b));
+    l->force = (Force){(float)a, (float)b, (float)(2 * a * b), (float)(2 * b)};
+    l->negatives = p->negatives < 1 ? 1 : p->negatives >= W ? W - 1 : p->negatives;
+    l->seed = mix(p->seed);
+    TRY(NEW(l->period, n_edges));
+    TRY(NEW(l->next, n_edges));
+    return NEW(l->next_negative, n_edges);
+}
+
+static void release(Layout *l)
+{
+    free(l->period);
+    free(l->next);
+    free(l->next_negative);
+}
+
+/* Each axis to 0..10, as umap-learn does before the epochs. */
+static void to_ten(float *xy, size_t n)
+{
+    for (int d = 0; d < 2; d++) {
+        float lo = INFINITY, hi = -INFINITY;
+        for (size_t i = 0; i < n; i++) {
+            lo = fminf(lo, xy[2 * i + d]);
+            hi = fmaxf(hi, xy[2 * i + d]);
+        }
+        for (size_t i = 0; i < n; i++)
+            xy[2 * i + d] = hi > lo ? 10 * (xy[2 * i + d] - lo) / (hi - lo) : 5;
+    }
+}
+
+Err umap_layout(const Csr *g, const UmapParams *p, JobCtl *ctl, float *xy)
+{
+    Err err = OK;
+    size_t n = g->rows, kept = 0;
+    int epochs = p->epochs > 0 ? p->epochs : default_epochs(n);
+    float w_max = 0, *w = NULL, *other = NULL;
+    int64_t *indptr = NULL;
+    int32_t *to = NULL;
+    Layout l = {.n = n, .n_others = n, .pull = 2};
+    for (size_t e = 0; e < csr_nnz(g); e++)
+        w_max = fmaxf(w_max, g->values[e]);
+    TRY_GOTO(NEW(w, csr_nnz(g)));
+    TRY_GOTO(NEW(to, csr_nnz(g)));
+    TRY_GOTO(NEW0(indptr, n + 1));
+    TRY_GOTO(NEW(other, 2 * n));
+    for (size_t i = 0; i < n; i++) {
+        for (int64_t e = g->indptr[i]; e < g->indptr[i + 1]; e++)
+            if (g->values[e] > 0 && g->values[e] >= w_max / (float)(epochs > 10 ? epochs : 500)) {
+                w[kept] = g->values[e];
+                to[kept++] = g->indices[e];
+            }
+        indptr[i + 1] = (int64_t)kept;
+    }
+    l.indptr = indptr;
+    l.to = to;
+    TRY_GOTO(prepare(&l, p, kept));
+    schedule_edges(&l, w, kept, w_max);
+    to_ten(xy, n);
+    TRY_GOTO(run_epochs(&l, epochs, NULL, ctl, xy, other));
+done:
+    release(&l);
+    free(w);
+    free(to);
+    free(indptr);
+    free(other);
+    return err;
+}
+
+Err umap_place(const float *fixed, size_t n, const int32_t *neighbours, const float *weights, size_t m,
+               size_t k, const UmapParams *p, JobCtl *ctl, float *out)
+{
+    Err err = OK;
+    int epochs = p->epochs ? p->epochs : default_epochs(m) / 3;
+    float w_max = 0, *w = NULL, *other = NULL;
+    int64_t *indptr = NULL;
+    int32_t *to = NULL;
+    size_t kept = 0;
+    Layout l = {.n = m, .n_others = n, .pull = 1};
+    for (size_t e = 0; e < m * k; e++)
+        w_max = fmaxf(w_max, weights[e]);
+    TRY_GOTO(NEW(w, m * k));
+    TRY_GOTO(NEW(to, m * k));
+    TRY_GOTO(NEW0(indptr, m + 1));
+    TRY_GOTO(NEW(other, 2 * m));
+    for (size_t i = 0; i < m; i++) {
+        double sum = 0, x = 0, y = 0;
+        for (size_t j = 0; j < k; j++) {
+            float v = weights[i * k + j];
+            size_t at = (size_t)neighbours[i * k + j];
+            if (!isfinite(fixed[2 * at]) || !isfinite(fixed[2 * at + 1]))
+                continue; /* a reference cell without a place */
+            sum += v;
+            x += v * fixed[2 * at];
+            y += v * fixed[2 * at + 1];
+            if (epochs > 0 && v > 0 && v >= w_max / (float)epochs) {
+                w[kept] = v;
+                to[kept++] = (int32_t)at;
+            }
+        }
+        indptr[i + 1] = (int64_t)kept;
+        out[2 * i] = sum > 0 ? (float)(x / sum) : NAN;
+        out[2 * i + 1] = sum > 0 ? (float)(y / sum) : NAN;
+    }
+    if (epochs <= 0)
+        goto done;
+    l.indptr = indptr;
+    l.to = to;
+    TRY_GOTO(prepare(&l, p, kept));
+    schedule_edges(&l, w, kept, w_max);
+    TRY_GOTO(run_epochs(&l, epochs, fixed, ctl, out, other));
+done:
+    release(&l);
+    free(w);
+    free(to);
+    free(indptr);
+    free(other);
+    return err;
+}
