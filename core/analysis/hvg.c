@@ -44,11 +44,14 @@ static void add_row(const Sums *s, const Csr *m, size_t i, double *s1, double *s
     float keys[SLOTS] = {0}, values[SLOTS] = {0};
     for (int64_t j = m->indptr[i]; j < m->indptr[i + 1]; j++) {
         int32_t g = m->indices[j];
-        double v = s->expm1 ? (double)unlog(m->values[j], keys, values) : (double)m->values[j];
-        if (s->clip && v > s->clip[g])
-            v = s->clip[g];
-        s1[g] += v;
-        s2[g] += v * v;
+        float v = s->expm1 ? unlog(m->values[j], keys, values) : m->values[j];
+        if (s->clip && v > s->clip[g]) {
+            s1[g] += s->clip[g];
+            s2[g] += s->clip[g] * s->clip[g];
+        } else {
+            s1[g] += v;
+            s2[g] += (double)(v * v); /* squared in float32, as scanpy does: lists must agree */
+        }
     }
 }
 

@@ -11,6 +11,11 @@
 #include "core/base/mem.h"
 #include "core/base/rng.h"
 
+LeidenParams leiden_params_default(void)
+{
+    return (LeidenParams){.resolution = 1, .iterations = 5};
+}
+
 static struct Running { /* igraph is single-threaded, so is this */
     Rng rng;
     const JobCtl *ctl;

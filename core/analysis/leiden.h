@@ -7,9 +7,10 @@
 
 typedef struct LeidenParams {
     double resolution; /* 1 */
-    int iterations;    /* 2, as scanpy's igraph flavour */
+    int iterations;    /* 5: a little better than the 2 of scanpy's igraph flavour, for little time */
     uint64_t seed;
 } LeidenParams;
+LeidenParams leiden_params_default(void);
 
 /* g: symmetric with positive weights. label[n] in 0..*n_groups-1 by falling size (ties: the group with
  * the first cell first). *modularity (resolution 1; NULL ok) is 0 for a graph without edges.

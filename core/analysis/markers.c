@@ -125,7 +125,7 @@ static size_t collect(const Groups *g, const int32_t *cells, const float *values
         int32_t code = g->codes[cells[i]];
         size_t c = code < 0 ? g->n : (size_t)code;
         w->share[c].s1 += v;
-        w->share[c].s2 += (double)v * v;
+        w->share[c].s2 += (double)(v * v); /* squared in float32, as scanpy does */
         w->share[c].nonzero++;
         w->a[kept++] = (uint64_t)sortable(v) << 32 | c;
     }

@@ -3,6 +3,9 @@
 #include "core/analysis/umap.h"
 
 #include <math.h>
+#include <omp.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -228,33 +231,79 @@ move_cells(const Layout *l, size_t first, size_t end, int epoch, float alpha, co
         move_cell(l, i, epoch, alpha, mine, old, out);
 }
 
+/* What the threads of a layout share. They wait for each other asleep, not spinning: an epoch is short,
+ * and on a machine that others use too a spinning wait costs more than the work. */
+typedef struct Team {
+    const Layout *l;
+    int epochs;
+    const float *fixed;
+    float *now, *then;
+    size_t batch; /* cells between two looks at the clock */
+    int threads;
+    pthread_barrier_t meet;
+    atomic_size_t next; /* first cell nobody has taken */
+    size_t end;
+    Err err;
+} Team;
+
+enum { CELLS = 128, CELLS_PER_THREAD = 512 };
+
+/* One batch of an epoch, by every thread; the first one looks after cancellation. */
+static void work_batch(Team *t, bool first_thread, JobCtl *ctl, int epoch, size_t first)
+{
+    const Layout *l = t->l;
+    float alpha = 1.0f - (float)epoch / (float)t->epochs;
+    if (first_thread) {
+        t->err = job_progress(ctl, (size_t)epoch);
+        t->end = first + t->batch < l->n ? first + t->batch : l->n;
+        atomic_store(&t->next, t->err ? t->end : first);
+    }
+    pthread_barrier_wait(&t->meet);
+    for (size_t i; (i = atomic_fetch_add(&t->next, CELLS)) < t->end;)
+        move_cells(l, i, i + CELLS < t->end ? i + CELLS : t->end, epoch, alpha, t->now,
+                   t->fixed ? t->fixed : t->now, t->then);
+    pthread_barrier_wait(&t->meet);
+}
+
+static void work_epochs(Team *t, bool first_thread, JobCtl *ctl)
+{
+    for (int epoch = 0; epoch < t->epochs; epoch++) {
+        for (size_t first = 0; first < t->l->n; first += t->batch) {
+            work_batch(t, first_thread, ctl, epoch, first);
+            if (t->err)
+                return;
+        }
+        if (first_thread) { /* the others read these after the next meeting only */
+            float *swap = t->now;
+            t->now = t->then;
+            t->then = swap;
+        }
+    }
+}
+
 /* Runs all epochs; the moving cells are in a[n, 2] at the end. `fixed` NULL: they move among themselves. */
 static Err run_epochs(const Layout *l, int epochs, const float *fixed, JobCtl *ctl, float *a, float *b)
 {
-    enum { CELLS = 128 };
-    float *now = a, *then = b;
-    /* No more than about 2 million edges between two looks at the clock. */
-    size_t edges = (size_t)l->indptr[l->n] + 1, batch = l->n;
+    size_t edges = (size_t)l->indptr[l->n] + 1, wanted = l->n / CELLS_PER_THREAD + 1;
+    Team t = {.l = l, .epochs = epochs, .fixed = fixed, .now = a, .then = b, .batch = l->n};
     if (edges > 2000000)
-        batch = (size_t)(2e6 / (double)edges * (double)l->n) + CELLS;
+        t.batch = (size_t)(2e6 / (double)edges * (double)l->n) + CELLS;
+    if (l->n == 0)
+        return OK;
     job_stage(ctl, "map", (size_t)epochs);
-    for (int epoch = 0; epoch < epochs; epoch++) {
-        float alpha = 1.0f - (float)epoch / (float)epochs;
-        for (size_t first = 0; first < l->n; first += batch) {
-            size_t end = first + batch < l->n ? first + batch : l->n;
-            TRY(job_progress(ctl, (size_t)epoch));
-#pragma omp parallel for schedule(dynamic, 1)
-            for (size_t i = first; i < end; i += CELLS)
-                move_cells(l, i, i + CELLS < end ? i + CELLS : end, epoch, alpha, now,
-                           fixed ? fixed : now, then);
-        }
-        float *swap = now;
-        now = then;
-        then = swap;
+    t.threads = omp_get_max_threads();
+    if ((size_t)t.threads > wanted)
+        t.threads = (int)wanted;
+#pragma omp parallel num_threads(t.threads)
+    {
+#pragma omp single
+        pthread_barrier_init(&t.meet, NULL, (unsigned)omp_get_num_threads());
+        work_epochs(&t, omp_get_thread_num() == 0, ctl);
     }
-    if (now != a)
-        memcpy(a, now, 2 * l->n * sizeof *a);
-    return OK;
+    pthread_barrier_destroy(&t.meet);
+    if (!t.err && t.now != a)
+        memcpy(a, t.now, 2 * l->n * sizeof *a);
+    return t.err;
 }
 
 static int default_epochs(size_t n)

@@ -1,0 +1,450 @@
+/* Clustering, markers, A versus B. Every stage is kept in the session with the parameters it was made
+ * with, so that a change starts again where it matters: a new resolution only reruns Leiden. */
+#include "core/session/session_internal.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/analysis/graph.h"
+#include "core/analysis/hvg.h"
+#include "core/analysis/leiden.h"
+#include "core/analysis/markers.h"
+#include "core/analysis/pca.h"
+#include "core/analysis/umap.h"
+#include "core/base/mem.h"
+#include "core/figure/palette.h"
+
+/* A log-normalised matrix up to this size is kept whole; a larger one is read again. */
+#define KEEP_BYTES ((size_t)600 << 20)
+
+typedef struct AnalysisState {
+    bool has_matrix;
+    int matrix;
+    Csr lognorm; /* rows 0: not kept */
+
+    int hvg; /* parameters of what follows; 0: nothing yet */
+    Hvg genes;
+    Csr variable; /* [n, genes.n] */
+
+    int pcs;
+    char *rep;    /* obsm key; NULL: PCA */
+    Pca pca;
+    float *space; /* [n, d]: the scores, or the obsm (then owned by rep_values) */
+    float *rep_values;
+    size_t d;
+
+    int neighbors;
+    Csr connectivities, distances;
+
+    double min_dist, spread; /* spread 0: no map yet */
+    float *xy;
+} AnalysisState;
+
+/* ---- forgetting, from a stage on ---- */
+
+static void forget_map(AnalysisState *a)
+{
+    free(a->xy);
+    a->xy = NULL;
+    a->spread = 0;
+}
+
+static void forget_graph(AnalysisState *a)
+{
+    forget_map(a);
+    csr_done(&a->connectivities);
+    csr_done(&a->distances);
+    a->neighbors = 0;
+}
+
+static void forget_space(AnalysisState *a)
+{
+    forget_graph(a);
+    pca_done(&a->pca);
+    free(a->rep_values);
+    free(a->rep);
+    a->rep = NULL;
+    a->space = a->rep_values = NULL;
+    a->pcs = 0;
+}
+
+static void forget_genes(AnalysisState *a)
+{
+    forget_space(a);
+    hvg_done(&a->genes);
+    csr_done(&a->variable);
+    a->hvg = 0;
+}
+
+static void release(void *state)
+{
+    AnalysisState *a = state;
+    forget_genes(a);
+    csr_done(&a->lognorm);
+}
+
+/* ---- stages ---- */
+
+/* The rows that analysis reads: from memory once the matrix is kept. */
+static Err open_rows(Session *s, JobCtl *ctl, AnalysisState **out, Rows *rows)
+{
+    AnalysisState *a = session_state(s, TOPIC_ANALYSIS, sizeof *a, release);
+    if (!a->has_matrix) {
+        TRY(session_working_matrix(s, &a->matrix));
+        a->has_matrix = true;
+    }
+    const MatrixInfo *info = dataset_matrix(s->dataset, (size_t)a->matrix);
+    Rows file = rows_of_dataset(s->dataset, a->matrix, info->state == STATE_COUNTS);
+    *out = a;
+    if (!a->lognorm.rows && info->nnz < KEEP_BYTES / 8 && info->nnz < mem_available() / 8 / 6) {
+        job_stage(ctl, "normalising", info->rows);
+        TRY(err_context(rows_gather(&file, NULL, 0, ctl, &a->lognorm), "%s", info->name));
+    }
+    *rows = a->lognorm.rows ? rows_of_csr(&a->lognorm, false) : file;
+    return OK;
+}
+
+static Err find_variable(AnalysisState *a, const Rows *rows, int top, JobCtl *ctl)
+{
+    if (a->hvg == top)
+        return OK;
+    forget_genes(a);
+    TRY(hvg_seurat(rows, (size_t)top, ctl, &a->genes));
+    a->hvg = top;
+    return OK;
+}
+
+static Err find_components(Session *s, AnalysisState *a, const ClusterParams *p, JobCtl *ctl)
+{
+    Rows rows;
+    if (!a->rep && a->pcs == p->pcs && a->hvg == p->hvg)
+        return OK;
+    TRY(open_rows(s, ctl, &a, &rows));
+    forget_space(a);
+    TRY(find_variable(a, &rows, p->hvg, ctl));
+    if (!a->variable.rows) {
+        job_stage(ctl, "reading variable genes", rows.n);
+        TRY(rows_gather(&rows, a->genes.selected, a->genes.n, ctl, &a->variable));
+    }
+    TRY(pca_fit(&a->variable, (size_t)p->pcs, s->params.seed, ctl, &a->pca));
+    if (csr_nnz(&a->variable) * 8 > KEEP_BYTES)
+        csr_done(&a->variable);
+    a->pcs = p->pcs;
+    a->space = a->pca.scores;
+    a->d = a->pca.k;
+    return OK;
+}
+
+static Err use_representation(Session *s, AnalysisState *a, const char *key)
+{
+    if (a->rep && strcmp(a->rep, key) == 0)
+        return OK;
+    int i = dataset_find_obsm(s->dataset, key);
+    if (i < 0)
+        FAIL(ERR_NOT_FOUND, "obsm/%s: no such representation; 'info' lists them", key);
+    forget_space(a);
+    TRY(dataset_obsm(s->dataset, (size_t)i, &a->rep_values));
+    a->rep = mem_strdup(key);
+    a->space = a->rep_values;
+    a->d = dataset_obsm_info(s->dataset, (size_t)i)->d;
+    return OK;
+}
+
+static Err find_graph(Session *s, AnalysisState *a, int neighbors, JobCtl *ctl)
+{
+    if (a->neighbors == neighbors)
+        return OK;
+    forget_graph(a);
+    Err err = OK;
+    Knn knn = {0};
+    TRY_GOTO(knn_build(a->space, dataset_cells(s->dataset), a->d, (size_t)neighbors, s->params.seed, ctl,
+                       &knn));
+    TRY_GOTO(graph_connectivities(&knn, ctl, &a->connectivities));
+    TRY_GOTO(graph_distances(&knn, &a->distances));
+    a->neighbors = neighbors;
+done:
+    knn_done(&knn);
+    return err;
+}
+
+/* Above this the spectral start costs more than it gives. */
+enum { SPECTRAL_CELLS = 250000 };
+
+static Err find_map(Session *s, AnalysisState *a, const ClusterParams *p, JobCtl *ctl)
+{
+    if (a->xy && a->min_dist == p->min_dist && a->spread == p->spread)
+        return OK;
+    forget_map(a);
+    size_t n = dataset_cells(s->dataset);
+    uint64_t seed = s->params.seed;
+    float *xy;
+    TRY(NEW(xy, 2 * n));
+    UmapParams u = umap_params_default();
+    u.min_dist = p->min_dist;
+    u.spread = p->spread;
+    u.seed = seed;
+    Err err = OK;
+    if (n <= SPECTRAL_CELLS)
+        err = umap_spectral_start(&a->connectivities, a->space, a->d, seed, ctl, xy);
+    else
+        umap_pca_start(a->space, n, a->d, seed, xy);
+    if (!err)
+        err = umap_layout(&a->connectivities, &u, ctl, xy);
+    if (err) {
+        free(xy);
+        return err;
+    }
+    a->xy = xy;
+    a->min_dist = p->min_dist;
+    a->spread = p->spread;
+    return OK;
+}
+
+/* ---- results ---- */
+
+static Err make_groups(const int32_t *label, size_t n, size_t n_groups, Groups **out)
+{
+    Err err = OK;
+    Groups *g = mem_must(sizeof *g);
+    g->key = mem_strdup("leiden");
+    g->n_cells = n;
+    g->computed = true;
+    TRY_GOTO(NEW(g->codes, n));
+    TRY_GOTO(NEW0(g->names, n_groups));
+    TRY_GOTO(NEW0(g->sizes, n_groups));
+    TRY_GOTO(NEW(g->colors, n_groups));
+    g->n_groups = n_groups;
+    memcpy(g->codes, label, n * sizeof *label);
+    for (size_t i = 0; i < n; i++)
+        g->sizes[label[i]]++;
+    for (size_t c = 0; c < n_groups; c++) {
+        char name[24];
+        snprintf(name, sizeof name, "%zu", c);
+        g->names[c] = mem_strdup(name);
+    }
+    palette_categorical(g->colors, n_groups);
+    *out = g;
+    g = NULL;
+done:
+    groups_free(g);
+    return err;
+}
+
+static Err copy_csr(const Csr *m, Csr *out)
+{
+    TRY(csr_init(out, m->rows, m->cols, csr_nnz(m)));
+    memcpy(out->indptr, m->indptr, (m->rows + 1) * sizeof *m->indptr);
+    memcpy(out->indices, m->indices, csr_nnz(m) * sizeof *m->indices);
+    memcpy(out->values, m->values, csr_nnz(m) * sizeof *m->values);
+    return OK;
+}
+
+static Err copy_floats(const float *from, size_t n, float **out)
+{
+    TRY(mem_alloc(out, n, sizeof **out));
+    memcpy(*out, from, n * sizeof **out);
+    return OK;
+}
+
+void clustering_free(Clustering *c)
+{
+    if (!c)
+        return;
+    groups_free(c->groups);
+    map_free(c->map);
+    free(c->pca);
+    csr_done(&c->connectivities);
+    csr_done(&c->distances);
+    free((char *)c->params.use_rep);
+    free(c);
+}
+
+static Err fill_clustering(const AnalysisState *a, const int32_t *label, size_t n_groups, Clustering *c)
+{
+    TRY(make_groups(label, c->n, n_groups, &c->groups));
+    if (!a->rep) {
+        c->pcs = a->pca.k;
+        TRY(copy_floats(a->pca.scores, c->n * c->pcs, &c->pca));
+    }
+    TRY(copy_csr(&a->connectivities, &c->connectivities));
+    TRY(copy_csr(&a->distances, &c->distances));
+    if (c->params.umap) {
+        c->map = mem_must(sizeof *c->map);
+        c->map->name = mem_strdup("X_umap");
+        c->map->n = c->n;
+        c->map->computed = true;
+        TRY(copy_floats(a->xy, 2 * c->n, &c->map->xy));
+    }
+    return OK;
+}
+
+ClusterParams cluster_params_default(void)
+{
+    return (ClusterParams){.resolution = 1, .neighbors = 15, .pcs = 50, .hvg = 2000, .umap = true,
+                           .min_dist = 0.5, .spread = 1};
+}
+
+static Err check_params(Session *s, const ClusterParams *p)
+{
+    if (!s->dataset)
+        FAIL(ERR_USAGE, "no dataset is open");
+    if (!(p->resolution >= 0) || isinf(p->resolution))
+        FAIL(ERR_USAGE, "a resolution of %g: it must be a number from 0", p->resolution);
+    if (p->neighbors < 2 || p->pcs < 1 || p->hvg < 2)
+        FAIL(ERR_USAGE, "at least 2 neighbours, 1 component and 2 variable genes are needed");
+    if (dataset_cells(s->dataset) < 3)
+        FAIL(ERR_FEW_GENES, "%zu cells are too few to cluster", dataset_cells(s->dataset));
+    return OK;
+}
+
+Err session_cluster(Session *s, const ClusterParams *p, JobCtl *ctl, Clustering **out)
+{
+    Err err = OK;
+    TRY(check_params(s, p));
+    AnalysisState *a = session_state(s, TOPIC_ANALYSIS, sizeof *a, release);
+    size_t n = dataset_cells(s->dataset), n_groups;
+    int32_t *label = NULL;
+    LeidenParams l = leiden_params_default();
+    l.resolution = p->resolution;
+    l.seed = s->params.seed;
+    Clustering *c = mem_must(sizeof *c);
+    c->n = n;
+    c->params = *p;
+    c->params.use_rep = p->use_rep ? mem_strdup(p->use_rep) : NULL;
+    if (p->use_rep)
+        TRY_GOTO(use_representation(s, a, p->use_rep));
+    else
+        TRY_GOTO(find_components(s, a, p, ctl));
+    TRY_GOTO(find_graph(s, a, p->neighbors, ctl));
+    if (p->umap)
+        TRY_GOTO(find_map(s, a, p, ctl));
+    TRY_GOTO(NEW(label, n));
+    TRY_GOTO(leiden(&a->connectivities, &l, ctl, label, &n_groups, &c->modularity));
+    TRY_GOTO(fill_clustering(a, label, n_groups, c));
+    *out = c;
+    c = NULL;
+done:
+    free(label);
+    clustering_free(c);
+    return err;
+}
+
+/* ---- markers ---- */
+
+void marker_table_free(MarkerTable *t)
+{
+    if (!t)
+        return;
+    free(t->groupby);
+    free(t->method);
+    free(t->rows);
+    free(t);
+}
+
+static int best_score(const void *a, const void *b)
+{
+    const Marker *x = a, *y = b;
+    if (x->score != y->score)
+        return x->score > y->score ? -1 : 1;
+    return x->col < y->col ? -1 : x->col > y->col;
+}
+
+/* The `top` best genes of each group (0: all), best first; groups without two cells are left out. */
+static Err make_table(const MarkerStat *stats, const size_t *sizes, size_t n_groups, size_t genes,
+                      size_t top, const char *const *names, MarkerTable *t)
+{
+    if (top == 0 || top > genes)
+        top = genes;
+    Marker *all;
+    TRY(NEW(t->rows, n_groups * top));
+    TRY(NEW(all, genes));
+    for (size_t c = 0; c < n_groups; c++) {
+        if (sizes[c] < 2)
+            continue;
+        for (size_t i = 0; i < genes; i++) {
+            const MarkerStat *s = &stats[c * genes + i];
+            all[i] = (Marker){.group = (int32_t)c, .col = (int32_t)i, .gene = names[i],
+                              .score = (float)s->score, .logfoldchange = s->logfoldchange,
+                              .frac_in = s->frac_in, .frac_out = s->frac_out, .pval = s->pval,
+                              .pval_adj = s->pval_adj};
+        }
+        qsort(all, genes, sizeof *all, best_score);
+        memcpy(t->rows + t->n, all, top * sizeof *all);
+        t->n += top;
+    }
+    free(all);
+    return OK;
+}
+
+/* codes[rows->n], as markers_test takes them. */
+static Err run_test(Session *s, const Rows *rows, int matrix, const int32_t *codes, size_t n_groups,
+                    MarkerMethod m, size_t top, const char *groupby, JobCtl *ctl, MarkerTable **out)
+{
+    Err err = OK;
+    const char *const *names;
+    size_t genes;
+    MarkerStat *stats = NULL;
+    size_t *sizes = NULL;
+    MarkerTable *t = mem_must(sizeof *t);
+    t->groupby = mem_strdup(groupby);
+    t->method = mem_strdup(m == MARKERS_TTEST ? "t-test" : "wilcoxon");
+    TRY_GOTO(dataset_gene_names(s->dataset, matrix, &names, &genes));
+    TRY_GOTO(NEW(stats, n_groups * genes));
+    TRY_GOTO(NEW0(sizes, n_groups));
+    for (size_t i = 0; i < rows->n; i++)
+        if (codes[i] >= 0)
+            sizes[codes[i]]++;
+    TRY_GOTO(markers_test(rows, codes, n_groups, m == MARKERS_TTEST ? TEST_WELCH : TEST_WILCOXON, ctl,
+                          stats));
+    TRY_GOTO(make_table(stats, sizes, n_groups, genes, top, names, t));
+    *out = t;
+    t = NULL;
+done:
+    free(stats);
+    free(sizes);
+    marker_table_free(t);
+    return err;
+}
+
+Err session_markers(Session *s, const Groups *g, MarkerMethod m, size_t top, JobCtl *ctl, MarkerTable **out)
+{
+    AnalysisState *a;
+    Rows rows;
+    if (g->n_groups == 0)
+        FAIL(ERR_NOT_FOUND, "%s: no groups to compare", g->key);
+    TRY(open_rows(s, ctl, &a, &rows));
+    return run_test(s, &rows, a->matrix, g->codes, g->n_groups, m, top, g->key, ctl, out);
+}
+
+Err session_de(Session *s, const Selection *a, const Selection *b, MarkerMethod m, size_t top, JobCtl *ctl,
+               MarkerTable **out)
+{
+    Err err = OK;
+    AnalysisState *state;
+    Rows rows;
+    size_t n = 0, both = 0, *pick = NULL;
+    int32_t *codes = NULL;
+    TRY(open_rows(s, ctl, &state, &rows));
+    TRY_GOTO(NEW(pick, rows.n));
+    TRY_GOTO(NEW(codes, rows.n));
+    for (size_t i = 0; i < rows.n; i++) {
+        both += a->in[i] && b->in[i];
+        if (!a->in[i] && !b->in[i])
+            continue;
+        pick[n] = i;
+        codes[n++] = a->in[i] ? 0 : -1;
+    }
+    if (both)
+        FAIL_GOTO(ERR_USAGE, "%zu cells are in both groups; a comparison needs two separate ones", both);
+    if (a->n < 2 || b->n < 2)
+        FAIL_GOTO(ERR_NOT_FOUND, "%zu and %zu cells: each group needs at least two", a->n, b->n);
+    rows.pick = pick;
+    rows.n = n;
+    TRY_GOTO(run_test(s, &rows, state->matrix, codes, 1, m, top, "", ctl, out));
+done:
+    free(pick);
+    free(codes);
+    return err;
+}

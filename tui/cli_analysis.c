@@ -1,0 +1,204 @@
+/* `scmmgpt cluster`, `markers`, `de`. */
+#include "tui/cli_commands.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/analysis/leiden.h"
+#include "core/analysis/umap.h"
+#include "core/base/mem.h"
+#include "core/data/h5ad_write.h"
+#include "core/data/provenance.h"
+
+/* ---- cluster ---- */
+
+static Err take_cluster_params(CliArgs *a, ClusterParams *p)
+{
+    size_t neighbors = (size_t)p->neighbors, pcs = (size_t)p->pcs, hvg = (size_t)p->hvg;
+    TRY(cli_take_number(a, "--resolution", 0, 1e6, &p->resolution));
+    TRY(cli_take_size(a, "--neighbors", 2, 1000, &neighbors));
+    TRY(cli_take_size(a, "--pcs", 1, 1000, &pcs));
+    TRY(cli_take_size(a, "--hvg", 2, 1000000, &hvg));
+    TRY(cli_take_number(a, "--min-dist", 0, 100, &p->min_dist));
+    TRY(cli_take_number(a, "--spread", 1e-3, 100, &p->spread));
+    TRY(cli_take_string(a, "--use-rep", &p->use_rep));
+    p->umap = !cli_take_flag(a, "--no-umap");
+    p->neighbors = (int)neighbors;
+    p->pcs = (int)pcs;
+    p->hvg = (int)hvg;
+    return OK;
+}
+
+/* uns/neighbors, leiden, umap with the keys scanpy looks for. */
+static Err describe_clustering(const Clustering *c, uint64_t seed, Tree *uns)
+{
+    const ClusterParams *p = &c->params;
+    Tree *neighbors = tree_dict(uns, "neighbors"), *params = tree_dict(neighbors, "params");
+    tree_set_text(neighbors, "connectivities_key", "connectivities");
+    tree_set_text(neighbors, "distances_key", "distances");
+    tree_set_text(params, "method", "umap");
+    tree_set_text(params, "metric", "euclidean");
+    tree_set_int(params, "n_neighbors", p->neighbors);
+    tree_set_int(params, "random_state", (int64_t)seed);
+    if (p->use_rep)
+        tree_set_text(params, "use_rep", p->use_rep);
+    else
+        tree_set_int(params, "n_pcs", (int64_t)c->pcs);
+    Tree *leiden = tree_dict(tree_dict(uns, "leiden"), "params");
+    tree_set_int(leiden, "n_iterations", leiden_params_default().iterations);
+    tree_set_int(leiden, "random_state", (int64_t)seed);
+    tree_set_float(leiden, "resolution", p->resolution);
+    tree_set_float(tree_dict(uns, "leiden"), "modularity", c->modularity);
+    if (c->map) {
+        double fit_a, fit_b;
+        TRY(umap_fit_ab(p->min_dist, p->spread, &fit_a, &fit_b));
+        Tree *umap = tree_dict(tree_dict(uns, "umap"), "params");
+        tree_set_float(umap, "a", fit_a);
+        tree_set_float(umap, "b", fit_b);
+    }
+    return OK;
+}
+
+static Err write_clustering(CliArgs *a, Session *s, const Clustering *c, const char *output)
+{
+    Dataset *d = session_dataset(s);
+    char sha[65];
+    TRY(dataset_sha256(d, a->ctl, sha));
+    Provenance from = {.command = a->g->command_line, .version = SCMMGPT_VERSION, .dataset_sha256 = sha,
+                       .seed = a->g->seed, .device = "cpu"};
+    Tree *uns = tree_new();
+    Column leiden = {.name = "leiden", .kind = COLUMN_CATEGORICAL, .n = c->n, .codes = c->groups->codes,
+                     .categories = c->groups->names, .n_categories = c->groups->n_groups};
+    const Column *obs[] = {&leiden};
+    H5adArray obsm[2];
+    H5adMatrix obsp[] = {{"connectivities", &c->connectivities, false}, {"distances", &c->distances, false}};
+    H5adContent add = {.cells = c->n, .obs = obs, .n_obs = 1, .obsm = obsm, .obsp = obsp, .n_obsp = 2,
+                       .uns = uns};
+    if (c->pca)
+        obsm[add.n_obsm++] = (H5adArray){"X_pca", c->pcs, c->pca};
+    if (c->map)
+        obsm[add.n_obsm++] = (H5adArray){"X_umap", 2, c->map->xy};
+    provenance_to_tree(&from, uns);
+    Err err = describe_clustering(c, a->g->seed, uns);
+    if (!err)
+        err = h5ad_write_copy(d, output, H5AD_AS_IT_IS, &add, a->g->force, a->ctl);
+    tree_free(uns);
+    return err;
+}
+
+Err cli_cluster(CliArgs *a)
+{
+    Err err = OK;
+    ClusterParams p = cluster_params_default();
+    Session *s = NULL;
+    Clustering *c = NULL;
+    const char *output = a->g->output;
+    TRY(take_cluster_params(a, &p));
+    TRY(cli_finish(a, 1, 1, "FILE -o OUT.h5ad [--resolution 1] [--neighbors 15] [--pcs 50] [--hvg 2000]"));
+    if (!output || strcmp(output, "-") == 0)
+        FAIL(ERR_USAGE, "-o: cluster writes an h5ad file; say where");
+    TRY(cli_open(a, a->argv[1], &s));
+    TRY_GOTO(session_cluster(s, &p, a->ctl, &c));
+    TRY_GOTO(write_clustering(a, s, c, output));
+    if (a->g->json)
+        fprintf(a->out, "{\"cells\": %zu, \"clusters\": %zu, \"modularity\": %.6g}\n", c->n,
+                c->groups->n_groups, c->modularity);
+done:
+    clustering_free(c);
+    session_close(s);
+    return err;
+}
+
+/* ---- markers and de ---- */
+
+static Err take_method(CliArgs *a, MarkerMethod *m)
+{
+    const char *name = "wilcoxon";
+    TRY(cli_take_string(a, "--method", &name));
+    if (strcmp(name, "wilcoxon") == 0)
+        *m = MARKERS_WILCOXON;
+    else if (strcmp(name, "t-test") == 0)
+        *m = MARKERS_TTEST;
+    else
+        FAIL(ERR_USAGE, "--method: '%s' is not wilcoxon or t-test", name);
+    return OK;
+}
+
+/* groups NULL: no group column. */
+static Err write_markers(CliArgs *a, const MarkerTable *t, const Groups *groups)
+{
+    Table *out;
+    TRY(table_open(a->g->output, a->out, a->g->force, &out));
+    if (groups)
+        table_text(out, "group");
+    table_row(out, "gene", "score", "logfoldchange", "pval", "pval_adj", "frac_in", "frac_out", NULL);
+    for (size_t i = 0; i < t->n; i++) {
+        const Marker *m = &t->rows[i];
+        if (groups)
+            table_text(out, groups->names[m->group]);
+        table_text(out, m->gene);
+        table_number(out, m->score);
+        table_number(out, m->logfoldchange);
+        table_number(out, m->pval);
+        table_number(out, m->pval_adj);
+        table_number(out, m->frac_in);
+        table_number(out, m->frac_out);
+        table_end_row(out);
+    }
+    return table_close(out);
+}
+
+Err cli_markers(CliArgs *a)
+{
+    Err err = OK;
+    MarkerMethod method;
+    const char *key = NULL;
+    size_t top = 0;
+    Session *s = NULL;
+    Groups *g = NULL;
+    MarkerTable *t = NULL;
+    TRY(cli_take_string(a, "--groupby", &key));
+    TRY(take_method(a, &method));
+    TRY(cli_take_size(a, "--top", 1, 10000000, &top));
+    TRY(cli_finish(a, 1, 1, "FILE --groupby KEY [--method wilcoxon|t-test] [--top N] [-o T.tsv]"));
+    if (!key)
+        FAIL(ERR_USAGE, "--groupby: say which obs column holds the groups");
+    TRY(cli_open(a, a->argv[1], &s));
+    TRY_GOTO(session_groups(s, key, a->ctl, &g));
+    TRY_GOTO(session_markers(s, g, method, top, a->ctl, &t));
+    TRY_GOTO(write_markers(a, t, g));
+done:
+    marker_table_free(t);
+    groups_free(g);
+    session_close(s);
+    return err;
+}
+
+Err cli_de(CliArgs *a)
+{
+    Err err = OK;
+    MarkerMethod method;
+    const char *rule_a = NULL, *rule_b = NULL;
+    size_t top = 0;
+    Session *s = NULL;
+    Selection *in_a = NULL, *in_b = NULL;
+    MarkerTable *t = NULL;
+    TRY(cli_take_string(a, "--a", &rule_a));
+    TRY(cli_take_string(a, "--b", &rule_b));
+    TRY(take_method(a, &method));
+    TRY(cli_take_size(a, "--top", 1, 10000000, &top));
+    TRY(cli_finish(a, 1, 1, "FILE --a RULE --b RULE [--method wilcoxon|t-test] [--top N] [-o T.tsv]"));
+    if (!rule_a || !rule_b)
+        FAIL(ERR_USAGE, "--a, --b: give a rule for each of the two groups");
+    TRY(cli_open(a, a->argv[1], &s));
+    TRY_GOTO(err_context(session_select(s, rule_a, a->ctl, &in_a), "--a"));
+    TRY_GOTO(err_context(session_select(s, rule_b, a->ctl, &in_b), "--b"));
+    TRY_GOTO(session_de(s, in_a, in_b, method, top, a->ctl, &t));
+    TRY_GOTO(write_markers(a, t, NULL));
+done:
+    marker_table_free(t);
+    selection_free(in_a);
+    selection_free(in_b);
+    session_close(s);
+    return err;
+}
