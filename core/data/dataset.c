@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/base/hash.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "core/data/column.h"
@@ -354,14 +353,6 @@ Err dataset_row_sums(Dataset *d, int matrix, JobCtl *ctl, double *out)
         m->row_sums = sums;
     }
     memcpy(out, m->row_sums, m->info.rows * sizeof *out);
-    return OK;
-}
-
-Err dataset_sha256(Dataset *d, JobCtl *ctl, char hex[65])
-{
-    if (!d->sha256[0])
-        TRY(hash_sha256_file(d->path, d->sha256));
-    memcpy(hex, d->sha256, 65);
     return OK;
 }
 

@@ -53,6 +53,7 @@ typedef struct Matrix {
     size_t file_genes;   /* genes as stored, before the feature filter */
     int32_t *keep;       /* [file_genes] -> column or -1; NULL: all */
     char *mtx_path;
+    bool mtx_transposed; /* cells x genes in the file */
     Csr mem;
     Frame *var;
     int name_slot;       /* slot of var with the gene names, -1: its index */

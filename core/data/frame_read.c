@@ -278,6 +278,11 @@ Err slot_sample(Dataset *d, const Frame *f, Slot *s, size_t cap, char **out, siz
     *n = cap < f->n ? cap : f->n;
     if (s->form == SLOT_ARRAY || s->form == SLOT_NULLABLE)
         return texts_of(d, s->path, *n, out);
+    if (s->form == SLOT_LOADED && !s->column) { /* an index that the file does not have: numbers */
+        for (size_t i = 0; i < *n; i++)
+            out[i] = str_format("%zu", i);
+        return OK;
+    }
     const Column *c;
     char b[32];
     TRY(slot_read(d, f, s, &c));

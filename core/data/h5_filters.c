@@ -1,12 +1,28 @@
-/* Filters that unpack chunks. HDF5 brings deflate, shuffle, fletcher32 and szip; others come as plugins. LZF, which h5py
- * writes and no distribution packages, is unpacked here. A filter that is missing is named with what brings it. */
+/* Filters that unpack chunks. HDF5 brings deflate, shuffle, fletcher32 and szip. LZF (h5py), zstd, blosc, lz4 and
+ * bitshuffle (hdf5plugin) are unpacked here, by their libraries, unless a plugin is installed; others come as plugins.
+ * A filter that is missing is named with what brings it. All are read-only. */
 #include "core/data/h5.h"
 
+#include <blosc.h>
+#include <lz4.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <zstd.h>
 
-enum { FILTER_LZF = 32000 };
+enum { FILTER_LZF = 32000, FILTER_BLOSC = 32001, FILTER_LZ4 = 32004, FILTER_BITSHUFFLE = 32008, FILTER_ZSTD = 32015 };
+
+/* HDF5 chunks are below 4 GB; a header that says more, or far more than its data can hold, is damaged. */
+static const size_t most_bytes = (size_t)1 << 32;
+
+/* Puts the unpacked block in place of the packed one. */
+static size_t give(void *out, size_t n, size_t *size, void **buffer)
+{
+    free(*buffer);
+    *buffer = out;
+    *size = n;
+    return n;
+}
 
 /* Marc Lehmann's LZF: a control byte below 32 starts a run of literals, else a copy of 3 to 264 bytes from at most
  * 8192 bytes back. Returns the unpacked size, 0 when the data are damaged or do not fit. */
@@ -57,25 +73,182 @@ static size_t lzf_filter(unsigned flags, size_t n_cd, const unsigned cd[], size_
         free(out);
         return 0;
     }
-    free(*buffer);
-    *buffer = out;
-    *size = cap;
+    give(out, cap, size, buffer);
     return got;
 }
 
-static const H5Z_class2_t lzf_class = {
-    .version = H5Z_CLASS_T_VERS,
-    .id = FILTER_LZF,
-    .encoder_present = 0,
-    .decoder_present = 1,
-    .name = "lzf",
-    .filter = lzf_filter,
-};
+static size_t zstd_filter(unsigned flags, size_t n_cd, const unsigned cd[], size_t n, size_t *size, void **buffer)
+{
+    if (!(flags & H5Z_FLAG_REVERSE))
+        return 0;
+    unsigned long long want = ZSTD_getFrameContentSize(*buffer, n);
+    if (want == 0 || want > most_bytes) /* also the error codes */
+        return 0;
+    void *out = malloc((size_t)want);
+    if (!out || ZSTD_decompress(out, (size_t)want, *buffer, n) != want) {
+        free(out);
+        return 0;
+    }
+    return give(out, (size_t)want, size, buffer);
+}
+
+static size_t blosc_filter(unsigned flags, size_t n_cd, const unsigned cd[], size_t n, size_t *size, void **buffer)
+{
+    size_t want = 0;
+    if (!(flags & H5Z_FLAG_REVERSE) || n < BLOSC_MIN_HEADER_LENGTH ||
+        blosc_cbuffer_validate(*buffer, n, &want) < 0 || !want || want > most_bytes)
+        return 0;
+    void *out = malloc(want);
+    if (!out || blosc_decompress_ctx(*buffer, out, want, 1) != (int)want) {
+        free(out);
+        return 0;
+    }
+    return give(out, want, size, buffer);
+}
+
+static uint64_t big_endian(const unsigned char *p, int bytes)
+{
+    uint64_t v = 0;
+    for (int i = 0; i < bytes; i++)
+        v = v << 8 | p[i];
+    return v;
+}
+
+/* 8 bytes total size, 4 bytes block size, then per block 4 bytes packed size and the block; all big-endian. A block of
+ * its full size is not packed. */
+static size_t lz4_filter(unsigned flags, size_t n_cd, const unsigned cd[], size_t n, size_t *size, void **buffer)
+{
+    const unsigned char *in = *buffer;
+    if (!(flags & H5Z_FLAG_REVERSE) || n < 12)
+        return 0;
+    uint64_t want = big_endian(in, 8), block = big_endian(in + 8, 4);
+    if (!want || want > most_bytes || !block || want > (uint64_t)n * 256)
+        return 0;
+    char *out = malloc(want);
+    size_t at = 12, done = 0;
+    while (out && done < want) {
+        size_t len = want - done < block ? want - done : block;
+        size_t packed = n - at >= 4 ? big_endian(in + at, 4) : SIZE_MAX;
+        at += 4;
+        if (packed > n - at || at > n)
+            break;
+        if (packed == len)
+            memcpy(out + done, in + at, len);
+        else if (len > INT32_MAX || packed > INT32_MAX ||
+                 LZ4_decompress_safe((const char *)in + at, out + done, (int)packed, (int)len) != (int)len)
+            break;
+        at += packed;
+        done += len;
+    }
+    if (done < want) {
+        free(out);
+        return 0;
+    }
+    return give(out, want, size, buffer);
+}
+
+/* Undoes the bit transpose of `n` elements (a multiple of 8) of `size` bytes: bit k of byte b of all elements lies in
+ * one row of n/8 bytes. */
+static void bit_unshuffle(const unsigned char *in, unsigned char *out, size_t n, size_t size)
+{
+    size_t row = n / 8;
+    memset(out, 0, n * size);
+    for (size_t b = 0; b < size; b++)
+        for (unsigned k = 0; k < 8; k++) {
+            const unsigned char *bits = in + (b * 8 + k) * row;
+            for (size_t j = 0; j < row; j++)
+                for (unsigned i = 0; i < 8; i++)
+                    out[(j * 8 + i) * size + b] |= (unsigned char)((bits[j] >> i & 1) << k);
+        }
+}
+
+typedef struct Bitshuffle {
+    const unsigned char *in;
+    size_t n, at;        /* packed bytes, and where we are */
+    size_t element, codec; /* codec: 0 none, 2 lz4, 3 zstd */
+    unsigned char *scratch;
+} Bitshuffle;
+
+/* One block of `count` elements. */
+static bool unshuffle_block(Bitshuffle *x, unsigned char *out, size_t count)
+{
+    size_t bytes = count * x->element;
+    const unsigned char *bits = x->in + x->at;
+    if (!x->codec) {
+        if (bytes > x->n - x->at)
+            return false;
+        x->at += bytes;
+    } else {
+        size_t packed = x->n - x->at >= 4 ? big_endian(bits, 4) : SIZE_MAX;
+        x->at += 4;
+        if (x->at > x->n || packed > x->n - x->at || packed > INT32_MAX || bytes > INT32_MAX)
+            return false;
+        bits += 4;
+        bool fine = x->codec == 2 ? LZ4_decompress_safe((const char *)bits, (char *)x->scratch, (int)packed,
+                                                        (int)bytes) == (int)bytes
+                                  : ZSTD_decompress(x->scratch, bytes, bits, packed) == bytes;
+        if (!fine)
+            return false;
+        bits = x->scratch;
+        x->at += packed;
+    }
+    bit_unshuffle(bits, out, count, x->element);
+    return true;
+}
+
+/* cd_values: version (2), element size, block size in elements (0: by default), codec. Packed data begin with 8 bytes of
+ * total size and 4 of block size in bytes; a tail below 8 elements follows as it is. */
+static size_t bitshuffle_filter(unsigned flags, size_t n_cd, const unsigned cd[], size_t n, size_t *size,
+                                void **buffer)
+{
+    if (!(flags & H5Z_FLAG_REVERSE) || n_cd < 3 || !cd[2] || cd[2] > 64)
+        return 0;
+    Bitshuffle x = {.in = *buffer, .n = n, .element = cd[2], .codec = n_cd > 4 ? cd[4] : 0};
+    uint64_t want = n, block = n_cd > 3 ? cd[3] : 0;
+    if (x.codec) {
+        if (n < 12 || (x.codec != 2 && x.codec != 3))
+            return 0;
+        want = big_endian(x.in, 8);
+        block = big_endian(x.in + 8, 4) / x.element;
+        x.at = 12;
+    } else if (!block) { /* the library's default: 8 kB, rounded down to 8 elements, at least 128 */
+        block = 8192 / x.element / 8 * 8;
+        block = block < 128 ? 128 : block;
+    }
+    if (!want || want > most_bytes || want % x.element || block < 8 || block % 8 || block > want + 65536)
+        return 0;
+    unsigned char *out = malloc(want);
+    x.scratch = malloc(block * x.element);
+    size_t elements = want / x.element, done = 0;
+    bool fine = out && x.scratch;
+    while (fine && elements - done >= 8) {
+        size_t count = elements - done >= block ? block : (elements - done) / 8 * 8;
+        fine = unshuffle_block(&x, out + done * x.element, count);
+        done += count;
+    }
+    size_t tail = (elements - done) * x.element;
+    fine = fine && tail <= x.n - x.at;
+    if (fine && tail)
+        memcpy(out + done * x.element, x.in + x.at, tail);
+    free(x.scratch);
+    if (!fine) {
+        free(out);
+        return 0;
+    }
+    return give(out, want, size, buffer);
+}
 
 void h5_register_filters(void)
 {
-    if (H5Zfilter_avail(FILTER_LZF) <= 0)
-        H5Zregister(&lzf_class);
+    const H5Z_class2_t ours[] = {
+        {H5Z_CLASS_T_VERS, FILTER_LZF, 0, 1, "lzf", NULL, NULL, lzf_filter},
+        {H5Z_CLASS_T_VERS, FILTER_ZSTD, 0, 1, "zstd", NULL, NULL, zstd_filter},
+        {H5Z_CLASS_T_VERS, FILTER_BLOSC, 0, 1, "blosc", NULL, NULL, blosc_filter},
+        {H5Z_CLASS_T_VERS, FILTER_LZ4, 0, 1, "lz4", NULL, NULL, lz4_filter},
+        {H5Z_CLASS_T_VERS, FILTER_BITSHUFFLE, 0, 1, "bitshuffle", NULL, NULL, bitshuffle_filter},
+    };
+    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
+        H5Zregister(&ours[i]);
 }
 
 typedef struct KnownFilter {
@@ -93,11 +266,11 @@ static const KnownFilter known[] = {
     {H5Z_FILTER_SCALEOFFSET, "scaleoffset", "libhdf5", 1e5},
     {307, "bzip2", "Debian package hdf5-filter-plugin", 1e5},
     {FILTER_LZF, "lzf", "scmmgpt", 90},
-    {32001, "blosc", "Debian package hdf5-filter-plugin-blosc-serial", 1e5},
-    {32004, "lz4", "Debian package hdf5-filter-plugin", 256},
-    {32008, "bitshuffle", "Debian package bitshuffle", 1e5},
+    {FILTER_BLOSC, "blosc", "scmmgpt", 1e5},
+    {FILTER_LZ4, "lz4", "scmmgpt", 256},
+    {FILTER_BITSHUFFLE, "bitshuffle", "scmmgpt", 1e5},
     {32013, "zfp", "Debian package hdf5-filter-plugin-zfp-serial", 1e5},
-    {32015, "zstd", "Debian package hdf5-filter-plugin", 1e5},
+    {FILTER_ZSTD, "zstd", "scmmgpt", 1e5},
     {32026, "blosc2", "PyPI package hdf5plugin, HDF5_PLUGIN_PATH", 1e5},
 };
 

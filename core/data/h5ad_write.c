@@ -31,7 +31,7 @@ static Err write_file(const char *path, bool force, Fill *fill, void *user, JobC
     if (!err)
         return outfile_commit(&file);
     outfile_abort(&file);
-    return err_context(err, "%s", path);
+    return err == ERR_GENERAL ? err_context(err, "%s", path) : err; /* others are about the input */
 }
 
 static Err write_obsm(H5Writer *w, const char *name, size_t cells, size_t d, const float *values)
@@ -252,7 +252,7 @@ static Err copy_matrices(Copy *c, Matrix *x)
     for (size_t i = 0; i < d->n_matrices; i++) {
         Matrix *m = &d->matrices[i];
         bool layer = str_starts(m->info.name, "layers/"), raw = strcmp(m->info.name, "raw/X") == 0;
-        if (m == x)
+        if (m == x && !layer) /* a layer stays one: people look for it there */
             continue;
         if (!layer && !raw) {
             dataset_warn(d, "%s: left out, since X now holds %s", m->info.name, x ? x->info.name : "nothing");

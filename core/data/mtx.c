@@ -1,0 +1,490 @@
+/* Folders with matrix.mtx, features.tsv (or genes.tsv) and barcodes.tsv: Cell Ranger 2 and later, STARsolo, kallisto,
+ * GEO downloads with a prefix. Text is parsed on first use; opening reads the names and the first entries. */
+#include <dirent.h>
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/base/mem.h"
+#include "core/base/str.h"
+#include "core/data/column.h"
+#include "core/data/features.h"
+#include "core/data/textfile.h"
+
+/* ---- which files ---- */
+
+typedef struct MtxFiles {
+    char *matrix, *features, *barcodes;
+} MtxFiles;
+
+static void files_done(MtxFiles *f)
+{
+    free(f->matrix);
+    free(f->features);
+    free(f->barcodes);
+    *f = (MtxFiles){0};
+}
+
+/* FOLDER/PREFIX + one of the names, plain or .gz; NULL when none is there. */
+static char *first_of(const char *folder, const char *prefix, const char *const *names)
+{
+    for (; *names; names++)
+        for (int gz = 0; gz < 2; gz++) {
+            char *p = str_format("%s/%s%s%s", folder, prefix, *names, gz ? ".gz" : "");
+            if (access(p, F_OK) == 0)
+                return p;
+            free(p);
+        }
+    return NULL;
+}
+
+/* The part of an .mtx file's name before "matrix.mtx" or before its ending. */
+static char *prefix_of(const char *name)
+{
+    const char *at = strstr(name, "matrix.mtx");
+    size_t n = at ? (size_t)(at - name) : strlen(name) - (str_ends(name, ".gz") ? 7 : 4);
+    return mem_strndup(name, n);
+}
+
+static bool is_mtx(const char *name)
+{
+    return str_ends(name, ".mtx") || str_ends(name, ".mtx.gz");
+}
+
+/* The .mtx files of a folder; returns how many, the first in the order of names in *name. */
+static size_t mtx_in(const char *folder, char **name)
+{
+    size_t n = 0;
+    DIR *d = opendir(folder);
+    *name = NULL;
+    for (struct dirent *e; d && (e = readdir(d));) {
+        if (!is_mtx(e->d_name) || e->d_name[0] == '.')
+            continue;
+        n++;
+        if (!*name || strcmp(e->d_name, *name) < 0) {
+            free(*name);
+            *name = mem_strdup(e->d_name);
+        }
+    }
+    if (d)
+        closedir(d);
+    return n;
+}
+
+/* Folders below that hold a matrix (Cell Ranger 2: one per genome). */
+static size_t folders_in(const char *folder, Str *names, char **first)
+{
+    size_t n = 0;
+    DIR *d = opendir(folder);
+    *first = NULL;
+    for (struct dirent *e; d && (e = readdir(d));) {
+        char *sub = str_format("%s/%s", folder, e->d_name), *mtx = NULL;
+        if (e->d_name[0] != '.' && mtx_in(sub, &mtx) > 0) {
+            str_addf(names, "%s%s", n++ ? ", " : "", e->d_name);
+            if (!*first)
+                *first = mem_strdup(e->d_name);
+        }
+        free(mtx);
+        free(sub);
+    }
+    if (d)
+        closedir(d);
+    return n;
+}
+
+static Err files_of(const char *folder, const char *mtx, MtxFiles *out)
+{
+    static const char *const features[] = {"features.tsv", "genes.tsv", "features.txt", "genes.txt", "feature.tsv", NULL};
+    static const char *const barcodes[] = {"barcodes.tsv", "barcodes.txt", "cells.tsv", "barcode.tsv", NULL};
+    char *prefix = prefix_of(mtx);
+    MtxFiles f = {.matrix = str_format("%s/%s", folder, mtx)};
+    f.features = first_of(folder, prefix, features);
+    f.barcodes = first_of(folder, prefix, barcodes);
+    if (!f.features && *prefix)
+        f.features = first_of(folder, "", features);
+    if (!f.barcodes && *prefix)
+        f.barcodes = first_of(folder, "", barcodes);
+    Err err = OK;
+    if (!f.features || !f.barcodes)
+        err = err_set(ERR_INPUT, "%s%s: is missing beside %s; copy the whole folder", prefix,
+                      f.features ? "barcodes.tsv" : "features.tsv (or genes.tsv)", mtx);
+    free(prefix);
+    if (err)
+        files_done(&f);
+    else
+        *out = f;
+    return err;
+}
+
+static Err find_files(const char *path, const DatasetOptions *opt, MtxFiles *out)
+{
+    char *mtx = NULL, *first = NULL, *sub = NULL;
+    struct stat st;
+    Str names = {0};
+    Err err = OK;
+    if (stat(path, &st) == 0 && S_ISREG(st.st_mode)) { /* the .mtx file itself was named */
+        const char *slash = strrchr(path, '/');
+        char *folder = slash ? mem_strndup(path, (size_t)(slash - path)) : mem_strdup(".");
+        err = files_of(folder, slash ? slash + 1 : path, out);
+        free(folder);
+        return err;
+    }
+    size_t n = mtx_in(path, &mtx);
+    if (n > 1 && access((sub = str_format("%s/matrix.mtx", path)), F_OK) == 0) { /* STARsolo: beside UniqueAndMult... */
+        free(mtx);
+        mtx = mem_strdup("matrix.mtx");
+        n = 1;
+    }
+    if (n > 1)
+        FAIL_GOTO(ERR_USAGE, "holds %zu .mtx files; name one of them, for example %s/%s", n, path, mtx);
+    if (n == 1) {
+        err = files_of(path, mtx, out);
+        goto done;
+    }
+    n = folders_in(path, &names, &first);
+    if (n == 0)
+        FAIL_GOTO(ERR_INPUT, "is a folder without matrix.mtx (10x) and without Zarr metadata");
+    if (n > 1 && !(opt && opt->genome))
+        FAIL_GOTO(ERR_USAGE, "holds several genomes or matrices: %s; choose with --genome NAME or name the folder",
+                  str_text(&names));
+    free(sub);
+    sub = str_format("%s/%s", path, n > 1 ? opt->genome : first);
+    free(mtx);
+    if (mtx_in(sub, &mtx) != 1)
+        FAIL_GOTO(ERR_USAGE, "--genome %s: no such folder with one matrix; there are: %s", opt ? opt->genome : "",
+                  str_text(&names));
+    err = files_of(sub, mtx, out);
+done:
+    str_free(&names);
+    free(mtx);
+    free(first);
+    free(sub);
+    return err;
+}
+
+/* ---- names ---- */
+
+typedef struct Lines {
+    char **v;
+    size_t n, cap;
+} Lines;
+
+/* All lines that are not empty. */
+static Err read_lines(const char *path, Lines *out)
+{
+    TextFile *t;
+    char *line;
+    Err err = OK;
+    Lines l = {0};
+    TRY(textfile_open(path, &t));
+    for (;;) {
+        TRY_GOTO(textfile_line(t, &line));
+        if (!line)
+            break;
+        if (!*line)
+            continue;
+        if (l.n == l.cap) {
+            l.cap = l.cap ? l.cap * 2 : 1024;
+            TRY_GOTO(mem_realloc(&l.v, l.cap, sizeof *l.v));
+        }
+        l.v[l.n++] = mem_strdup(line);
+    }
+    *out = l;
+    l = (Lines){0};
+done:
+    strings_free(l.v, l.n);
+    textfile_close(t);
+    return err;
+}
+
+/* Field k (from 0) of a tab-separated line, without quotes; NULL when there is none. */
+static char *field(const char *line, int k)
+{
+    while (k-- && line)
+        line = (line = strchr(line, '\t')) ? line + 1 : NULL;
+    if (!line)
+        return NULL;
+    size_t n = strcspn(line, "\t");
+    if (n >= 2 && line[0] == '"' && line[n - 1] == '"')
+        return text_clean_utf8(mem_strndup(line + 1, n - 2));
+    return text_clean_utf8(mem_strndup(line, n));
+}
+
+/* Some writers put a header over the names: then there is one line more than the matrix has. */
+static void drop_header(Lines *l, size_t expect, size_t other)
+{
+    if (l->n != expect + 1 && l->n != other + 1)
+        return;
+    if (l->n == expect || l->n == other)
+        return;
+    free(l->v[0]);
+    memmove(l->v, l->v + 1, --l->n * sizeof *l->v);
+}
+
+static void split_features(const Lines *l, Features *f)
+{
+    f->n = l->n;
+    f->names_from = "features.tsv";
+    f->names = mem_must(l->n * sizeof *f->names);
+    f->ids = mem_must(l->n * sizeof *f->ids);
+    size_t typed = 0;
+    char **types = mem_must(l->n * sizeof *types);
+    for (size_t i = 0; i < l->n; i++) {
+        f->ids[i] = field(l->v[i], 0);
+        f->names[i] = field(l->v[i], 1);
+        types[i] = field(l->v[i], 2);
+        if (!f->names[i] || !*f->names[i]) {
+            free(f->names[i]);
+            f->names[i] = mem_strdup(f->ids[i]);
+        }
+        typed += types[i] && *types[i];
+    }
+    if (typed == l->n)
+        f->types = types;
+    else
+        strings_free(types, l->n);
+}
+
+/* ---- the matrix ---- */
+
+typedef struct MtxHead {
+    uint64_t rows, cols, nnz;
+    bool integer, pattern;
+} MtxHead;
+
+static Err bad_line(const char *path, const TextFile *t, const char *what)
+{
+    FAIL(ERR_INPUT, "%s: line %llu: %s; the file is damaged", path, (unsigned long long)textfile_number(t), what);
+}
+
+/* Skips spaces, reads decimal digits; false when there are none. */
+static bool take_count(const char **p, uint64_t *out)
+{
+    const char *s = *p;
+    uint64_t v = 0;
+    while (*s == ' ' || *s == '\t')
+        s++;
+    if (*s < '0' || *s > '9')
+        return false;
+    for (; *s >= '0' && *s <= '9'; s++) {
+        if (v > UINT64_MAX / 10 - 1)
+            return false;
+        v = v * 10 + (uint64_t)(*s - '0');
+    }
+    *p = s;
+    *out = v;
+    return true;
+}
+
+static Err read_head(const char *path, TextFile *t, MtxHead *h)
+{
+    char *line;
+    TRY(textfile_line(t, &line));
+    if (!line || strncasecmp(line, "%%MatrixMarket", 14) != 0)
+        FAIL(ERR_INPUT, "%s: does not begin with %%%%MatrixMarket; it is no matrix file, or damaged", path);
+    if (!strcasestr(line, "coordinate") || strcasestr(line, "symmetric") || strcasestr(line, "complex"))
+        FAIL(ERR_INPUT, "%s: \"%s\" is no sparse matrix of real numbers (coordinate integer, real or pattern general)",
+             path, line);
+    h->integer = strcasestr(line, "integer") != NULL;
+    h->pattern = strcasestr(line, "pattern") != NULL;
+    do {
+        TRY(textfile_line(t, &line));
+        if (!line)
+            FAIL(ERR_INPUT, "%s: ends before its sizes; the file is cut short", path);
+        line += strspn(line, " \t");
+    } while (*line == '%' || !*line);
+    const char *p = line;
+    if (!take_count(&p, &h->rows) || !take_count(&p, &h->cols) || !take_count(&p, &h->nnz))
+        return bad_line(path, t, "no sizes (rows, columns, entries)");
+    /* "1 1" and a line end is the shortest entry; gzip packs at most 1032 to 1. */
+    double most = (double)textfile_bytes(t) * (str_ends(path, ".gz") ? 1032.0 : 1.0) / 4 + 1;
+    if (h->rows >= INT32_MAX || h->cols >= INT32_MAX || (double)h->nnz > most)
+        FAIL(ERR_INPUT, "%s: declares %llu x %llu with %llu entries, more than a file of %llu bytes can hold", path,
+             (unsigned long long)h->rows, (unsigned long long)h->cols, (unsigned long long)h->nnz,
+             (unsigned long long)textfile_bytes(t));
+    return OK;
+}
+
+typedef struct Entry {
+    uint64_t row, col; /* from 0 */
+    float value;
+} Entry;
+
+/* The next entry; *more is false at the end. Whole numbers, nearly all there are, avoid strtod. */
+static Err next_entry(const char *path, TextFile *t, const MtxHead *h, Entry *e, bool *more)
+{
+    char *line;
+    const char *p;
+    do {
+        TRY(textfile_line(t, &line));
+        *more = line != NULL;
+        if (!line)
+            return OK;
+        p = line + strspn(line, " \t");
+    } while (!*p || *p == '%');
+    if (!take_count(&p, &e->row) || !take_count(&p, &e->col) || !e->row || !e->col || e->row > h->rows ||
+        e->col > h->cols)
+        return bad_line(path, t, "no row and column within the sizes");
+    e->row--;
+    e->col--;
+    e->value = 1;
+    if (h->pattern)
+        return OK;
+    const char *q = p;
+    uint64_t whole;
+    if (take_count(&q, &whole) && (!*q || *q == ' ')) {
+        e->value = (float)whole;
+        return OK;
+    }
+    char *end;
+    e->value = (float)strtod(p, &end);
+    if (end == p)
+        return bad_line(path, t, "no value");
+    return OK;
+}
+
+static Err sample_mtx(const char *path, Matrix *m, MtxHead *h)
+{
+    enum { SAMPLE = 100000 };
+    TextFile *t;
+    StateSample s = {0};
+    Err err = OK;
+    TRY(textfile_open(path, &t));
+    TRY_GOTO(read_head(path, t, h));
+    for (int i = 0; i < SAMPLE; i++) {
+        Entry e;
+        bool more;
+        TRY_GOTO(next_entry(path, t, h, &e, &more));
+        if (!more)
+            break;
+        state_sample_add(&s, &e.value, 1);
+    }
+    m->info.state = state_of_sample(&s);
+done:
+    textfile_close(t);
+    return err;
+}
+
+Err mtx_read(Dataset *d, const DatasetOptions *opt)
+{
+    MtxFiles files;
+    Lines features = {0}, barcodes = {0};
+    Features f = {0};
+    MtxHead h;
+    Err err = OK;
+    TRY(find_files(d->path, opt, &files));
+    Matrix *m = dataset_new_matrix(d, "X");
+    m->kind = MATRIX_MTX;
+    m->mtx_path = mem_strdup(files.matrix);
+    TRY_GOTO(sample_mtx(files.matrix, m, &h));
+    TRY_GOTO(read_lines(files.features, &features));
+    TRY_GOTO(read_lines(files.barcodes, &barcodes));
+    drop_header(&features, h.rows, h.cols);
+    drop_header(&barcodes, h.cols, h.rows);
+    bool straight = features.n == h.rows && barcodes.n == h.cols;
+    m->mtx_transposed = !straight && features.n == h.cols && barcodes.n == h.rows;
+    if (!straight && !m->mtx_transposed)
+        FAIL_GOTO(ERR_INPUT, "%s: is %llu x %llu, but there are %zu features and %zu barcodes; the files do not belong "
+                             "together",
+                  files.matrix, (unsigned long long)h.rows, (unsigned long long)h.cols, features.n, barcodes.n);
+    split_features(&features, &f);
+    d->obs.n = barcodes.n;
+    d->obs.path = mem_strdup("barcodes.tsv");
+    d->obs.index = (Slot){.name = mem_strdup("barcodes"), .form = SLOT_LOADED, .kind = COLUMN_STRING};
+    d->obs.names = mem_must(barcodes.n * sizeof *d->obs.names);
+    for (size_t i = 0; i < barcodes.n; i++)
+        d->obs.names[i] = field(barcodes.v[i], 0);
+    DatasetOptions without = opt ? *opt : (DatasetOptions){0};
+    without.genome = NULL; /* it named the folder */
+    TRY_GOTO(features_settle(d, &f, &without, &m->keep));
+    free(d->encoding);
+    d->encoding = mem_strdup(f.types ? "Matrix Market, features.tsv with types" : "Matrix Market");
+    m->by_cells = true;
+    m->file_genes = f.n;
+    m->info = (MatrixInfo){.name = m->info.name, .storage = "csr", .rows = d->obs.n, .cols = d->var.n,
+                           .nnz = (size_t)h.nnz, .state = m->info.state, .readable = true};
+    snprintf(m->info.dtype, sizeof m->info.dtype, "%s", h.integer ? "int64" : "float64");
+    err = dataset_settle(d, opt);
+done:
+    features_done(&f);
+    strings_free(features.v, features.n);
+    strings_free(barcodes.v, barcodes.n);
+    files_done(&files);
+    return err;
+}
+
+/* Entries to rows by a counting pass over the triplets kept in memory. */
+static Err to_rows(const Matrix *m, const int32_t *cell, const int32_t *gene, const float *value, size_t n, Csr *out)
+{
+    Csr c;
+    TRY(csr_init(&c, m->info.rows, m->info.cols, n));
+    for (size_t k = 0; k < n; k++)
+        c.indptr[cell[k] + 1]++;
+    for (size_t r = 0; r < c.rows; r++)
+        c.indptr[r + 1] += c.indptr[r];
+    for (size_t k = 0; k < n; k++) {
+        int64_t at = c.indptr[cell[k]]++;
+        c.indices[at] = gene[k];
+        c.values[at] = value[k];
+    }
+    memmove(c.indptr + 1, c.indptr, c.rows * sizeof *c.indptr);
+    c.indptr[0] = 0;
+    Err err = csr_tidy(&c);
+    if (err)
+        csr_done(&c);
+    else
+        *out = c;
+    return err;
+}
+
+Err mtx_load(Dataset *d, Matrix *m, JobCtl *ctl)
+{
+    TextFile *t;
+    MtxHead h;
+    Err err = OK;
+    int32_t *cell = NULL, *gene = NULL;
+    float *value = NULL;
+    size_t n = 0, seen = 0;
+    TRY(textfile_open(m->mtx_path, &t));
+    TRY_GOTO(read_head(m->mtx_path, t, &h));
+    TRY_GOTO(mem_check_budget(h.nnz * 20, m->mtx_path));
+    TRY_GOTO(NEW(cell, h.nnz));
+    TRY_GOTO(NEW(gene, h.nnz));
+    TRY_GOTO(NEW(value, h.nnz));
+    job_stage(ctl, "reading the matrix", textfile_bytes(t));
+    for (bool more = true;; seen++) {
+        Entry e;
+        TRY_GOTO(next_entry(m->mtx_path, t, &h, &e, &more));
+        if (!more)
+            break;
+        if (seen == h.nnz)
+            FAIL_GOTO(ERR_INPUT, "%s: holds more than the %llu entries it declares; the file is damaged", m->mtx_path,
+                      (unsigned long long)h.nnz);
+        uint64_t g = m->mtx_transposed ? e.col : e.row, c = m->mtx_transposed ? e.row : e.col;
+        if (g >= m->file_genes || c >= m->info.rows)
+            FAIL_GOTO(ERR_INPUT, "%s: has changed since it was opened", m->mtx_path);
+        int32_t col = m->keep ? m->keep[g] : (int32_t)g;
+        if (seen % 65536 == 0)
+            TRY_GOTO(job_progress(ctl, textfile_at(t)));
+        if (col < 0)
+            continue;
+        cell[n] = (int32_t)c;
+        gene[n] = col;
+        value[n++] = e.value;
+    }
+    if (seen < h.nnz)
+        FAIL_GOTO(ERR_INPUT, "%s: declares %llu entries but holds %zu; the file is cut short", m->mtx_path,
+                  (unsigned long long)h.nnz, seen);
+    TRY_GOTO(to_rows(m, cell, gene, value, n, &m->mem));
+    m->kind = MATRIX_MEMORY;
+done:
+    textfile_close(t);
+    free(cell);
+    free(gene);
+    free(value);
+    return err;
+}
