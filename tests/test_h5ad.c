@@ -76,6 +76,13 @@ static void same_values_in_every_storage(void **state)
         {"csr_i64.h5ad", "csr", "int64"},       {"csr_lzf.h5ad", "csr", "float32"},
         {"f16.h5ad", "dense", "float16"},       {"unsorted.h5ad", "csr", "float32"},
         {"v0_7.h5ad", "csr", "float32"},        {"strings_0_13.h5ad", "csr", "float32"},
+        {"filter_zstd.h5ad", "csr", "float32"}, {"filter_lz4.h5ad", "csr", "float32"},
+        {"filter_blosc.h5ad", "csr", "float32"}, {"filter_bitshuffle.h5ad", "csr", "float32"},
+        {"filter_bitshuffle_none.h5ad", "csr", "float32"},
+        {"csr_v2.zarr.zip", "csr", "float32"},  {"csr_v3.zarr.zip", "csr", "float32"},
+        {"dense_v2.zarr.zip", "dense", "float32"}, {"dense_v3.zarr.zip", "dense", "float32"},
+        {"sharded.zarr", "dense", "float32"},   {"loom.loom", "dense", "float32"},
+        {"loom_names.loom", "dense", "float32"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         Dataset *d = open_fixture(cases[i].file, NULL);
@@ -369,6 +376,61 @@ static Err read_all(const char *path, const char **what)
     return err;
 }
 
+static void zarr_and_loom_have_their_columns(void **state)
+{
+    const char *files[] = {"csr_v2.zarr.zip", "csr_v3.zarr.zip", "dense_v3.zarr.zip"};
+    for (int i = 0; i < 3; i++) {
+        Dataset *d = open_fixture(files[i], NULL);
+        assert_string_equal(dataset_format(d), "zarr");
+        assert_int_equal(dataset_n_warnings(d), 0);
+        check_types(d);
+        assert_string_equal(obs(d, "note")->strings[7], "note 7");
+        float *map;
+        assert_ok(dataset_obsm(d, (size_t)dataset_find_obsm(d, "umap"), &map));
+        assert_true(map[3] == -0.5f);
+        free(map);
+        dataset_close(d);
+    }
+    Dataset *d = open_fixture("loom.loom", NULL);
+    assert_string_equal(dataset_format(d), "loom");
+    assert_true(obs(d, "n")->numbers[11] == 11000);
+    dataset_close(d);
+    d = open_fixture("loom_names.loom", NULL);
+    assert_string_equal(dataset_matrix(d, 1)->name, "layers/spliced");
+    assert_int_equal(dataset_find_obsm(d, "emb"), 0);
+    const char *const *genes;
+    size_t n;
+    assert_ok(dataset_gene_names(d, 0, &genes, &n));
+    assert_string_equal(genes[7], "PPBP");
+    dataset_close(d);
+}
+
+static void mtx_folders_of_every_writer(void **state)
+{
+    const char *folders[] = {"mtx_v2", "mtx_v2/hg19", "mtx_v2/hg19/matrix.mtx", "mtx_prefix_transposed"};
+    for (int i = 0; i < 4; i++) {
+        Dataset *d = open_fixture(folders[i], NULL);
+        assert_string_equal(dataset_format(d), "10x-mtx");
+        assert_int_equal(dataset_matrix(d, 0)->state, STATE_COUNTS);
+        check_values(d, 0, GENES);
+        const char *const *cells, *const *genes;
+        size_t n;
+        assert_ok(dataset_cell_names(d, &cells));
+        assert_string_equal(cells[11], "AAAC11-1");
+        assert_ok(dataset_gene_names(d, 0, &genes, &n));
+        assert_string_equal(genes[7], "PPBP");
+        char hex[65];
+        if (i < 2)
+            assert_ok(dataset_sha256(d, NULL, hex));
+        dataset_close(d);
+    }
+    Dataset *d = open_fixture("mtx_v3", NULL);
+    assert_string_equal(dataset_matrix(d, 0)->dtype, "int64");
+    check_values(d, 0, 6);
+    assert_non_null(strstr(dataset_warning(d, 0), "Antibody Capture"));
+    dataset_close(d);
+}
+
 static void damaged_files_name_the_element(void **state)
 {
     const struct {
@@ -391,6 +453,11 @@ static void damaged_files_name_the_element(void **state)
         {"not_lfs.h5ad", "open", "git lfs pull"},
         {"not_html.h5ad", "open", "web page"},
         {"molecule_info.h5", "open", "molecule_info"},
+        {"mtx_short", "matrix", "declares 52 entries but holds 49"},
+        {"mtx_outside", "open", "line 56"},
+        {"mtx_lie", "open", "more than a file of"},
+        {"mtx_strangers", "open", "do not belong together"},
+        {"filter_blosc2.h5ad", "matrix", "blosc2 (id 32026), which is not installed"},
         {"no_such_file.h5ad", "open", "cannot be opened"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -431,6 +498,8 @@ int main(void)
         TEST(links_out_of_the_file_are_named_and_left),
         TEST(tenx_files_of_both_versions),
         TEST(several_genomes_need_a_choice),
+        TEST(zarr_and_loom_have_their_columns),
+        TEST(mtx_folders_of_every_writer),
         TEST(damaged_files_name_the_element),
         TEST(opening_is_quick),
     };

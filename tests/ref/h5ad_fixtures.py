@@ -1,20 +1,24 @@
 #!/usr/bin/env python3
 """Small single-cell files in many layouts for the reader tests, all of one synthetic dataset.
 
-usage: h5ad_fixtures.py tests/golden/h5ad
+usage: h5ad_fixtures.py tests/golden/h5ad   (needs anndata, h5py, hdf5plugin, loompy, zarr)
 
 12 cells x 8 genes; counts[i, j] = (7 i + 3 j) % 5 where (i + 2 j) % 3 != 0, else 0. Written with anndata 0.12,
 h5py and, for the old generations, by hand after files of those versions. Seed: none, nothing is random.
 """
+import gzip
 import os
 import shutil
 import sys
 
 import anndata
 import h5py
+import hdf5plugin
+import loompy
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
+import zarr
 
 out = sys.argv[1]
 os.makedirs(out, exist_ok=True)
@@ -301,5 +305,81 @@ open(path("bad_zeroed.h5ad"), "wb").write(whole[:4096] + bytes(len(whole) - 4096
 open(path("not_lfs.h5ad"), "w").write("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n")
 open(path("not_html.h5ad"), "w").write("<!DOCTYPE html><html><body>Sign in</body></html>\n")
 open(path("empty.h5ad"), "wb")
+
+
+# ---- filters of hdf5plugin, one chunk edge inside the data
+def packed(name, **kw):
+    def go(h):
+        for k in ("data", "indices"):
+            v = h["X"][k][:]
+            del h["X"][k]
+            h["X"].create_dataset(k, data=v, chunks=(19,), **kw)
+    edit(name, "csr.h5ad", go)
+
+
+packed("filter_zstd.h5ad", **hdf5plugin.Zstd())
+packed("filter_lz4.h5ad", **hdf5plugin.LZ4())
+packed("filter_blosc.h5ad", **hdf5plugin.Blosc(cname="lz4", shuffle=hdf5plugin.Blosc.BITSHUFFLE))
+packed("filter_bitshuffle.h5ad", **hdf5plugin.Bitshuffle(cname="lz4"))
+packed("filter_bitshuffle_none.h5ad", **hdf5plugin.Bitshuffle(cname="none"))
+packed("filter_blosc2.h5ad", **hdf5plugin.Blosc2())
+
+
+# ---- Matrix Market folders
+def mtx(name, features, barcodes, matrix, lines, rows, gz=False, prefix="", eol="\n"):
+    d = path(name)
+    os.makedirs(d)
+
+    def put(file, text_lines):
+        data = (eol.join(text_lines) + eol).encode()
+        file = os.path.join(d, prefix + file)
+        if gz:  # two members, as bgzip and cat make them
+            half = len(data) // 2
+            open(file + ".gz", "wb").write(gzip.compress(data[:half], mtime=0) + gzip.compress(data[half:], mtime=0))
+        else:
+            open(file, "wb").write(data)
+    put(features, rows)
+    put(barcodes, [f"AAAC{k:02d}-1" for k in range(12)])
+    put(matrix, lines)
+
+
+def entries(x, field):
+    m = sp.coo_matrix(x)
+    value = {"integer": lambda v: f" {int(v)}", "real": lambda v: f" {v:.3e}", "pattern": lambda v: ""}[field]
+    return [f"%%MatrixMarket matrix coordinate {field} general", "% made for tests", "", f"{x.shape[0]} {x.shape[1]} {m.nnz}"] + [
+        f"{r + 1} {c + 1}{value(v)}" for r, c, v in zip(m.row, m.col, m.data)]
+
+
+THREE = [f"{a}\t{g}\tGene Expression" for a, g in zip(IDS, GENES)]
+mtx("mtx_v3", "features.tsv", "barcodes.tsv", "matrix.mtx", entries(C.T, "integer"),
+    THREE[:6] + [x.replace("Gene Expression", "Antibody Capture") for x in THREE[6:]], gz=True)
+mtx("mtx_v2/hg19", "genes.tsv", "barcodes.tsv", "matrix.mtx", entries(C.T, "real"), [x.rsplit("\t", 1)[0] for x in THREE],
+    eol="\r\n")
+mtx("mtx_prefix_transposed", "features.tsv", "barcodes.tsv", "matrix.mtx", entries(C, "integer"), GENES, prefix="GSM1_")
+mtx("mtx_short", "features.tsv", "barcodes.tsv", "matrix.mtx", entries(C.T, "integer")[:-3], THREE)
+mtx("mtx_outside", "features.tsv", "barcodes.tsv", "matrix.mtx", entries(C.T, "integer")[:-1] + ["9 1 1"], THREE)
+mtx("mtx_lie", "features.tsv", "barcodes.tsv", "matrix.mtx", ["%%MatrixMarket matrix coordinate integer general", "8 12 99999999999"], THREE)
+mtx("mtx_strangers", "features.tsv", "barcodes.tsv", "matrix.mtx", entries(C[:5].T, "integer"), THREE)
+
+# ---- loom
+loompy.create(path("loom.loom"), C.T, {"Gene": np.array(GENES), "Accession": np.array(IDS)},
+              {"CellID": np.array(CELLS), "n": np.arange(12) * 1000})
+loompy.create(path("loom_names.loom"), {"": sp.coo_matrix(C.T), "spliced": sp.coo_matrix(C.T * 2)},
+              {"gene_names": np.array(GENES)}, {"cell_names": np.array(CELLS), "emb": np.ones((12, 2))})
+
+# ---- Zarr
+for version in (2, 3):
+    anndata.settings.zarr_write_format = version
+    for name, x in (("csr", sp.csr_matrix(C)), ("dense", C)):
+        with zarr.storage.ZipStore(path(f"{name}_v{version}.zarr.zip"), mode="w") as z:
+            base(x).write_zarr(z, chunks=(5, 3) if name == "dense" else None)
+g = zarr.open_group(path("sharded.zarr"), mode="w", zarr_format=3)
+g.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
+for k, n in (("obs", CELLS), ("var", GENES)):
+    f = g.create_group(k)
+    f.attrs.update({"encoding-type": "dataframe", "encoding-version": "0.2.0", "_index": "i", "column-order": []})
+    a = f.create_array("i", data=np.array(n), chunks=(5,))
+    a.attrs.update({"encoding-type": "string-array", "encoding-version": "0.2.0"})
+g.create_array("X", data=C, chunks=(3, 4), shards=(6, 8), compressors=[zarr.codecs.ZstdCodec()])
 for k in sorted(os.listdir(out)):
     print(k, os.path.getsize(os.path.join(out, k)))

@@ -1,0 +1,424 @@
+/* Values of Zarr arrays: a box is put together from chunks, or from the inner chunks of shards. A few unpacked chunks are
+ * kept, since blocks of rows rarely end where chunks do. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/mem.h"
+#include "core/base/str.h"
+#include "core/data/column.h"
+#include "core/data/zarr_impl.h"
+
+enum { KEPT = 8 };
+
+typedef struct ZarrChunk {
+    uint64_t at[STORE_MAX_RANK];
+    unsigned char *data; /* NULL: not there, all fill */
+    size_t n;
+    bool valid;
+    uint64_t used;
+} ZarrChunk;
+
+void zarr_array_close(Array *base)
+{
+    ZarrArray *a = (ZarrArray *)base;
+    for (int i = 0; a->cache && i < KEPT; i++)
+        free(a->cache[i].data);
+    free(a->cache);
+    free(a->base.path);
+    free(a);
+}
+
+/* Shape of the unit that is unpacked at once. */
+static const uint64_t *unit(const ZarrArray *a)
+{
+    return a->sharded ? a->inner : a->base.info.chunk;
+}
+
+static size_t unit_count(const ZarrArray *a)
+{
+    size_t n = 1;
+    for (int i = 0; i < a->base.info.rank; i++)
+        n *= (size_t)unit(a)[i];
+    return n;
+}
+
+/* Key of the stored chunk with these coordinates. */
+static char *chunk_key(const ZarrArray *a, const uint64_t *at)
+{
+    Str s = {0};
+    str_addf(&s, "%s/", a->base.path);
+    if (a->version == 3 && a->key_prefix)
+        str_add(&s, "c");
+    for (int i = 0; i < a->base.info.rank; i++) {
+        if (i || (a->version == 3 && a->key_prefix))
+            str_add_char(&s, a->separator);
+        str_addf(&s, "%llu", (unsigned long long)at[i]);
+    }
+    if (!a->base.info.rank && !(a->version == 3 && a->key_prefix))
+        str_add_char(&s, '0');
+    return str_take(&s);
+}
+
+static ZarrFiles *files_of(const ZarrArray *a)
+{
+    return ((ZarrStore *)a->base.store)->files;
+}
+
+static size_t unpacked_bound(const ZarrArray *a)
+{
+    size_t n = unit_count(a);
+    return a->text == ZARR_TEXT_VLEN ? n * 4096 + 65536 < ((size_t)1 << 30) ? n * 4096 + 65536 : (size_t)1 << 30
+                                     : n * a->base.info.size;
+}
+
+/* Reads [offset, offset+len) of a key and undoes the codecs. */
+static Err load(const ZarrArray *a, const char *key, uint64_t offset, uint64_t len, const ZarrCodecs *codecs, size_t most,
+                unsigned char **data, size_t *n)
+{
+    unsigned char *p;
+    TRY(mem_check_budget(len, key));
+    TRY(NEW(p, len));
+    Err err = zarr_files_read(files_of(a), key, offset, (size_t)len, p);
+    *n = (size_t)len;
+    if (!err)
+        err = zarr_codecs_undo(codecs, &p, n, most, key);
+    if (err) {
+        free(p);
+        return err;
+    }
+    *data = p;
+    return OK;
+}
+
+/* Where inner chunk `inner` of a shard lies; found = false when it is not stored. */
+static Err find_inner(const ZarrArray *a, const char *key, uint64_t size, const uint64_t *at, uint64_t *offset,
+                      uint64_t *len, bool *found)
+{
+    uint64_t per[STORE_MAX_RANK], chunks = 1, linear = 0, entry[2];
+    unsigned char *index;
+    size_t n;
+    for (int i = 0; i < a->base.info.rank; i++) {
+        per[i] = a->base.info.chunk[i] / a->inner[i];
+        linear = linear * per[i] + at[i] % per[i];
+        if (__builtin_mul_overflow(chunks, per[i], &chunks) || chunks > size / 16 + 1)
+            FAIL(ERR_INPUT, "%s: is shorter than its index; the data are damaged", key);
+    }
+    uint64_t bytes = chunks * 16 + 4 * a->index_codecs.n;
+    if (bytes > size)
+        FAIL(ERR_INPUT, "%s: is shorter than its index; the data are damaged", key);
+    TRY(load(a, key, a->index_at_start ? 0 : size - bytes, bytes, &a->index_codecs, (size_t)bytes, &index, &n));
+    bool whole = n == chunks * 16;
+    if (whole)
+        memcpy(entry, index + linear * 16, 16);
+    free(index);
+    if (!whole)
+        FAIL(ERR_INPUT, "%s: its index is damaged", key);
+    *found = entry[0] != UINT64_MAX || entry[1] != UINT64_MAX;
+    *offset = entry[0];
+    *len = entry[1];
+    if (*found && (entry[0] > size || entry[1] > size - entry[0]))
+        FAIL(ERR_INPUT, "%s: its index points outside of it; the data are damaged", key);
+    return OK;
+}
+
+/* Unpacks the unit with these coordinates (in units); data NULL when it is not stored. */
+static Err load_unit(const ZarrArray *a, const uint64_t *at, unsigned char **data, size_t *n)
+{
+    uint64_t outer[STORE_MAX_RANK], size, offset = 0;
+    bool found;
+    for (int i = 0; i < a->base.info.rank; i++)
+        outer[i] = a->sharded ? at[i] / (a->base.info.chunk[i] / a->inner[i]) : at[i];
+    char *key = chunk_key(a, outer);
+    *data = NULL;
+    *n = 0;
+    Err err = zarr_files_size(files_of(a), key, &size, &found);
+    if (!err && found && a->sharded && a->outer_codecs.n)
+        err = err_set(ERR_INPUT, "%s: shards inside other codecs are not read here", a->base.path);
+    if (!err && found && a->sharded)
+        err = find_inner(a, key, size, at, &offset, &size, &found);
+    if (!err && found)
+        err = load(a, key, offset, size, &a->codecs, unpacked_bound(a), data, n);
+    if (!err && found && a->text != ZARR_TEXT_VLEN && *n < unit_count(a) * a->base.info.size) {
+        free(*data);
+        *data = NULL;
+        err = err_set(ERR_INPUT, "%s: unpacks to %zu bytes where %zu are expected; the data are damaged", key, *n,
+                      unit_count(a) * a->base.info.size);
+    }
+    free(key);
+    return err;
+}
+
+static Err get_unit(ZarrArray *a, const uint64_t *at, const ZarrChunk **out)
+{
+    ZarrChunk *oldest;
+    size_t bytes = (size_t)a->base.info.rank * sizeof *at;
+    if (!a->cache)
+        a->cache = mem_must(KEPT * sizeof *a->cache);
+    oldest = &a->cache[0];
+    for (int i = 0; i < KEPT; i++) {
+        ZarrChunk *c = &a->cache[i];
+        if (c->valid && memcmp(c->at, at, bytes) == 0) {
+            c->used = ++a->tick;
+            *out = c;
+            return OK;
+        }
+        if (c->used < oldest->used)
+            oldest = c;
+    }
+    free(oldest->data);
+    *oldest = (ZarrChunk){0};
+    TRY(load_unit(a, at, &oldest->data, &oldest->n));
+    memcpy(oldest->at, at, bytes);
+    oldest->valid = true;
+    oldest->used = ++a->tick;
+    *out = oldest;
+    return OK;
+}
+
+/* ---- numbers ---- */
+
+static double half_to_double(uint16_t h)
+{
+    int exponent = h >> 10 & 31, mantissa = h & 1023;
+    double v = exponent == 0    ? ldexp(mantissa, -24)
+               : exponent == 31 ? (mantissa ? NAN : INFINITY)
+                                : ldexp(mantissa + 1024, exponent - 25);
+    return h >> 15 ? -v : v;
+}
+
+/* One element to the type asked for; integers go through int64, so that none of them is rounded. */
+static void convert(const ZarrArray *a, const unsigned char *p, MemType type, unsigned char *out)
+{
+    unsigned char b[8] = {0};
+    size_t size = a->base.info.size;
+    for (size_t i = 0; i < size; i++)
+        b[i] = a->big_endian ? p[size - 1 - i] : p[i];
+    double real;
+    int64_t whole;
+    if (a->base.info.cls == ELEM_FLOAT) {
+        float f;
+        uint16_t h;
+        memcpy(&f, b, 4);
+        memcpy(&h, b, 2);
+        memcpy(&real, b, 8);
+        real = size == 2 ? half_to_double(h) : size == 4 ? (double)f : real;
+        whole = real >= -9.2e18 && real <= 9.2e18 ? (int64_t)real : INT64_MIN;
+    } else {
+        uint64_t u;
+        memcpy(&u, b, 8);
+        int shift = 64 - 8 * (int)size;
+        whole = a->is_unsigned || a->base.info.cls == ELEM_BOOL ? (int64_t)u : (int64_t)(u << shift) >> shift;
+        if (a->is_unsigned && whole < 0)
+            whole = INT64_MAX;
+        real = (double)whole;
+    }
+    float single = (float)real;
+    int32_t narrow = whole > INT32_MAX ? INT32_MAX : whole < INT32_MIN ? INT32_MIN : (int32_t)whole;
+    switch (type) {
+    case MEM_I32:
+        memcpy(out, &narrow, 4);
+        break;
+    case MEM_I64:
+        memcpy(out, &whole, 8);
+        break;
+    case MEM_F32:
+        memcpy(out, &single, 4);
+        break;
+    default:
+        memcpy(out, &real, 8);
+    }
+}
+
+static bool same_layout(const ZarrArray *a, MemType type)
+{
+    const ArrayInfo *i = &a->base.info;
+    ElemClass cls = type == MEM_F32 || type == MEM_F64 ? ELEM_FLOAT : ELEM_INT;
+    return !a->big_endian && i->cls == cls && i->size == mem_type_size(type) && !(a->is_unsigned && i->size == 4) &&
+           !a->is_unsigned;
+}
+
+/* A run of `n` elements along the last dimension; step: distance of neighbours in the chunk, in elements. */
+static void copy_run(const ZarrArray *a, const ZarrChunk *c, size_t from, size_t step, size_t n, MemType type,
+                     unsigned char *out)
+{
+    size_t width = mem_type_size(type), size = a->base.info.size;
+    if (!c->data) {
+        for (size_t i = 0; i < n; i++) {
+            float f = (float)a->fill;
+            int64_t w = isfinite(a->fill) ? (int64_t)a->fill : 0;
+            int32_t s = (int32_t)w;
+            const void *v = type == MEM_F32   ? (void *)&f
+                            : type == MEM_I64 ? (void *)&w
+                            : type == MEM_I32 ? (void *)&s
+                                              : (void *)&a->fill;
+            memcpy(out + i * width, v, width);
+        }
+        return;
+    }
+    const unsigned char *p = c->data + from * size;
+    if (step == 1 && same_layout(a, type)) {
+        memcpy(out, p, n * size);
+        return;
+    }
+    for (size_t i = 0; i < n; i++)
+        convert(a, p + i * step * size, type, out + i * width);
+}
+
+typedef struct Box {
+    const uint64_t *start, *count;
+    MemType type;
+    unsigned char *out;
+} Box;
+
+/* Copies the part of the box that lies in the unit at these coordinates. */
+static void copy_part(const ZarrArray *a, const ZarrChunk *c, const Box *b)
+{
+    int rank = a->base.info.rank, last = rank - 1;
+    uint64_t lo[STORE_MAX_RANK], hi[STORE_MAX_RANK], at[STORE_MAX_RANK];
+    const uint64_t *u = unit(a);
+    size_t stride[STORE_MAX_RANK], s = 1;
+    for (int k = 0; k < rank; k++) { /* C order: the last dimension is dense; F: the first */
+        int i = a->fortran ? k : last - k;
+        stride[i] = s;
+        s *= (size_t)u[i];
+    }
+    for (int i = 0; i < rank; i++) {
+        uint64_t first = c->at[i] * u[i];
+        lo[i] = b->start[i] > first ? b->start[i] : first;
+        hi[i] = b->start[i] + b->count[i] < first + u[i] ? b->start[i] + b->count[i] : first + u[i];
+        at[i] = lo[i];
+    }
+    for (;;) {
+        size_t from = 0, to = 0;
+        for (int i = 0; i < rank; i++) {
+            from += (size_t)(at[i] - c->at[i] * u[i]) * stride[i];
+            to = to * (size_t)b->count[i] + (size_t)(at[i] - b->start[i]);
+        }
+        copy_run(a, c, from, stride[last], (size_t)(hi[last] - lo[last]), b->type,
+                 b->out + to * mem_type_size(b->type));
+        int i = last - 1;
+        while (i >= 0 && ++at[i] == hi[i]) {
+            at[i] = lo[i];
+            i--;
+        }
+        if (i < 0)
+            return;
+    }
+}
+
+Err zarr_array_read(Array *base, const uint64_t *start, const uint64_t *count, MemType type, void *out)
+{
+    ZarrArray *a = (ZarrArray *)base;
+    const ZarrChunk *c;
+    int rank = base->info.rank;
+    if (!rank) {
+        uint64_t none = 0;
+        TRY(get_unit(a, &none, &c));
+        copy_run(a, c, 0, 1, 1, type, out);
+        return OK;
+    }
+    Box box = {start, count, type, out};
+    uint64_t first[STORE_MAX_RANK], end[STORE_MAX_RANK], at[STORE_MAX_RANK];
+    for (int i = 0; i < rank; i++) {
+        at[i] = first[i] = start[i] / unit(a)[i];
+        end[i] = (start[i] + count[i] - 1) / unit(a)[i] + 1;
+    }
+    for (;;) {
+        TRY(get_unit(a, at, &c));
+        copy_part(a, c, &box);
+        int i = rank - 1;
+        while (i >= 0 && ++at[i] == end[i]) {
+            at[i] = first[i];
+            i--;
+        }
+        if (i < 0)
+            return OK;
+    }
+}
+
+/* ---- texts ---- */
+
+static void add_utf8(Str *s, uint32_t c)
+{
+    char b[4];
+    size_t n = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+    if (n == 1) {
+        str_add_char(s, (char)c);
+        return;
+    }
+    for (size_t i = n; i-- > 1; c >>= 6)
+        b[i] = (char)(0x80 | (c & 63));
+    b[0] = (char)((n == 2 ? 0xc0 : n == 3 ? 0xe0 : 0xf0) | c);
+    str_add_n(s, b, n);
+}
+
+static char *fixed_text(const ZarrArray *a, const unsigned char *p)
+{
+    size_t size = a->base.info.size;
+    if (a->text == ZARR_TEXT_BYTES)
+        return text_clean_utf8(mem_strndup((const char *)p, size));
+    Str s = {0};
+    for (size_t i = 0; i + 4 <= size; i += 4) {
+        uint32_t c = a->big_endian ? (uint32_t)p[i] << 24 | (uint32_t)p[i + 1] << 16 | (uint32_t)p[i + 2] << 8 | p[i + 3]
+                                   : (uint32_t)p[i + 3] << 24 | (uint32_t)p[i + 2] << 16 | (uint32_t)p[i + 1] << 8 | p[i];
+        if (!c)
+            break;
+        add_utf8(&s, c > 0x10FFFF || (c >= 0xD800 && c < 0xE000) ? 0xFFFD : c);
+    }
+    return str_take(&s);
+}
+
+/* 4 bytes count, then per text 4 bytes length and the bytes. */
+static Err vlen_texts(const ZarrArray *a, const ZarrChunk *c, size_t from, size_t n, char **out)
+{
+    uint32_t count = 0, len;
+    size_t at = 4;
+    if (c->n >= 4)
+        memcpy(&count, c->data, 4);
+    if (count < from + n)
+        FAIL(ERR_INPUT, "%s: a chunk holds %u texts where %zu are expected; the data are damaged", a->base.path, count,
+             from + n);
+    for (size_t i = 0; i < from + n; i++) {
+        if (c->n - at < 4)
+            FAIL(ERR_INPUT, "%s: a chunk of texts is cut short; the data are damaged", a->base.path);
+        memcpy(&len, c->data + at, 4);
+        at += 4;
+        if (len > c->n - at)
+            FAIL(ERR_INPUT, "%s: a chunk of texts is cut short; the data are damaged", a->base.path);
+        if (i >= from)
+            out[i - from] = text_clean_utf8(mem_strndup((const char *)c->data + at, len));
+        at += len;
+    }
+    return OK;
+}
+
+static Err texts_of_unit(ZarrArray *a, const uint64_t *at, size_t from, size_t n, char **out)
+{
+    const ZarrChunk *c;
+    TRY(get_unit(a, at, &c));
+    if (c->data && a->text == ZARR_TEXT_VLEN)
+        return vlen_texts(a, c, from, n, out);
+    for (size_t i = 0; i < n; i++)
+        out[i] = c->data ? fixed_text(a, c->data + (from + i) * a->base.info.size) : mem_strdup("");
+    return OK;
+}
+
+Err zarr_array_read_text(Array *base, uint64_t start, uint64_t count, char **out)
+{
+    ZarrArray *a = (ZarrArray *)base;
+    Err err = OK;
+    memset(out, 0, count * sizeof *out);
+    uint64_t u = base->info.rank ? unit(a)[0] : 1;
+    for (uint64_t done = 0; done < count && !err;) {
+        uint64_t at = (start + done) / u, from = (start + done) % u;
+        uint64_t n = u - from < count - done ? u - from : count - done;
+        err = texts_of_unit(a, &at, (size_t)from, (size_t)n, out + done);
+        done += n;
+    }
+    for (uint64_t i = 0; err && i < count; i++) {
+        free(out[i]);
+        out[i] = NULL;
+    }
+    return err;
+}
