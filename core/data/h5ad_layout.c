@@ -198,9 +198,10 @@ Err row_sink_close(RowSink *s)
     DiskType t = s->indptr[s->rows] > INT32_MAX ? DISK_I64 : DISK_I32;
     Err err = h5w_stream_close(s->data);
     s->data = NULL;
-    if (!err)
+    if (!err) {
         err = h5w_stream_close(s->indices);
-    s->indices = NULL;
+        s->indices = NULL;
+    }
     if (!err)
         err = h5w_array(s->w, path, NULL, t, 1, &n, MEM_I64, s->indptr);
     free(path);
