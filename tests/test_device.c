@@ -6,6 +6,7 @@
 #include "tests/util.h"
 #include "core/base/rng.h"
 #include "core/device/device.h"
+#include "gpu/cpu/cpu.h"
 #include <math.h>
 #include <omp.h>
 #include <stdio.h>
@@ -421,6 +422,7 @@ static void c_packed(Bench *b)
 {
     packed_case(b, WEIGHT_F32);
     packed_case(b, WEIGHT_INT8);
+    packed_case(b, WEIGHT_BF16X3);
 }
 static void c_packed_bf16(Bench *b)
 {
@@ -877,6 +879,51 @@ static void table_gradients_equal_slow_loops(void **state)
     device_close(d);
 }
 
+static void hand_written_dots_equal_plain_ones(void **state)
+{
+    (void)state;
+    enum { ROWS = 7, K = 101, M = 4, GROUPS = 4 };
+    float *x = host_random(1, M * K), *scale = host_random(2, ROWS * GROUPS),
+          *w = host_random(3, ROWS * K);
+    int8_t q[ROWS * K];
+    uint16_t h[ROWS * K];
+    for (int i = 0; i < ROWS * K; i++)
+        q[i] = (int8_t)(w[i] * 40);
+    cpu_to_bf16(ROWS * K, w, h);
+    for (DotKernel kernel = DOT_AVX2; kernel <= cpu_dot_kernel_best(); kernel++)
+        for (int m = 1; m <= M; m++) {
+            float want[ROWS * M] = {0}, got[ROWS * M] = {0};
+            double exact[ROWS * M] = {0};
+            cpu_dots_int8(DOT_PLAIN, ROWS, K, q, scale, m, x, want, ROWS);
+            cpu_dots_int8(kernel, ROWS, K, q, scale, m, x, got, ROWS);
+            for (int i = 0; i < ROWS * M; i++)
+                exact[i] = want[i];
+            near_slow(got, exact, ROWS * m, 1e-11, "int8");
+            cpu_dots_bf16(DOT_PLAIN, ROWS, K, h, m, x, want, ROWS);
+            cpu_dots_bf16(kernel, ROWS, K, h, m, x, got, ROWS);
+            for (int i = 0; i < ROWS * M; i++)
+                exact[i] = want[i];
+            near_slow(got, exact, ROWS * m, 1e-11, "bf16");
+        }
+    free(x);
+    free(scale);
+    free(w);
+}
+static void bf16_rounds_to_nearest_even(void **state)
+{
+    (void)state;
+    const float x[] = {1.0f, 1.00390625f, 1.01171875f, -3.0e38f, 3.4e38f, 0.0f, NAN};
+    uint16_t y[7];
+    cpu_to_bf16(7, x, y);
+    assert_int_equal(y[0], 0x3f80);
+    assert_int_equal(y[1], 0x3f80); /* half way, to even */
+    assert_int_equal(y[2], 0x3f82);
+    assert_int_equal(y[3], 0xff62);
+    assert_int_equal(y[4], 0x7f80); /* infinity */
+    assert_int_equal(y[5], 0);
+    assert_true((y[6] & 0x7f80) == 0x7f80 && (y[6] & 0x7f));
+}
+
 /* ---- opening ---- */
 static void unknown_devices_are_a_usage_error(void **state)
 {
@@ -939,6 +986,8 @@ int main(void)
         TEST(layernorm_backward_equals_slow_loops),
         TEST(attention_backward_equals_slow_loops),
         TEST(table_gradients_equal_slow_loops),
+        TEST(hand_written_dots_equal_plain_ones),
+        TEST(bf16_rounds_to_nearest_even),
         TEST(unknown_devices_are_a_usage_error),
         TEST(a_missing_gpu_is_one_readable_line),
         TEST(a_foreign_table_is_refused),

@@ -18,7 +18,7 @@ extern "C" {
 #include "core/base/err.h"
 #endif
 
-#define DEVICE_ABI 1
+#define DEVICE_ABI 2
 
 typedef struct Device Device;
 typedef struct DeviceOps DeviceOps;
@@ -123,9 +123,10 @@ typedef struct AdamStep {
     int64_t step;
 } AdamStep;
 
-/* Weights prepared once for products with few or many rows, in a form the backend likes (packed,
- * bf16, int8). y[m,n] = act(x[m,k] W[n,k]^T + bias). */
-typedef enum WeightForm { WEIGHT_F32, WEIGHT_BF16, WEIGHT_INT8 } WeightForm;
+/* Weights prepared once for inference, in a form the backend likes. y[m,n] = act(x[m,k] W[n,k]^T +
+ * bias). BF16X3 is float32 as a sum of two bf16 numbers, three products: near float32, for
+ * processors whose bf16 products are several times faster (elsewhere it is F32). */
+typedef enum WeightForm { WEIGHT_F32, WEIGHT_BF16, WEIGHT_INT8, WEIGHT_BF16X3 } WeightForm;
 typedef struct PackedWeight PackedWeight;
 
 struct DeviceOps {

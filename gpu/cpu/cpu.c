@@ -6,11 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-typedef struct CpuState {
-    void *scratch;
-    size_t scratch_size;
-} CpuState;
-
 void cpu_fail(Device *d, Err code, const char *fmt, ...)
 {
     if (d->err != OK)
@@ -77,6 +72,7 @@ static void cpu_close(Device *d)
 {
     CpuState *s = d->impl;
     free(s->scratch);
+    bands_cache_free(s->matmul);
     free(s);
     d->impl = NULL;
 }

@@ -4,7 +4,7 @@
  * thread and many give the same numbers. */
 #ifndef SCMM_GPU_CPU_H
 #define SCMM_GPU_CPU_H
-#pragma GCC optimize("O3,no-math-errno,no-trapping-math")
+#pragma GCC optimize("O3,no-math-errno,no-trapping-math,fp-contract=fast")
 #include "core/base/err.h"
 #include "core/device/device.h"
 #include <math.h>
@@ -27,6 +27,13 @@ int64_t cpu_grain(int64_t cols);
 /* Memory valid until the next call on this device; NULL and a latched error when there is none. */
 void *cpu_scratch(Device *d, size_t bytes);
 void cpu_fail(Device *d, Err code, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+/* The backend's own state. */
+typedef struct CpuState {
+    void *scratch;
+    size_t scratch_size;
+    struct MatmulCache *matmul; /* bands.c */
+} CpuState;
 
 /* y[j] += a * sum_r x[r*cols+j] * (z ? z[r*cols+j] : 1). */
 void cpu_column_sum(Device *d, int64_t rows, int64_t cols, float a, const float *x, const float *z,
@@ -146,6 +153,26 @@ void cpu_gemm(Device *d, const Gemm *g);
 /* attention.c */
 void cpu_attention(Device *d, const Attention *a);
 void cpu_attention_backward(Device *d, const Attention *a);
+/* bands.c: weights in oneDNN's own layout. bands_pack gives NULL where this processor has no good
+ * kernel for the form (or memory is short: latched), and the caller keeps plain rows. */
+typedef struct Bands Bands;
+Bands *bands_pack(Device *d, WeightForm form, int64_t n, int64_t k, const float *w);
+void bands_free(Bands *b);
+void bands_linear(Device *d, int64_t m, const float *x, const Bands *b, const float *bias, Act act,
+                  float *y);
+void bands_cache_free(struct MatmulCache *c);
+/* bf16 and back, rounding to nearest even. */
+void cpu_to_bf16(int64_t n, const float *x, uint16_t *y);
+/* y = act(pre + bias) for one row; bias NULL ok. */
+void cpu_bias_act_row(int64_t n, const float *bias, Act act, const float *pre, float *y);
+/* dots.c: y[i*ldy + r] = <w_r, x_i> for r < rows, i < m <= 4; rows of w and x are k long. int8 has
+ * one scale for each 32 weights of a row. */
+typedef enum DotKernel { DOT_PLAIN, DOT_AVX2, DOT_AVX512 } DotKernel;
+DotKernel cpu_dot_kernel_best(void);
+void cpu_dots_int8(DotKernel kernel, int64_t rows, int64_t k, const int8_t *w, const float *scale,
+                   int64_t m, const float *x, float *y, int64_t ldy);
+void cpu_dots_bf16(DotKernel kernel, int64_t rows, int64_t k, const uint16_t *w, int64_t m,
+                   const float *x, float *y, int64_t ldy);
 /* packed.c */
 PackedWeight *cpu_pack(Device *d, WeightForm form, int64_t n, int64_t k, const float *w);
 void cpu_pack_free(Device *d, PackedWeight *w);

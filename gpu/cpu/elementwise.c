@@ -359,6 +359,12 @@ static void bias_act_range(void *ctx, int64_t lo, int64_t hi)
         act_loop(e->act, c, pre, y);
     }
 }
+void cpu_bias_act_row(int64_t n, const float *bias, Act act, const float *pre, float *y)
+{
+    if (bias)
+        add_loop(n, pre, 1.0f, bias, y);
+    act_loop(act, n, bias ? y : pre, y);
+}
 void cpu_bias_act(Device *d, int64_t rows, int64_t cols, const float *bias, Act act, float *pre,
                   float *y)
 {

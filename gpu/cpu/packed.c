@@ -1,15 +1,17 @@
-/* Weights prepared once for inference. Few rows (decoding) are bound by reading the weights: dot
- * products straight from the stored form, shared over the output rows. Many rows: the weights are
- * widened to float32 a band at a time and multiplied by sgemm. bf16 keeps 8 bits of mantissa; int8
- * keeps one float32 scale for each 32 weights of a row. */
+/* Weights prepared once for inference. float32, and bf16 where tiles make it fast, go to bands.c.
+ * Otherwise rows stay rows: bf16 (8 bits of mantissa) or int8 with one float32 scale for each 32
+ * weights of a row; x is never rounded. Few rows of x (decoding) are bound by reading the weights:
+ * dot products straight from the stored form, several at a time. Many: the weights are widened to
+ * float32 some thousand rows at a time and multiplied by sgemm. */
 #include "gpu/cpu/cpu.h"
 #include <stdlib.h>
 
-enum { GROUP = 32, FEW = 4, BAND = 64 };
+enum { GROUP = 32, FEW = 8, WIDE = 1024 };
 
 struct PackedWeight {
     WeightForm form;
     int64_t n, k, groups; /* groups: scales per row */
+    Bands *bands;
     float *f32;
     uint16_t *bf16;
     int8_t *i8;
@@ -21,6 +23,7 @@ void cpu_pack_free(Device *d, PackedWeight *w)
     (void)d;
     if (!w)
         return;
+    bands_free(w->bands);
     free(w->f32);
     free(w->bf16);
     free(w->i8);
@@ -28,16 +31,6 @@ void cpu_pack_free(Device *d, PackedWeight *w)
     free(w);
 }
 
-static uint16_t to_bf16(float x)
-{
-    union {
-        float f;
-        uint32_t u;
-    } v = {x};
-    if ((v.u & 0x7fffffffu) > 0x7f800000u)
-        return (uint16_t)(v.u >> 16 | 64); /* NaN stays NaN */
-    return (uint16_t)((v.u + 0x7fffu + (v.u >> 16 & 1)) >> 16);
-}
 static void quantize_group(int64_t n, const float *w, int8_t *q, float *scale)
 {
     float top = 0;
@@ -47,22 +40,9 @@ static void quantize_group(int64_t n, const float *w, int8_t *q, float *scale)
     for (int64_t i = 0; i < n; i++)
         q[i] = top > 0 ? (int8_t)lrintf(w[i] / *scale) : 0;
 }
-static bool pack_values(PackedWeight *p, const float *w)
+static bool pack_int8(PackedWeight *p, const float *w)
 {
-    size_t n = (size_t)(p->n * p->k);
-    if (p->form == WEIGHT_F32) {
-        p->f32 = malloc(n * sizeof *p->f32);
-        if (p->f32)
-            memcpy(p->f32, w, n * sizeof *w);
-        return p->f32 != NULL;
-    }
-    if (p->form == WEIGHT_BF16) {
-        p->bf16 = malloc(n * sizeof *p->bf16);
-        for (size_t i = 0; p->bf16 && i < n; i++)
-            p->bf16[i] = to_bf16(w[i]);
-        return p->bf16 != NULL;
-    }
-    p->i8 = malloc(n);
+    p->i8 = malloc((size_t)(p->n * p->k));
     p->scale = malloc((size_t)(p->n * p->groups) * sizeof *p->scale);
     if (!p->i8 || !p->scale)
         return false;
@@ -74,6 +54,29 @@ static bool pack_values(PackedWeight *p, const float *w)
         }
     return true;
 }
+static bool pack_values(Device *d, PackedWeight *p, const float *w)
+{
+    size_t n = (size_t)(p->n * p->k);
+    if (p->form == WEIGHT_INT8)
+        return pack_int8(p, w);
+    p->bands = bands_pack(d, p->form, p->n, p->k, w);
+    if (!p->bands && p->form == WEIGHT_BF16X3) {
+        p->form = WEIGHT_F32;
+        p->bands = bands_pack(d, p->form, p->n, p->k, w);
+    }
+    if (p->bands || d->err != OK)
+        return p->bands != NULL;
+    if (p->form == WEIGHT_F32) {
+        p->f32 = malloc((n + 1) * sizeof *p->f32);
+        if (p->f32)
+            memcpy(p->f32, w, n * sizeof *w);
+        return p->f32 != NULL;
+    }
+    p->bf16 = malloc((n + 1) * sizeof *p->bf16);
+    if (p->bf16)
+        cpu_to_bf16((int64_t)n, w, p->bf16);
+    return p->bf16 != NULL;
+}
 
 PackedWeight *cpu_pack(Device *d, WeightForm form, int64_t n, int64_t k, const float *w)
 {
@@ -83,7 +86,7 @@ PackedWeight *cpu_pack(Device *d, WeightForm form, int64_t n, int64_t k, const f
         p->n = n;
         p->k = k;
         p->groups = (k + GROUP - 1) / GROUP;
-        if (pack_values(p, w))
+        if (pack_values(d, p, w))
             return p;
     }
     cpu_pack_free(d, p);
@@ -92,7 +95,42 @@ PackedWeight *cpu_pack(Device *d, WeightForm form, int64_t n, int64_t k, const f
     return NULL;
 }
 
-/* ---- dot products from each form ---- */
+/* ---- few rows of x ---- */
+CLONES static float dot_f32(int64_t n, const float *x, const float *w)
+{
+    float s = 0;
+    _Pragma("omp simd reduction(+ : s)") for (int64_t i = 0; i < n; i++) s += x[i] * w[i];
+    return s;
+}
+
+typedef struct Pk {
+    DotKernel kernel;
+    const PackedWeight *p;
+    int64_t m, from;
+    const float *x;
+    float *y, *wide;
+} Pk;
+
+static void few_range(void *ctx, int64_t lo, int64_t hi)
+{
+    const Pk *c = ctx;
+    const PackedWeight *p = c->p;
+    for (int64_t i = 0; i < c->m; i += 4) {
+        int64_t m = c->m - i < 4 ? c->m - i : 4;
+        const float *x = c->x + i * p->k;
+        float *y = c->y + i * p->n + lo;
+        if (p->i8)
+            cpu_dots_int8(c->kernel, hi - lo, p->k, p->i8 + lo * p->k, p->scale + lo * p->groups, m,
+                          x, y, p->n);
+        else if (p->bf16)
+            cpu_dots_bf16(c->kernel, hi - lo, p->k, p->bf16 + lo * p->k, m, x, y, p->n);
+        for (int64_t r = lo; p->f32 && r < hi; r++)
+            for (int64_t k = 0; k < m; k++)
+                y[k * p->n + r - lo] = dot_f32(p->k, x + k * p->k, p->f32 + r * p->k);
+    }
+}
+
+/* ---- some rows as float32 ---- */
 static inline float widen(uint16_t h)
 {
     union {
@@ -101,55 +139,6 @@ static inline float widen(uint16_t h)
     } v = {(uint32_t)h << 16};
     return v.f;
 }
-CLONES static float dot_f32(int64_t n, const float *x, const float *w)
-{
-    float s = 0;
-    _Pragma("omp simd reduction(+ : s)") for (int64_t i = 0; i < n; i++) s += x[i] * w[i];
-    return s;
-}
-CLONES static float dot_bf16(int64_t n, const float *x, const uint16_t *w)
-{
-    float s = 0;
-    _Pragma("omp simd reduction(+ : s)") for (int64_t i = 0; i < n; i++) s += x[i] * widen(w[i]);
-    return s;
-}
-CLONES static float dot_int8(int64_t n, const float *x, const int8_t *w, const float *scale)
-{
-    float s = 0;
-    for (int64_t g = 0; g * GROUP < n; g++) {
-        int64_t from = g * GROUP, len = n - from < GROUP ? n - from : GROUP;
-        float part = 0;
-        _Pragma("omp simd reduction(+ : part)") for (int64_t i = 0; i < len; i++) part +=
-            x[from + i] * (float)w[from + i];
-        s += part * scale[g];
-    }
-    return s;
-}
-static float dot_row(const PackedWeight *p, int64_t r, const float *x)
-{
-    if (p->form == WEIGHT_F32)
-        return dot_f32(p->k, x, p->f32 + r * p->k);
-    if (p->form == WEIGHT_BF16)
-        return dot_bf16(p->k, x, p->bf16 + r * p->k);
-    return dot_int8(p->k, x, p->i8 + r * p->k, p->scale + r * p->groups);
-}
-
-typedef struct Pk {
-    const PackedWeight *p;
-    int64_t m, from;
-    const float *x;
-    float *y, *band;
-} Pk;
-
-static void few_range(void *ctx, int64_t lo, int64_t hi)
-{
-    const Pk *c = ctx;
-    for (int64_t r = lo; r < hi; r++)
-        for (int64_t i = 0; i < c->m; i++)
-            c->y[i * c->p->n + r] = dot_row(c->p, r, c->x + i * c->p->k);
-}
-
-/* ---- a band of rows as float32 ---- */
 CLONES static void widen_row(int64_t n, const uint16_t *h, float *y)
 {
     _Pragma("omp simd") for (int64_t i = 0; i < n; i++) y[i] = widen(h[i]);
@@ -162,17 +151,34 @@ CLONES static void dequantize_row(int64_t n, const int8_t *q, const float *scale
             scale[g] * (float)q[from + i];
     }
 }
-static void band_range(void *ctx, int64_t lo, int64_t hi)
+static void wide_range(void *ctx, int64_t lo, int64_t hi)
 {
     const Pk *c = ctx;
     const PackedWeight *p = c->p;
     for (int64_t i = lo; i < hi; i++) {
         int64_t r = c->from + i;
-        if (p->form == WEIGHT_BF16)
-            widen_row(p->k, p->bf16 + r * p->k, c->band + i * p->k);
+        if (p->bf16)
+            widen_row(p->k, p->bf16 + r * p->k, c->wide + i * p->k);
         else
-            dequantize_row(p->k, p->i8 + r * p->k, p->scale + r * p->groups, c->band + i * p->k);
+            dequantize_row(p->k, p->i8 + r * p->k, p->scale + r * p->groups, c->wide + i * p->k);
     }
+}
+static void linear_widened(Device *d, const PackedWeight *p, Gemm *g)
+{
+    int64_t rows = p->n < WIDE ? p->n : WIDE;
+    float *wide = malloc((size_t)(rows * p->k + 1) * sizeof *wide), *y = g->c;
+    if (!wide) {
+        cpu_fail(d, ERR_NOMEM, "no memory for %lld rows of weights", (long long)rows);
+        return;
+    }
+    for (int64_t from = 0; from < p->n; from += rows) {
+        g->n = p->n - from < rows ? p->n - from : rows;
+        cpu_ranges(g->n, cpu_grain(p->k), wide_range, &(Pk){.p = p, .from = from, .wide = wide});
+        g->b = wide;
+        g->c = y + from;
+        cpu_gemm(d, g);
+    }
+    free(wide);
 }
 
 void cpu_linear_packed(Device *d, int64_t m, const float *x, const PackedWeight *p,
@@ -180,37 +186,30 @@ void cpu_linear_packed(Device *d, int64_t m, const float *x, const PackedWeight 
 {
     Gemm g = {.tb = true,
               .m = m,
+              .n = p->n,
               .k = p->k,
               .batch = 1,
               .a = x,
+              .c = y,
               .lda = p->k,
               .ldb = p->k,
               .ldc = p->n,
               .alpha = 1};
+    if (m <= 0 || p->n <= 0)
+        return;
+    if (p->bands) {
+        bands_linear(d, m, x, p->bands, bias, act, y);
+        return;
+    }
     if (m <= FEW) {
         int64_t grain = 65536 / (p->k * m + 1) + 1;
-        cpu_ranges(p->n, grain, few_range, &(Pk){.p = p, .m = m, .x = x, .y = y});
-    } else if (p->form == WEIGHT_F32) {
-        g.n = p->n;
+        cpu_ranges(p->n, grain, few_range,
+                   &(Pk){.kernel = cpu_dot_kernel_best(), .p = p, .m = m, .x = x, .y = y});
+    } else if (p->f32) {
         g.b = p->f32;
-        g.c = y;
         cpu_gemm(d, &g);
     } else {
-        int64_t rows = BAND * 16 < p->n ? BAND * 16 : p->n;
-        float *band = malloc((size_t)(rows * p->k) * sizeof *band);
-        if (!band) {
-            cpu_fail(d, ERR_NOMEM, "no memory for a band of weights");
-            return;
-        }
-        for (int64_t from = 0; from < p->n; from += rows) {
-            int64_t n = p->n - from < rows ? p->n - from : rows;
-            cpu_ranges(n, cpu_grain(p->k), band_range, &(Pk){.p = p, .from = from, .band = band});
-            g.n = n;
-            g.b = band;
-            g.c = y + from;
-            cpu_gemm(d, &g);
-        }
-        free(band);
+        linear_widened(d, p, &g);
     }
     if (bias || act != ACT_NONE)
         cpu_bias_act(d, m, p->n, bias, act, y, y);

@@ -63,7 +63,7 @@ static void cuda_pack_free(Device *d, PackedWeight *w)
 static PackedWeight *cuda_pack(Device *d, WeightForm form, int64_t n, int64_t k, const float *w)
 {
     PackedWeight *p = (PackedWeight *)calloc(1, sizeof *p);
-    size_t each_size = form == WEIGHT_F32 ? 4 : form == WEIGHT_BF16 ? 2 : 1;
+    size_t each_size = form == WEIGHT_BF16 ? 2 : form == WEIGHT_INT8 ? 1 : 4;
     if (!p) {
         cuda_fail(d, ERROR_NOMEM, "packing", "no memory");
         return NULL;
@@ -78,7 +78,7 @@ static PackedWeight *cuda_pack(Device *d, WeightForm form, int64_t n, int64_t k,
         cuda_pack_free(d, p);
         return NULL;
     }
-    if (form == WEIGHT_F32)
+    if (each_size == 4)
         d->ops->copy(d, p->data, w, (size_t)(n * k) * sizeof(float));
     else if (form == WEIGHT_BF16)
         each(d, n * k, ToBf16{w, (__nv_bfloat16 *)p->data}, "packing");
