@@ -77,9 +77,14 @@ static void cpu_close(Device *d)
     d->impl = NULL;
 }
 
+/* Large requests are held against the memory budget first: Linux would promise them and kill us later. */
 static void *cpu_alloc(Device *d, size_t bytes)
 {
-    void *p = bytes < SIZE_MAX - 64 ? aligned_alloc(64, round_up(bytes ? bytes : 1)) : NULL;
+    if (bytes >= (size_t)64 << 20 && mem_check_budget(bytes, "a tensor") != OK) {
+        cpu_fail(d, ERR_NOMEM, "%s", err_message());
+        return NULL;
+    }
+    void *p = aligned_alloc(64, round_up(bytes ? bytes : 1));
     if (!p)
         cpu_fail(d, ERR_NOMEM, "no memory for a tensor of %zu bytes; use smaller batches", bytes);
     return p;
