@@ -87,7 +87,7 @@ static void describe(Model *m, const char *dir)
         m->c.match && cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(m->config, "match_trained"));
     d->temperature = (float)number(m->config, "temperature", 0.1);
     d->unknown_margin = (float)number(m->config, "unknown_margin", 0.05);
-    d->parameters = text_tower_parameters(m->tower) + generator_parameters(m->generator) +
+    d->parameters = text_tower_parameters(m->tower) + model_generator_parameters(m) +
                     writer_parameters(m->writer);
     for (size_t i = 0; i < d->members; i++)
         d->parameters += (size_t)params_elements(m->member[i].ps, false);
@@ -109,7 +109,7 @@ static Err load(Model *m, const char *dir, const char *celltypes_dir, const char
         TRY(job_progress(ctl, i));
     }
     TRY(tape_new(m->device, false, &m->tape));
-    TRY(generator_load(m, dir));
+    TRY(model_load_generator(m, dir));
     TRY(writer_load(m, dir));
     describe(m, dir);
     return OK;

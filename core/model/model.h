@@ -169,11 +169,14 @@ typedef struct Anchor {
     const char *type_id, *type_name, *tissue; /* tissue "" unknown */
     size_t n;                                 /* training cells behind it */
     bool full;                                /* from cells of a full transcriptome */
+    bool measured;                            /* from cells; else simulated from averages */
 } Anchor;
 const Anchor *model_anchors(const Model *m, size_t *n); /* NULL, 0 without generator */
 /* The cross-attention projector: weights [anchors], sum 1, of a prompt's text tower vector raw[W].
  */
 CHECKED Err model_anchor_weights(Model *m, const float *raw, float *weights);
+/* x of n genes at the middle of every anchor, out[anchors,n]: where would markers be high? */
+CHECKED Err model_anchor_expression(Model *m, const int32_t *genes, size_t n, float *out);
 typedef struct GenerateSpec {
     const float *weights; /* [anchors] */
     const GeneMap *genes; /* columns of the result */
@@ -181,6 +184,7 @@ typedef struct GenerateSpec {
     uint64_t seed;
     double log_size_mean,
         log_size_sd; /* of a cell's total count; both 0: the model's (median 2300, sd .4) */
+    const float *emphasis; /* [G] added to the log expression of each gene; NULL */
 } GenerateSpec;
 /* counts[n, n_file] integers; anchor[n] (NULL ok) the anchor each cell was drawn from. */
 CHECKED Err model_generate(Model *m, const GenerateSpec *s, JobCtl *ctl, Csr *counts,

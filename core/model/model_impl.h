@@ -2,11 +2,11 @@
 #ifndef SCMM_MODEL_MODEL_IMPL_H
 #define SCMM_MODEL_MODEL_IMPL_H
 #include "core/model/bundle.h"
+#include "core/model/generator.h"
 #include "core/model/library.h"
 #include "core/model/model.h"
 #include "core/model/stage1.h"
 
-typedef struct Generator Generator;
 typedef struct Writer Writer;
 
 struct Model {
@@ -31,10 +31,9 @@ struct Model {
 /* Every member's part of each row to length 1/sqrt(members); a part without direction stays zero.
  */
 void model_normalise(const Model *m, float *rows, size_t n);
-/* generator.json, generator.safetensors, anchors.safetensors, when they are there. */
-CHECKED Err generator_load(Model *m, const char *dir);
-void generator_free(Generator *g);
-size_t generator_parameters(const Generator *g);
+/* The bundle's generator, when it has one. */
+CHECKED Err model_load_generator(Model *m, const char *dir);
+size_t model_generator_parameters(const Model *m);
 /* decoder.json, decoder.safetensors, when they are there. */
 CHECKED Err writer_load(Model *m, const char *dir);
 void writer_free(Writer *w);

@@ -1,517 +1,224 @@
-/* Training of the generator: evidence lower bound with the multinomial likelihood of a cell's
- * counts over the genes of its own panel, so that files with few genes teach what they can and the
- * rest comes from the others. Afterwards the anchors: mean and covariance of z over the training
- * cells of each (set, type, tissue). */
-#include "core/base/log.h"
-#include "core/base/mem.h"
-#include "core/base/str.h"
-#include "core/model/celldecoder.h"
-#include "core/train/run.h"
-#include <lapacke.h>
+/* Text to cell, training: a variational autoencoder over counts whose decoder the generator keeps,
+ * then anchors. The encoder reads panel-aware log values of a cell; in `mask_share` of the cells
+ * only the genes of another set's panel, so that the latent place of a cell does not depend on
+ * which genes were measured (a blood cell of a small panel is then decoded to a whole
+ * transcriptome). Likelihood: multinomial over the genes of the cell's own panel, per count.
+ *
+ * Anchors: mean and covariance of the posterior over a (set, type, tissue), plus a correction of the
+ * decoder's mean expression, because a smooth decoder pulls rare types towards common ones. */
 #include <math.h>
 #include <string.h>
 #include <time.h>
 
-enum { FULL_CELLS = 30, AVERAGE_DRAWS = 25, TERMS = 4 };
+#include "core/base/log.h"
+#include "core/base/mem.h"
+#include "core/base/str.h"
+#include "core/train/generator_vae.h"
 
-typedef struct Gen {
+typedef struct Trainer {
     Run *r;
-    double steps, batch, seed, kl, kl_warm, genes, simulated, save_every;
-    CellDecoderConfig c;
-    CellDecoder dec;
-    CellEncoder enc;
+    Vae v;
     Sampler *sampler;
     Tape *tape;
-    int32_t *gene_of; /* [c.genes] model gene of each row, ascending */
-    int32_t *row_of;  /* [G] row or -1 */
     DrawnCell cell;
-    float *x, *target;
-    uint8_t *mask;
-    int32_t *source;
-} Gen;
+    float *x, *target; /* [batch,N] */
+    uint8_t *outside;  /* [batch,N] 1: not in the cell's panel */
+} Trainer;
 
-static Err read_options(Gen *g)
+static Err read_options(const Run *r, VaeOptions *o)
 {
-    g->steps = 400;
-    g->batch = 96;
-    g->kl = 1e-3;
-    g->kl_warm = 150;
-    g->genes = 10000;
-    g->simulated = 0.4;
-    g->save_every = 200;
-    g->c = (CellDecoderConfig){.latent = 24, .hidden = 256, .width = 96};
-    TRY(run_number(g->r, "steps", 1, 1e8, &g->steps));
-    TRY(run_number(g->r, "batch", 2, 65536, &g->batch));
-    TRY(run_number(g->r, "seed", 0, 9e15, &g->seed));
-    TRY(run_number(g->r, "kl", 0, 100, &g->kl));
-    TRY(run_number(g->r, "kl_warm", 1, 1e8, &g->kl_warm));
-    TRY(run_number(g->r, "genes", 100, 1e6, &g->genes));
-    TRY(run_number(g->r, "simulated", 0, 1, &g->simulated));
-    TRY(run_number(g->r, "save_every", 1, 1e8, &g->save_every));
-    double latent = 24, hidden = 256, width = 96;
-    TRY(run_number(g->r, "latent", 1, 4096, &latent));
-    TRY(run_number(g->r, "hidden", 1, 65536, &hidden));
-    TRY(run_number(g->r, "width", 1, 4096, &width));
-    g->c.latent = (int64_t)latent;
-    g->c.hidden = (int64_t)hidden;
-    g->c.width = (int64_t)width;
+    *o = (VaeOptions){.steps = 700,     .batch = 96,      .seed = 0,        .genes = 14000,
+                      .latent = 24,     .hidden = 256,    .embed = 96,      .simulated = 0.4,
+                      .mask_share = 0.5, .kl = 0.5,       .kl_warmup = 150, .save_every = 200,
+                      .dispersion = 2.5, .widen = 1.3,    .shifts = 200,    .shrink = 20,
+                      .size_mean = 7.74, .size_sd = 0.4};
+    TRY(run_number(r, "steps", 1, 1e8, &o->steps));
+    TRY(run_number(r, "batch", 2, 65536, &o->batch));
+    TRY(run_number(r, "seed", 0, 9e15, &o->seed));
+    TRY(run_number(r, "genes", 100, 1e6, &o->genes));
+    TRY(run_number(r, "latent", 1, 1024, &o->latent));
+    TRY(run_number(r, "hidden", 1, 1024, &o->hidden));
+    TRY(run_number(r, "embed", 1, 1024, &o->embed));
+    TRY(run_number(r, "simulated", 0, 1, &o->simulated));
+    TRY(run_number(r, "mask_share", 0, 1, &o->mask_share));
+    TRY(run_number(r, "kl", 0, 1e3, &o->kl));
+    TRY(run_number(r, "kl_warmup", 1, 1e8, &o->kl_warmup));
+    TRY(run_number(r, "save_every", 1, 1e8, &o->save_every));
+    TRY(run_number(r, "dispersion", 0, 1e6, &o->dispersion));
+    TRY(run_number(r, "widen", 0, 10, &o->widen));
+    TRY(run_number(r, "shifts", 0, 1e6, &o->shifts));
+    TRY(run_number(r, "shrink", 0, 1e9, &o->shrink));
+    TRY(run_number(r, "size_mean", 0, 20, &o->size_mean));
+    return run_number(r, "size_sd", 0, 5, &o->size_sd);
+}
+
+/* Another set's panel to hide behind, or -1. */
+static int draw_panel(const Trainer *t, Rng *r)
+{
+    const Corpus *c = t->r->corpus;
+    int pick = -1;
+    uint64_t n = 0;
+    if (rng_uniform(r) >= t->v.o.mask_share)
+        return -1;
+    for (size_t s = 0; s < c->n_sets; s++)
+        if (!c->set[s].full && rng_below(r, ++n) == 0)
+            pick = (int)s;
+    return pick;
+}
+
+static Err draw_batch(Trainer *t, Rng *r)
+{
+    size_t b = (size_t)t->v.o.batch, n = t->v.n;
+    size_t simulated = (size_t)lround(t->v.o.simulated * t->v.o.batch);
+    for (size_t i = 0; i < b; i++) {
+        double total = 0;
+        for (int tries = 0; tries < 100 && total <= 0; tries++) {
+            TRY(sampler_draw(t->sampler, r, i < simulated, &t->cell));
+            total = vae_fill(&t->v, &t->cell, draw_panel(t, r), t->x + i * n, t->target + i * n);
+        }
+        if (total <= 0)
+            FAIL(ERR_INPUT, "the training cells express none of the generator's genes");
+        const uint8_t *has = t->r->corpus->set[t->cell.set].has;
+        for (size_t k = 0; k < n; k++)
+            t->outside[i * n + k] = !has[t->v.gene[k]];
+    }
     return OK;
 }
 
-typedef struct Ranked {
-    float score;
-    int32_t gene;
-} Ranked;
-
-static int by_score(const void *a, const void *b)
+/* loss[0] total, [1] nats a count, [2] KL of a cell. */
+static Err train_step(Trainer *t, int64_t step, const AdamwParams *adam, double loss[4])
 {
-    const Ranked *x = a, *y = b;
-    if (x->score != y->score)
-        return x->score > y->score ? -1 : 1;
-    return x->gene - y->gene;
-}
-
-static int by_gene(const void *a, const void *b)
-{
-    return *(const int32_t *)a - *(const int32_t *)b;
-}
-
-/* The genes with the largest mean + sd of x over types. */
-static Err choose_genes(Gen *g)
-{
-    const GeneSpace *s = g->r->corpus->genes;
-    size_t n = s->n < (size_t)g->genes ? s->n : (size_t)g->genes;
-    Ranked *r;
-    TRY(NEW(r, s->n));
-    for (size_t i = 0; i < s->n; i++)
-        r[i] = (Ranked){s->mean[i] + s->sd[i], (int32_t)i};
-    qsort(r, s->n, sizeof *r, by_score);
-    Err err = NEW(g->gene_of, n);
-    if (err == OK)
-        err = NEW(g->row_of, s->n);
-    if (err == OK) {
-        for (size_t i = 0; i < n; i++)
-            g->gene_of[i] = r[i].gene;
-        qsort(g->gene_of, n, sizeof *g->gene_of, by_gene);
-        for (size_t i = 0; i < s->n; i++)
-            g->row_of[i] = -1;
-        for (size_t i = 0; i < n; i++)
-            g->row_of[g->gene_of[i]] = (int32_t)i;
-        g->c.genes = (int64_t)n;
-        g->c.sources = (int64_t)g->r->corpus->n_sets;
-    }
-    free(r);
-    return err;
-}
-
-static Err start_shares(Gen *g)
-{
-    float *v;
-    TRY(NEW(v, (size_t)g->c.genes));
-    for (int64_t i = 0; i < g->c.genes; i++)
-        v[i] = logf(g->r->corpus->genes->fraction[g->gene_of[i]] + 1e-7f);
-    Err err = param_write(g->dec.ps, g->dec.log_share, v);
-    free(v);
-    return err;
-}
-
-/* Row i of the batch: input x, target shares over the panel, mask of genes the panel lacks. */
-static void fill_row(Gen *g, size_t i)
-{
-    size_t n = (size_t)g->c.genes;
-    const DrawnCell *d = &g->cell;
-    const CorpusSet *set = &g->r->corpus->set[d->set];
-    float *x = g->x + i * n, *t = g->target + i * n;
-    double total = 0, inside = 0;
-    memset(x, 0, n * sizeof *x);
-    memset(t, 0, n * sizeof *t);
-    for (size_t k = 0; k < d->n; k++) {
-        total += d->count[k];
-        inside += g->row_of[d->gene[k]] >= 0 ? d->count[k] : 0;
-    }
-    for (size_t k = 0; k < d->n; k++) {
-        int32_t row = g->row_of[d->gene[k]];
-        if (row < 0)
-            continue;
-        x[row] = log1pf((float)(1e4 * d->panel * d->count[k] / total));
-        t[row] = (float)(d->count[k] / inside);
-    }
-    for (size_t k = 0; k < n; k++)
-        g->mask[i * n + k] = !set->has[g->gene_of[k]];
-    g->source[i] = d->set;
+    const VaeOptions *o = &t->v.o;
+    int64_t b = (int64_t)o->batch, n = (int64_t)t->v.n;
+    Rng r = rng_make((uint64_t)o->seed, 1000 + (uint64_t)step);
+    TRY(draw_batch(t, &r));
+    tape_reset(t->tape);
+    tape_set_seed(t->tape, (uint64_t)o->seed * 1000003u + (uint64_t)step);
+    Tensor *mu, *logvar;
+    vae_encode(t->tape, &t->v, tape_input_f32(t->tape, t->x, 2, b, n), &mu, &logvar);
+    Tensor *logits = vae_decode(t->tape, &t->v, op_reparam(t->tape, mu, logvar));
+    CeSpec spec = {.mask = tape_input_u8(t->tape, t->outside, 2, b, n)};
+    Tensor *nll = op_cross_entropy_soft(t->tape, logits,
+                                        tape_input_f32(t->tape, t->target, 2, b, n), &spec);
+    Tensor *kl = op_kl(t->tape, mu, logvar), *parts[] = {nll, kl};
+    double warm = step < o->kl_warmup ? (double)step / o->kl_warmup : 1;
+    Tensor *sum = op_weighted_sum(t->tape, 2, parts, (float[]){1, (float)(warm * o->kl / 1000)});
+    float v[3];
+    TRY(tape_backward(t->tape, sum));
+    TRY(tensor_read(t->tape, sum, &v[0]));
+    TRY(tensor_read(t->tape, nll, &v[1]));
+    TRY(tensor_read(t->tape, kl, &v[2]));
+    for (int i = 0; i < 3; i++)
+        loss[i] = v[i];
+    return adamw_step(t->v.ps, adam, step, &loss[3]);
 }
 
 static double seconds(void)
 {
-    struct timespec x;
-    clock_gettime(CLOCK_MONOTONIC, &x);
-    return (double)x.tv_sec + 1e-9 * (double)x.tv_nsec;
+    struct timespec s;
+    clock_gettime(CLOCK_MONOTONIC, &s);
+    return (double)s.tv_sec + 1e-9 * (double)s.tv_nsec;
 }
 
-static Err one_step(Gen *g, const AdamwParams *adam, int64_t step)
-{
-    double from = seconds(), log[TERMS];
-    int64_t b = (int64_t)g->batch, n = g->c.genes;
-    Rng r = rng_make((uint64_t)g->seed, (uint64_t)step);
-    for (int64_t i = 0; i < b; i++) {
-        do
-            TRY(sampler_draw(g->sampler, &r, (double)i < g->simulated * g->batch, &g->cell));
-        while (g->cell.n == 0);
-        fill_row(g, (size_t)i);
-    }
-    tape_reset(g->tape);
-    tape_set_seed(g->tape, (uint64_t)g->seed * 1000003u + (uint64_t)step);
-    Tensor *mean, *logvar;
-    cell_encoder_forward(g->tape, &g->enc, tape_input_f32(g->tape, g->x, 2, b, n), &mean, &logvar);
-    Tensor *z = op_reparam(g->tape, mean, logvar);
-    Tensor *logits =
-        cell_decoder_forward(g->tape, &g->dec, z, tape_input_i32(g->tape, g->source, 1, b));
-    CeSpec spec = {.mask = tape_input_u8(g->tape, g->mask, 2, b, n)};
-    Tensor *term[2] = {
-        op_cross_entropy_soft(g->tape, logits, tape_input_f32(g->tape, g->target, 2, b, n), &spec),
-        op_kl(g->tape, mean, logvar)};
-    double warm = (double)step / g->kl_warm;
-    float weight[2] = {1, (float)(g->kl * (warm < 1 ? warm : 1))};
-    Tensor *loss = op_weighted_sum(g->tape, 2, term, weight);
-    TRY(tape_backward(g->tape, loss));
-    float v[3];
-    TRY(tensor_read(g->tape, loss, &v[0]));
-    TRY(tensor_read(g->tape, term[0], &v[1]));
-    TRY(tensor_read(g->tape, term[1], &v[2]));
-    for (int i = 0; i < 3; i++)
-        log[i] = v[i];
-    TRY(adamw_step(g->dec.ps, adam, step, &log[3]));
-    TRY(adamw_step(g->enc.ps, adam, step, NULL));
-    run_log(g->r, 0, step, adamw_rate(adam, step), g->batch / (seconds() - from), log, TERMS);
-    return OK;
-}
-
-static Err save_state(Gen *g, int64_t step)
+static Err save_state(Trainer *t, int64_t step)
 {
     cJSON *state = cJSON_CreateObject();
     cJSON_AddNumberToObject(state, "step", (double)step);
-    Err err = run_checkpoint_save(g->r, "generator-encoder", g->enc.ps, state);
-    if (err == OK)
-        err = run_checkpoint_save(g->r, "generator", g->dec.ps, state);
+    Err err = run_checkpoint_save(t->r, "generator", t->v.ps, state);
     cJSON_Delete(state);
     return err;
 }
 
-static Err train_networks(Gen *g)
+static Err train_steps(Trainer *t, int64_t first)
 {
-    int64_t step = 0, steps = (int64_t)g->steps;
-    cJSON *state, *other;
-    TRY(run_checkpoint_load(g->r, "generator", g->dec.ps, &state));
-    TRY(run_checkpoint_load(g->r, "generator-encoder", g->enc.ps, &other));
-    if (state && other)
-        step = (int64_t)cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(state, "step"));
-    else
-        TRY(start_shares(g));
+    int64_t steps = (int64_t)t->v.o.steps;
+    AdamwParams defaults = adamw_params_default();
+    defaults.lr = 3e-3f;
+    defaults.decay = 1e-4f;
+    defaults.clip_norm = 5;
+    defaults.warmup = 30;
+    AdamwParams adam = run_adamw(t->r, steps, defaults);
+    job_stage(t->r->ctl, "training the generator", (size_t)steps);
+    double started = seconds();
+    for (int64_t step = first + 1; step <= steps; step++) {
+        double loss[4] = {0};
+        Err stop = job_progress(t->r->ctl, (size_t)step - 1);
+        if (stop != OK) {
+            char *why = mem_strdup(err_message());
+            Err err = save_state(t, step - 1);
+            if (err == OK)
+                err = err_set(stop, "%s", why);
+            free(why);
+            return err;
+        }
+        TRY(train_step(t, step, &adam, loss));
+        double done = (double)(step - first) * t->v.o.batch;
+        if (step % 20 == 0 || step == steps)
+            run_log(t->r, 0, step, adamw_rate(&adam, step), done / (seconds() - started), loss, 4);
+        if (step % (int64_t)t->v.o.save_every == 0 && step < steps)
+            TRY(save_state(t, step));
+    }
+    return OK;
+}
+
+static Err record(Trainer *t, const Generator *g)
+{
+    cJSON *config, *o;
+    TRY(bundle_read_config(t->r->out, true, &config));
+    cJSON_DeleteItemFromObjectCaseSensitive(config, "generator");
+    o = cJSON_AddObjectToObject(config, "generator");
+    cJSON_AddNumberToObject(o, "steps", t->v.o.steps);
+    cJSON_AddNumberToObject(o, "seed", t->v.o.seed);
+    cJSON_AddNumberToObject(o, "genes", (double)g->genes);
+    cJSON_AddNumberToObject(o, "anchors", (double)g->n_anchors);
+    Err err = bundle_write_config(t->r->out, config);
+    cJSON_Delete(config);
+    if (err == OK)
+        err = bundle_write_sums(t->r->out);
+    return err;
+}
+
+static Err train_all(Trainer *t)
+{
+    static const char *const COLUMNS[] = {"loss", "nll", "kl", "grad_norm"};
+    cJSON *state = NULL;
+    Generator *g = NULL;
+    size_t b, n;
+    TRY(read_options(t->r, &t->v.o));
+    TRY(vae_init(t->r, &t->v));
+    b = (size_t)t->v.o.batch;
+    n = t->v.n;
+    TRY(NEW(t->x, b * n));
+    TRY(NEW(t->target, b * n));
+    TRY(NEW(t->outside, b * n));
+    TRY(sampler_new(t->r->corpus, &t->sampler));
+    TRY(tape_new(t->r->device, true, &t->tape));
+    TRY(run_log_open(t->r, "generator_log.tsv", COLUMNS, 4, t->r->p->resume != NULL));
+    TRY(run_checkpoint_load(t->r, "generator", t->v.ps, &state));
+    const cJSON *at = cJSON_GetObjectItemCaseSensitive(state, "step");
+    int64_t first = cJSON_IsNumber(at) ? (int64_t)at->valuedouble : 0;
     cJSON_Delete(state);
-    cJSON_Delete(other);
-    AdamwParams adam = adamw_params_default();
-    adam.lr = 3e-3f;
-    adam.warmup = 20;
-    adam.decay = 1e-4f;
-    adam = run_adamw(g->r, steps, adam);
-    job_stage(g->r->ctl, "training the generator", (size_t)steps);
-    while (step < steps) {
-        TRY(one_step(g, &adam, ++step));
-        Err stop = job_progress(g->r->ctl, (size_t)step);
-        if (stop != OK || step % (int64_t)g->save_every == 0 || step == steps) {
-            TRY(save_state(g, step));
-            if (stop != OK)
-                return err_set(stop, "stopped after step %d; go on with --resume %s", (int)step,
-                               g->r->out);
-        }
+    TRY(train_steps(t, first));
+    TRY(vae_anchors(t->r, &t->v, t->sampler, t->tape, &g));
+    Err err = generator_save(g, t->r->out);
+    if (err == OK) {
+        run_checkpoint_drop(t->r, "generator");
+        err = record(t, g);
     }
-    return OK;
-}
-
-/* ---- anchors ---- */
-typedef struct Moments { /* of z over the cells of one anchor */
-    int32_t set, type, tissue;
-    size_t n;
-    double *sum, *sq; /* [d], [d,d] */
-    double *noise;    /* [d] mean posterior variance */
-} Moments;
-
-typedef struct Anchors {
-    Moments *a;
-    size_t n;
-    StrMap *at;
-} Anchors;
-
-static Err find_anchor(Gen *g, Anchors *l, const DrawnCell *d, Moments **out)
-{
-    char key[64];
-    size_t z = (size_t)g->c.latent;
-    snprintf(key, sizeof key, "%d %d %d", d->set, d->type, d->tissue);
-    int64_t i = strmap_get(l->at, key, -1);
-    if (i < 0) {
-        TRY(mem_realloc(&l->a, l->n + 1, sizeof *l->a));
-        i = (int64_t)l->n++;
-        l->a[i] = (Moments){.set = d->set, .type = d->type, .tissue = d->tissue};
-        TRY(NEW0(l->a[i].sum, z));
-        TRY(NEW0(l->a[i].sq, z * z));
-        TRY(NEW0(l->a[i].noise, z));
-        strmap_put(l->at, key, i);
-    }
-    *out = &l->a[i];
-    return OK;
-}
-
-/* Rows waiting in the batch buffers are encoded and added to their anchors. */
-static Err flush(Gen *g, Anchors *l, size_t *pending, const int32_t *anchor)
-{
-    size_t z = (size_t)g->c.latent, b = *pending;
-    if (!b)
-        return OK;
-    float *m, *v = NULL;
-    TRY(NEW(m, b * z));
-    Err err = NEW(v, b * z);
-    tape_reset(g->tape);
-    Tensor *mean, *logvar;
-    cell_encoder_forward(g->tape, &g->enc, tape_input_f32(g->tape, g->x, 2, (int64_t)b, g->c.genes),
-                         &mean, &logvar);
-    if (err == OK)
-        err = tensor_read(g->tape, mean, m);
-    if (err == OK)
-        err = tensor_read(g->tape, logvar, v);
-    for (size_t i = 0; err == OK && i < b; i++) {
-        Moments *a = &l->a[anchor[i]];
-        a->n++;
-        for (size_t p = 0; p < z; p++) {
-            a->sum[p] += m[i * z + p];
-            a->noise[p] += exp(v[i * z + p]);
-            for (size_t q = 0; q < z; q++)
-                a->sq[p * z + q] += (double)m[i * z + p] * m[i * z + q];
-        }
-    }
-    free(m);
-    free(v);
-    *pending = 0;
+    generator_free(g);
     return err;
-}
-
-static Err collect(Gen *g, Anchors *l)
-{
-    const Corpus *c = g->r->corpus;
-    int32_t *anchor;
-    size_t pending = 0;
-    TRY(NEW(anchor, (size_t)g->batch));
-    Err err = OK;
-    job_stage(g->r->ctl, "anchors", c->n);
-    for (size_t i = 0; i < c->n; i++) {
-        if (c->cell[i].held)
-            continue;
-        size_t draws = c->set[c->cell[i].set].averages ? AVERAGE_DRAWS : 1;
-        for (size_t k = 0; k < draws; k++) {
-            Rng r = rng_make((uint64_t)g->seed ^ 0x616e63686f72u, i * AVERAGE_DRAWS + k);
-            Moments *a;
-            if (draws == 1)
-                TRY_GOTO(corpus_row(c, i, &g->cell));
-            else
-                TRY_GOTO(sampler_simulate(g->sampler, &r, i, &g->cell));
-            if (g->cell.n == 0)
-                continue;
-            TRY_GOTO(find_anchor(g, l, &g->cell, &a));
-            fill_row(g, pending);
-            anchor[pending++] = (int32_t)(a - l->a);
-            if (pending == (size_t)g->batch)
-                TRY_GOTO(flush(g, l, &pending, anchor));
-        }
-        TRY_GOTO(job_progress(g->r->ctl, i));
-    }
-    err = flush(g, l, &pending, anchor);
-done:
-    free(anchor);
-    return err;
-}
-
-/* mean[d] and the lower Cholesky factor [d,d] of the covariance; few cells: mostly its diagonal and
- * the pooled spread. */
-static Err anchor_prior(const Moments *a, size_t z, const double *pooled, float *mean, float *chol)
-{
-    double *cov, n = (double)a->n;
-    TRY(NEW(cov, z * z));
-    double own = n / (n + FULL_CELLS); /* trust in the anchor's own covariance */
-    for (size_t p = 0; p < z; p++)
-        for (size_t q = 0; q < z; q++) {
-            double c = a->sq[p * z + q] / n - a->sum[p] / n * a->sum[q] / n;
-            c = own * c + (1 - own) * pooled[p * z + q];
-            cov[p * z + q] = c + (p == q ? a->noise[p] / n + 1e-4 : 0);
-        }
-    int info = (int)LAPACKE_dpotrf(LAPACK_ROW_MAJOR, 'L', (lapack_int)z, cov, (lapack_int)z);
-    for (size_t p = 0; p < z; p++) {
-        mean[p] = (float)(a->sum[p] / n);
-        for (size_t q = 0; q < z; q++)
-            chol[p * z + q] = q <= p ? (float)cov[p * z + q] : 0;
-    }
-    free(cov);
-    if (info != 0)
-        FAIL(ERR_GENERAL, "an anchor's covariance is not positive");
-    return OK;
-}
-
-/* Mean of the covariances within anchors. */
-static Err pooled_covariance(const Anchors *l, size_t z, double **out)
-{
-    double *p, total = 0;
-    TRY(NEW0(p, z * z));
-    for (size_t i = 0; i < l->n; i++) {
-        const Moments *a = &l->a[i];
-        double n = (double)a->n;
-        if (a->n < FULL_CELLS)
-            continue;
-        total++;
-        for (size_t j = 0; j < z; j++)
-            for (size_t k = 0; k < z; k++)
-                p[j * z + k] += a->sq[j * z + k] / n - a->sum[j] / n * a->sum[k] / n;
-    }
-    for (size_t j = 0; total > 0 && j < z * z; j++)
-        p[j] /= total;
-    *out = p;
-    return OK;
-}
-
-static cJSON *anchors_json(const Gen *g, const Anchors *l)
-{
-    const Corpus *c = g->r->corpus;
-    cJSON *list = cJSON_CreateArray();
-    for (size_t i = 0; i < l->n; i++) {
-        const Moments *a = &l->a[i];
-        bool averages = c->set[a->set].averages;
-        cJSON *o = cJSON_CreateObject();
-        cJSON_AddStringToObject(o, "type", celltypes_at(g->r->types, (size_t)a->type)->id);
-        cJSON_AddStringToObject(o, "tissue", c->tissue[a->tissue]);
-        cJSON_AddNumberToObject(o, "source", a->set);
-        cJSON_AddNumberToObject(o, "n", (double)(averages ? a->n / AVERAGE_DRAWS : a->n));
-        cJSON_AddBoolToObject(o, "full", c->set[a->set].full);
-        cJSON_AddBoolToObject(o, "averages", averages);
-        cJSON_AddItemToArray(list, o);
-    }
-    return list;
-}
-
-/* The texts that anchors are found by besides the library's: "TYPE of the TISSUE". */
-static Err anchor_texts(Gen *g, const Anchors *l)
-{
-    const char **text;
-    float *v = NULL;
-    TRY(NEW0(text, l->n));
-    Err err = NEW(v, l->n * g->r->library->w);
-    for (size_t i = 0; i < l->n; i++)
-        text[i] = str_format("%s of the %s", celltypes_at(g->r->types, (size_t)l->a[i].type)->name,
-                             g->r->corpus->tissue[l->a[i].tissue]);
-    if (err == OK)
-        err = textcache_embed(g->r->cache, g->r->tower, text, l->n, g->r->ctl, v);
-    char *path = run_path(g->r, "anchors.safetensors");
-    if (err == OK)
-        err = textcache_save(g->r->cache, path, text, l->n);
-    for (size_t i = 0; i < l->n; i++)
-        free((char *)text[i]);
-    free(path);
-    free(text);
-    free(v);
-    return err;
-}
-
-static Err write_part(Gen *g, const Anchors *l)
-{
-    size_t z = (size_t)g->c.latent;
-    float *mean = NULL, *chol = NULL;
-    double *pooled = NULL;
-    StWriter *w = st_writer_new();
-    char *path = run_path(g->r, "generator.safetensors"), *json = run_path(g->r, "generator.json"),
-         *text = NULL;
-    cJSON *o = cell_decoder_config_write(&g->c), *names = cJSON_CreateArray();
-    Err err = OK;
-    TRY_GOTO(NEW(mean, l->n * z));
-    TRY_GOTO(NEW(chol, l->n * z * z));
-    TRY_GOTO(pooled_covariance(l, z, &pooled));
-    for (size_t i = 0; i < l->n; i++)
-        TRY_GOTO(anchor_prior(&l->a[i], z, pooled, mean + i * z, chol + i * z * z));
-    TRY_GOTO(weights_save(g->dec.ps, w, "", false));
-    TRY_GOTO(st_writer_add_f32(w, "anchor.mean", ST_F32, 2, (int64_t[]){(int64_t)l->n, (int64_t)z},
-                               mean));
-    TRY_GOTO(st_writer_add_f32(w, "anchor.spread", ST_F16, 3,
-                               (int64_t[]){(int64_t)l->n, (int64_t)z, (int64_t)z}, chol));
-    TRY_GOTO(st_writer_add(w, "gene", ST_I32, 1, &g->c.genes, g->gene_of));
-    TRY_GOTO(st_writer_save(w, path));
-    cJSON_AddItemToObject(o, "anchors", anchors_json(g, l));
-    text = cJSON_PrintUnformatted(o);
-    TRY_GOTO(bundle_write_text(json, text));
-    err = anchor_texts(g, l);
-done:
-    cJSON_Delete(names);
-    cJSON_Delete(o);
-    st_writer_free(w);
-    free(mean);
-    free(chol);
-    free(pooled);
-    free(path);
-    free(json);
-    free(text);
-    return err;
-}
-
-static Err make_anchors(Gen *g)
-{
-    Anchors l = {.at = strmap_new(512)};
-    tape_set_recording(g->tape, false);
-    Err err = collect(g, &l);
-    if (err == OK)
-        err = write_part(g, &l);
-    if (err == OK)
-        log_info("generator: %zu anchors, %lld genes", l.n, (long long)g->c.genes);
-    for (size_t i = 0; i < l.n; i++) {
-        free(l.a[i].sum);
-        free(l.a[i].sq);
-        free(l.a[i].noise);
-    }
-    free(l.a);
-    strmap_free(l.at);
-    return err;
-}
-
-static Err run(Gen *g)
-{
-    static const char *const COLUMNS[] = {"loss", "likelihood", "kl", "grad_norm"};
-    Device *d = g->r->device;
-    TRY(read_options(g));
-    TRY(choose_genes(g));
-    size_t cells = (size_t)g->batch, n = (size_t)g->c.genes;
-    TRY(NEW(g->x, cells * n));
-    TRY(NEW(g->target, cells * n));
-    TRY(NEW(g->mask, cells * n));
-    TRY(NEW(g->source, cells));
-    TRY(cell_decoder_init(d, &g->c, (uint64_t)g->seed, &g->dec));
-    TRY(cell_encoder_init(d, &g->c, (uint64_t)g->seed, &g->enc));
-    TRY(sampler_new(g->r->corpus, &g->sampler));
-    TRY(tape_new(d, true, &g->tape));
-    TRY(run_log_open(g->r, "generator.log.tsv", COLUMNS, TERMS, g->r->p->resume != NULL));
-    TRY(train_networks(g));
-    TRY(make_anchors(g));
-    run_checkpoint_drop(g->r, "generator");
-    run_checkpoint_drop(g->r, "generator-encoder");
-    return bundle_write_sums(g->r->out);
 }
 
 Err train_generator(Run *r)
 {
-    Gen g = {.r = r};
-    Err err = run(&g);
-    sampler_free(g.sampler);
-    tape_free(g.tape);
-    cell_decoder_done(&g.dec);
-    cell_encoder_done(&g.enc);
-    drawn_cell_done(&g.cell);
-    free(g.gene_of);
-    free(g.row_of);
-    free(g.x);
-    free(g.target);
-    free(g.mask);
-    free(g.source);
+    Trainer t = {.r = r};
+    Err err = train_all(&t);
+    vae_done(&t.v);
+    sampler_free(t.sampler);
+    tape_free(t.tape);
+    drawn_cell_done(&t.cell);
+    free(t.x);
+    free(t.target);
+    free(t.outside);
     return err;
 }
