@@ -118,6 +118,7 @@ void app_message(App *a, Role role, const char *fmt, ...)
         a->n_messages--;
     }
     a->messages[a->n_messages++] = (Message){role, mem_strdup(text), a->now};
+    a->message_old = false;
     a->dirty = true;
 }
 

@@ -164,6 +164,7 @@ typedef struct App {
     char search[128];
     Message messages[MAX_MESSAGES];
     size_t n_messages;
+    bool message_old;    /* the last one has been seen */
     Rect rects[N_PANES]; /* of the last drawing */
 
     /* told to the outside */

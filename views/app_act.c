@@ -270,6 +270,7 @@ static void act_in_help(App *a, Action act)
 void app_act(App *a, Action act)
 {
     a->dirty = true;
+    a->message_old |= a->n_messages && a->now - a->messages[a->n_messages - 1].at > 4;
     if (a->help && act != ACT_CANCEL && act != ACT_QUIT_NOW && act != ACT_SUSPEND && act != ACT_REDRAW) {
         act_in_help(a, act);
         return;

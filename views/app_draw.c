@@ -82,7 +82,12 @@ static int draw_model_part(App *a, Canvas *c, int x, int room)
     const Work *m = &a->work[WORK_MODEL];
     char n[32];
     if (a->has_model) {
-        x += canvas_textf(c, x, 1, room, theme_style(ROLE_TEXT), "%s on %s  ", a->model.name, a->model.device);
+        /* "CPU (2 threads, AVX-512)": the details only where there is room */
+        int device = c->w >= 110 ? (int)strlen(a->model.device) : (int)strcspn(a->model.device, "(");
+        device -= device > 0 && a->model.device[device - 1] == ' ';
+        x += canvas_textf(c, x, 1, room, theme_style(ROLE_TEXT), "%s on %.*s  ", a->model.name, device, a->model.device);
+        if (!a->model.genes_in_file) /* not counted yet */
+            return x;
         double share = a->model.genes_in_file ? 100.0 * (double)a->model.genes_matched / (double)a->model.genes_in_file : 0;
         Style s = theme_style(share < 10 ? ROLE_WARN : ROLE_TEXT);
         x += canvas_textf(c, x, 1, -1, s, "%s genes matched (%.0f%%)", thousands(a->model.genes_matched, n), share);
@@ -158,7 +163,7 @@ static void draw_pane(App *a, Canvas *c, PaneId id)
 static void draw_message_line(App *a, Canvas *c)
 {
     int y = c->h - 2;
-    if (!a->n_messages) {
+    if (!a->n_messages || a->message_old) {
         canvas_text(c, 1, y, c->w - 2, theme_style(ROLE_DIM), "t ask   c colour   D describe   T generate   w figure   Tab next pane   : all commands   ? help   q quit");
         return;
     }

@@ -235,12 +235,26 @@ static void done_model(App *a, AppJob *j)
 
 static Err run_embed(JobCtl *ctl, AppJob *j)
 {
-    return session_embed(j->session, ctl);
+    TRY(session_embed(j->session, ctl));
+    if (session_model(j->session))
+        j->model = *session_model(j->session); /* now it has counted the genes */
+    return OK;
+}
+
+/* The model may have been loaded, and genes counted, by any work that uses it. */
+static void take_model(App *a, const AppJob *j)
+{
+    if (j->model.name[0]) {
+        a->model = j->model;
+        a->has_model = true;
+        a->work[WORK_MODEL].state = WORK_DONE;
+    }
+    a->embedded = true;
 }
 
 static void done_embed(App *a, AppJob *j)
 {
-    a->embedded = true;
+    take_model(a, j);
     if (a->groups)
         app_start(a, WORK_ANNOTATE, NULL);
 }
@@ -258,7 +272,7 @@ static Err run_annotate(JobCtl *ctl, AppJob *j)
 
 static void done_annotate(App *a, AppJob *j)
 {
-    a->embedded = true;
+    take_model(a, j);
     shared_set(&a->annotation, shared_new(j->out, (void (*)(void *))annotation_free));
     j->out = NULL;
     if (a->selected && a->group >= 0)
@@ -301,11 +315,7 @@ static Groups *groups_of_annotation(const Annotation *an)
 
 static void done_annotate_cells(App *a, AppJob *j)
 {
-    a->embedded = true;
-    if (!a->has_model && j->model.name[0]) {
-        a->model = j->model;
-        a->has_model = true;
-    }
+    take_model(a, j);
     Annotation *an = j->out;
     j->out = NULL;
     shared_set(&a->cell_annotation, shared_new(an, (void (*)(void *))annotation_free));
@@ -354,7 +364,7 @@ static void done_query(App *a, AppJob *j)
     a->subject = SUBJECT_QUERY;
     a->text_top = 0;
     app_select_none(a);
-    a->subject = SUBJECT_QUERY;
+    a->clusters = (ListState){0};
     app_update_means(a);
     app_changed(a);
     const QueryResult *q = app_query(a);
@@ -575,7 +585,7 @@ static void job_done(Err err, const char *message, void *arg)
             ops[j->kind].done(a, j);
         else if (ops[j->kind].failed)
             ops[j->kind].failed(a, j, err);
-        else if (err != ERR_CANCELLED && !(j->kind == WORK_MAP && !j->text))
+        else if (err != ERR_CANCELLED && !(j->kind == WORK_MAP && !j->text) && j->kind != WORK_DESCRIBE)
             app_message(a, ROLE_ERROR, "%s", message);
     } else if (j->kind == WORK_OPEN) {
         a->session = NULL;

@@ -108,7 +108,9 @@ static void add_model_state(App *a, Doc *d)
 {
     const Work *w = &a->work[WORK_MODEL];
     char m[32], n[32];
-    if (a->has_model)
+    if (a->has_model && !a->model.genes_in_file)
+        doc_addf(d, theme_style(ROLE_TEXT), 0, "model %s on %s", a->model.name, a->model.device);
+    else if (a->has_model)
         doc_addf(d, theme_style(ROLE_TEXT), 0, "model %s on %s: %s of %s genes known", a->model.name, a->model.device,
                  thousands(a->model.genes_matched, m), thousands(a->model.genes_in_file, n));
     else if (w->state == WORK_FAILED)
