@@ -149,6 +149,10 @@ static void draw_pane(App *a, Canvas *c, PaneId id)
     Rect former = canvas_clip(c, r);
     canvas_box(c, r, theme_style(focus ? ROLE_FOCUS : ROLE_BORDER));
     pane_ops(id)->title(a, text, sizeof text);
+    if (id == PANE_TEXT || id == PANE_JOBS) { /* lists have their own margin, the map needs none */
+        inner.x++;
+        inner.w -= 2;
+    }
     int room = r.w - 3;
     if (tabs)
         room = draw_tabs(a, c, r, id) - r.x - 3;

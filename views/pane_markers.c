@@ -58,7 +58,9 @@ static void draw_row(Canvas *c, Rect r, int y, const Marker *m, Style s)
 static void draw_overview(App *a, Canvas *c, Rect r)
 {
     const MarkerTable *t = app_markers(a);
-    Doc d = {.width = r.w};
+    Doc d = {.width = r.w - 1};
+    r.x++;
+    r.w--;
     for (size_t i = 0; i < a->n_cluster_rows; i++) {
         size_t g = a->cluster_rows[i], n = 0;
         char genes[256] = "";
