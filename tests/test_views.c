@@ -302,7 +302,7 @@ static void choosing_a_row_selects_its_cells_and_describes_them_once(void **stat
     assert_shows(a, "Markers of B cell");
     assert_shows(a, "MS4A1");
     assert_shows(a, "antigen receptor");
-    assert_shows(a, "probability 0.97, next best: plasma cell 0.02");
+    assert_shows(a, "probability 0.97, next best: plasma cell");
     app_act(a, ACT_DOWN);
     app_act(a, ACT_UP);
     settle(a);

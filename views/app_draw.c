@@ -269,7 +269,7 @@ void app_draw(App *a, Canvas *c)
             draw_pane(a, c, id);
     draw_message_line(a, c);
     if (a->help)
-        pane_help_draw(a, c, (Rect){0, 0, c->w, c->h});
+        pane_help_draw(a, c, (Rect){0, 0, c->w, c->h - 1});
     draw_suggestions(a, c);
     draw_ask_line(a, c);
 }

@@ -42,6 +42,8 @@ void doc_add(Doc *d, Style s, int hang, const char *text);
 void doc_addf(Doc *d, Style s, int hang, const char *fmt, ...) PRINTF_LIKE(4, 5);
 /* "key   value", the value wrapped with a hanging indent of key_w columns. */
 void doc_pair(Doc *d, int key_w, const char *key, Style s, const char *value);
+/* The same, the following lines indented by `hang`. */
+void doc_pair_hang(Doc *d, int key_w, int hang, const char *key, Style s, const char *value);
 void doc_blank(Doc *d);
 void doc_draw(const Doc *d, Canvas *c, Rect r, int top);
 

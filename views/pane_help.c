@@ -43,7 +43,7 @@ static void add_actions(Doc *d)
         }
         char *value = str_format(":%-16s %s", info->command, info->help);
         char *keys = str_format("  %s", info->keys);
-        doc_pair(d, 15, keys, theme_style(ROLE_TEXT), value);
+        doc_pair_hang(d, 15, 33, keys, theme_style(ROLE_TEXT), value);
         free(value);
         free(keys);
     }

@@ -146,6 +146,11 @@ void doc_addf(Doc *d, Style s, int hang, const char *fmt, ...)
 
 void doc_pair(Doc *d, int key_w, const char *key, Style s, const char *value)
 {
+    doc_pair_hang(d, key_w, key_w, key, s, value);
+}
+
+void doc_pair_hang(Doc *d, int key_w, int hang, const char *key, Style s, const char *value)
+{
     if (d->width < key_w + 8) {
         doc_add(d, theme_style(ROLE_DIM), 0, key);
         doc_add(d, s, 1, value);
@@ -153,7 +158,7 @@ void doc_pair(Doc *d, int key_w, const char *key, Style s, const char *value)
     }
     char *line = str_format("%s%*s%s", key, key_w > text_width(key) ? key_w - text_width(key) : 1, "", value);
     size_t first = d->n, bytes = strlen(key);
-    doc_add(d, s, key_w, line);
+    doc_add(d, s, hang, line);
     if (d->n > first && strlen(d->lines[first].text) >= bytes)
         d->lines[first].key_bytes = bytes;
     free(line);
