@@ -202,6 +202,40 @@ static void a_newcomer_opens_looks_asks_for_help_and_leaves(void **state)
     vterm_free(r.vt);
 }
 
+/* The shipped data have neither map nor clusters: both are made, then coloured, selected, written. */
+static void clusters_and_map_are_made_selected_and_written(void **state)
+{
+    Run r;
+    char *figure = str_format("/tmp/scmmgpt-e2e-%ld.png", (long)getpid()), *keys = str_format("%s\r", figure);
+    const char *args[] = {demo, "--model", "/nonexistent", NULL};
+    start(&r, 120, 36, NULL, args);
+    await(&r, "leiden r=1.00", false);
+    await(&r, "Map  X_umap  colour leiden", false);
+    await(&r, "no model: ", false);
+    press(&r, "j"); /* the largest cluster */
+    await(&r, "|  sel ", false);
+    await(&r, "Markers of 0", false);
+    press(&r, "c");
+    press(&r, "CD3E\r");
+    await(&r, "CD3E  log1p CP10k", false);
+    press(&r, "\x1b");
+    await(&r, "|  sel ", true);
+    press(&r, "w\x15");
+    press(&r, keys);
+    await(&r, "wrote /tmp/scmmgpt-e2e", false);
+    assert_int_equal(access(figure, R_OK), 0);
+    unlink(figure);
+    press(&r, "\x03"); /* nothing runs: says so, and how to quit */
+    press(&r, "\x03");
+    await(&r, "leave? (y/n)", false);
+    press(&r, "y");
+    assert_int_equal(finish(&r), 0);
+    assert_false(r.full_screen);
+    vterm_free(r.vt);
+    free(figure);
+    free(keys);
+}
+
 static void nothing_is_sent_while_nothing_changes(void **state)
 {
     Run r;
@@ -290,6 +324,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_newcomer_opens_looks_asks_for_help_and_leaves),
+        TEST(clusters_and_map_are_made_selected_and_written),
         TEST(nothing_is_sent_while_nothing_changes),
         TEST(no_colour_ascii_resize_and_sigterm),
         TEST(a_missing_file_is_one_line_and_exit_3),

@@ -7,10 +7,6 @@
 #define WEAK __attribute__((weak))
 #define NOT_YET FAIL(ERR_GENERAL, "this build of the program cannot do that yet")
 
-WEAK ClusterParams cluster_params_default(void)
-{
-    return (ClusterParams){.resolution = 1};
-}
 WEAK AnnotateParams annotate_params_default(void)
 {
     return (AnnotateParams){.evidence = 1};
@@ -18,14 +14,6 @@ WEAK AnnotateParams annotate_params_default(void)
 WEAK DescribeParams describe_params_default(void)
 {
     return (DescribeParams){.decoding = DECODE_GREEDY};
-}
-WEAK void clustering_free(Clustering *c)
-{
-    free(c);
-}
-WEAK void marker_table_free(MarkerTable *t)
-{
-    free(t);
 }
 WEAK void annotation_free(Annotation *a)
 {
@@ -42,18 +30,6 @@ WEAK void query_result_free(QueryResult *q)
 WEAK void generated_free(Generated *g)
 {
     free(g);
-}
-WEAK Err session_cluster(Session *s, const ClusterParams *p, JobCtl *ctl, Clustering **out)
-{
-    NOT_YET;
-}
-WEAK Err session_markers(Session *s, const Groups *g, MarkerMethod m, size_t top, JobCtl *ctl, MarkerTable **out)
-{
-    NOT_YET;
-}
-WEAK Err session_de(Session *s, const Selection *a, const Selection *b, MarkerMethod m, size_t top, JobCtl *ctl, MarkerTable **out)
-{
-    NOT_YET;
 }
 WEAK Err session_load_model(Session *s, JobCtl *ctl)
 {
