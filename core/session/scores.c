@@ -1,0 +1,143 @@
+/* See scores.h. */
+#include "core/session/scores.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/analysis/refine.h"
+#include "core/base/mem.h"
+
+void scores_spread(const float *v, size_t n, float *mean, float *sd)
+{
+    double sum = 0, sum2 = 0;
+    size_t k = 0;
+    for (size_t i = 0; i < n; i++)
+        if (isfinite(v[i])) {
+            sum += v[i];
+            k++;
+        }
+    double m = k ? sum / (double)k : 0;
+    for (size_t i = 0; i < n; i++)
+        if (isfinite(v[i]))
+            sum2 += (v[i] - m) * (v[i] - m);
+    *mean = (float)m;
+    *sd = k > 1 && sum2 > 1e-12 * (double)k ? (float)sqrt(sum2 / (double)k) : 1;
+}
+
+/* Entries of a column without genes get the row's mean. */
+static float row_mean(const float *row, size_t c, float otherwise)
+{
+    double sum = 0;
+    size_t k = 0;
+    for (size_t j = 0; j < c; j++)
+        if (isfinite(row[j])) {
+            sum += row[j];
+            k++;
+        }
+    return k ? (float)(sum / (double)k) : otherwise;
+}
+
+void scores_combine(float *sim, const float *marker, size_t n, size_t c, double weight, double sim_unit)
+{
+    float mean, sd, marker_mean = 0, marker_sd = 1;
+    scores_spread(sim, n * c, &mean, &sd);
+    if (weight > 0)
+        scores_spread(marker, n * c, &marker_mean, &marker_sd);
+    else
+        sd = (float)sim_unit;
+    for (size_t i = 0; i < n; i++) {
+        float fill = weight > 0 ? row_mean(marker + i * c, c, marker_mean) : 0;
+        for (size_t j = 0; j < c; j++) {
+            float *s = &sim[i * c + j];
+            *s = isfinite(*s) ? (*s - mean) / sd : 0;
+            if (weight > 0) {
+                float m = marker[i * c + j];
+                *s += (float)weight * ((isfinite(m) ? m : fill) - marker_mean) / marker_sd;
+            }
+        }
+    }
+}
+
+void scores_softmax(const float *score, size_t n, size_t c, double sharpness, float *p)
+{
+    for (size_t i = 0; i < n; i++) {
+        const float *s = score + i * c;
+        float max = s[0];
+        double sum = 0;
+        for (size_t j = 1; j < c; j++)
+            max = s[j] > max ? s[j] : max;
+        for (size_t j = 0; j < c; j++) {
+            double e = exp(sharpness * (double)(s[j] - max));
+            p[i * c + j] = (float)e;
+            sum += e;
+        }
+        for (size_t j = 0; j < c; j++)
+            p[i * c + j] = (float)(p[i * c + j] / sum);
+    }
+}
+
+void scores_top(const float *row, size_t c, int32_t *first, int32_t *second)
+{
+    int32_t a = 0, b = -1;
+    for (size_t j = 1; j < c; j++) {
+        if (row[j] > row[a]) {
+            b = a;
+            a = (int32_t)j;
+        } else if (b < 0 || row[j] > row[b]) {
+            b = (int32_t)j;
+        }
+    }
+    *first = a;
+    *second = b;
+}
+
+/* Rows that stay as they are. */
+static Err mark_kept(const float *p, size_t small, double sure, size_t n, size_t c, uint8_t *keep)
+{
+    size_t *count;
+    TRY(NEW0(count, c));
+    for (size_t i = 0; i < n; i++) {
+        int32_t a, b;
+        scores_top(p + i * c, c, &a, &b);
+        count[a]++;
+    }
+    for (size_t i = 0; i < n; i++) {
+        int32_t a, b;
+        scores_top(p + i * c, c, &a, &b);
+        keep[i] = count[a] < small && p[i * c + (size_t)a] >= sure;
+    }
+    free(count);
+    return OK;
+}
+
+static void normalise_row(float *row, size_t c)
+{
+    double sum = 0;
+    for (size_t j = 0; j < c; j++)
+        sum += row[j] > 0 ? row[j] : 0;
+    for (size_t j = 0; j < c; j++)
+        row[j] = row[j] > 0 && sum > 0 ? (float)(row[j] / sum) : 0;
+}
+
+Err scores_smooth(const Csr *g, double lambda, size_t small, double sure, size_t n, size_t c, JobCtl *ctl, float *p)
+{
+    float *before = NULL;
+    uint8_t *keep = NULL;
+    Err err = OK;
+    TRY_GOTO(mem_check_budget((uint64_t)n * c * 4, "smoothing over the graph"));
+    TRY_GOTO(NEW(before, n * c));
+    TRY_GOTO(NEW(keep, n));
+    TRY_GOTO(mark_kept(p, small, sure, n, c, keep));
+    memcpy(before, p, n * c * sizeof *p);
+    TRY_GOTO(graph_smooth(g, lambda, c, ctl, p));
+    for (size_t i = 0; i < n; i++) {
+        if (keep[i])
+            memcpy(p + i * c, before + i * c, c * sizeof *p);
+        normalise_row(p + i * c, c);
+    }
+done:
+    free(before);
+    free(keep);
+    return err;
+}
