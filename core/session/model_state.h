@@ -5,6 +5,7 @@
 #include "core/model/model.h"
 #include "core/session/evidence.h"
 #include "core/session/label.h"
+#include "core/session/scores.h"
 #include "core/session/session_internal.h"
 
 struct StrMap;
@@ -32,8 +33,10 @@ typedef struct ModelState {
     float *x, *cls;       /* [n, D], [n, C] unit rows */
     uint8_t *empty;       /* [n] 1: no gene of the model is expressed */
     /* scales of this file: spread of similarities and marker scores over cells and library types */
-    bool scaled, corpus;
-    float sim_sd, marker_sd, sim_mean, marker_mean;
+    bool scaled;
+    bool corpus; /* marker scores against the corpus: too few cells, or all of a kind */
+    ScoreScale scale;
+    struct Candidates *library; /* every type as a candidate; made by scoring_library */
 } ModelState;
 
 /* The loaded model. */

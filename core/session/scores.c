@@ -38,22 +38,26 @@ static float row_mean(const float *row, size_t c, float otherwise)
     return k ? (float)(sum / (double)k) : otherwise;
 }
 
-void scores_combine(float *sim, const float *marker, size_t n, size_t c, double weight, double sim_unit)
+ScoreScale scores_scale(const float *sim, const float *marker, size_t n)
 {
-    float mean, sd, marker_mean = 0, marker_sd = 1;
-    scores_spread(sim, n * c, &mean, &sd);
-    if (weight > 0)
-        scores_spread(marker, n * c, &marker_mean, &marker_sd);
-    else
-        sd = (float)sim_unit;
+    ScoreScale s = {.marker_sd = 1};
+    scores_spread(sim, n, &s.sim_mean, &s.sim_sd);
+    if (marker)
+        scores_spread(marker, n, &s.marker_mean, &s.marker_sd);
+    return s;
+}
+
+void scores_combine(float *sim, const float *marker, size_t n, size_t c, double weight, ScoreScale scale)
+{
+    bool markers = marker && weight > 0;
     for (size_t i = 0; i < n; i++) {
-        float fill = weight > 0 ? row_mean(marker + i * c, c, marker_mean) : 0;
+        float fill = markers ? row_mean(marker + i * c, c, scale.marker_mean) : 0;
         for (size_t j = 0; j < c; j++) {
             float *s = &sim[i * c + j];
-            *s = isfinite(*s) ? (*s - mean) / sd : 0;
-            if (weight > 0) {
+            *s = isfinite(*s) ? (*s - scale.sim_mean) / scale.sim_sd : 0;
+            if (markers) {
                 float m = marker[i * c + j];
-                *s += (float)weight * ((isfinite(m) ? m : fill) - marker_mean) / marker_sd;
+                *s += (float)weight * ((isfinite(m) ? m : fill) - scale.marker_mean) / scale.marker_sd;
             }
         }
     }

@@ -8,9 +8,14 @@
 
 /* Mean and standard deviation over all finite entries; sd 1 when there is no spread. */
 void scores_spread(const float *v, size_t n, float *mean, float *sd);
-/* sim -> (sim - mean) / sd + weight * (marker - mean) / sd, each over all entries; in place in sim. Columns whose marker
- * score is NaN (no gene in the file) take the row's mean of the others. weight 0: sim is only divided by sim_unit. */
-void scores_combine(float *sim, const float *marker, size_t n, size_t c, double weight, double sim_unit);
+typedef struct ScoreScale {
+    float sim_mean, sim_sd, marker_mean, marker_sd;
+} ScoreScale;
+/* Over all entries of sim[n] and marker[n] (NULL: none). */
+ScoreScale scores_scale(const float *sim, const float *marker, size_t n);
+/* sim -> (sim - mean) / sd + weight * (marker - mean) / sd, in place in sim. Columns whose marker score is NaN (no gene
+ * in the file) take the row's mean of the others; marker NULL or weight 0: the similarity alone. */
+void scores_combine(float *sim, const float *marker, size_t n, size_t c, double weight, ScoreScale scale);
 /* Each row: p = softmax(score * sharpness). p may be score. */
 void scores_softmax(const float *score, size_t n, size_t c, double sharpness, float *p);
 /* Best and second best column of a row; second -1 when c is 1. Ties go to the first. */

@@ -13,6 +13,7 @@
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
+#include "core/session/candidates.h"
 
 enum {
     MIN_GENES = 30,       /* fewer say nothing; a panel of 200 genes is served */
@@ -38,6 +39,9 @@ static void release(void *state)
     free(m->x);
     free(m->cls);
     free(m->empty);
+    if (m->library)
+        candidates_done(m->library);
+    free(m->library);
     if (!m->borrowed) {
         label_index_free(m->labels);
         model_free(m->model);
