@@ -10,18 +10,18 @@
 #include "core/base/mem.h"
 #include "core/base/str.h"
 
-/* One code point from s, its length in *len; bytes that are not UTF-8 count as themselves. */
+/* One code point from s, its length in *len; bytes that are not UTF-8 get numbers behind all characters. */
 static uint32_t decode(const char *s, size_t *len)
 {
     const unsigned char *p = (const unsigned char *)s;
     size_t n = p[0] < 0x80 ? 1 : p[0] >= 0xF0 ? 4 : p[0] >= 0xE0 ? 3 : p[0] >= 0xC0 ? 2 : 1;
     *len = 1;
     if (n == 1)
-        return p[0];
+        return p[0] < 0x80 ? p[0] : 0x110000u + p[0];
     uint32_t c = p[0] & (0xFFu >> (n + 1));
     for (size_t i = 1; i < n; i++) {
         if ((p[i] & 0xC0) != 0x80)
-            return p[0];
+            return 0x110000u + p[0];
         c = c << 6 | (p[i] & 0x3Fu);
     }
     *len = n;
@@ -143,7 +143,10 @@ static void add_word(Words *w, size_t *cap, const char *text, const Str *folded,
     }
     x->capitals = letter && !small;
     x->stop = is_stop(x->text) && !(x->capitals && end - start > 1);
-    strip_plural(x->text);
+    if (end - start > 2 && text[end - 1] == 's' && isupper((unsigned char)text[end - 2])) /* "DCs" */
+        x->text[strlen(x->text) - 1] = 0;
+    else
+        strip_plural(x->text);
 }
 
 static bool has_digit(const Str *s)
