@@ -13,4 +13,6 @@
 #define ANNOTATE_MATCH 0.5        /* weight of the matching head's log odds among the best K */
 #define UNKNOWN_MARGIN 0.5        /* another type fits this much better than every candidate (units of score) */
 #define UNKNOWN_LEVEL (-1.5)      /* with the whole library as candidates: -score of the best */
+/* Mean score of the five best cells below which the type is said to be absent. */
+#define QUERY_ABSENT 2.0
 #endif

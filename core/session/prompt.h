@@ -10,6 +10,8 @@ typedef struct PromptMatch {
     size_t n_types;
     int32_t *type;  /* [n_types] library types, best first; may be empty when only genes are named */
     float *weight;  /* [n_types] sum 1 */
+    int32_t *absent; /* [n_absent] library types that are named as not wanted ("but not T cells") */
+    size_t n_absent;
     int32_t *up, *down; /* model genes named as present, as absent ("CD3-") */
     size_t n_up, n_down;
     float *vec;       /* [D] what cells are compared with, unit length */

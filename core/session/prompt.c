@@ -1,0 +1,319 @@
+/* Matching a prompt with the library, by words and by vectors together (see prompt.h).
+ *
+ * 1. Words: names of types (longest first), genes and proteins, their signs; a clause that begins with "not", "no",
+ *    "without", "lacking"... and names something turns it around. Misspelt names are put right.
+ * 2. Types named outright are what is meant when they explain all telling words; else every type is scored by its nearest
+ *    text (cosine of sentence vectors), the words it shares (BM25), and whether it is named.
+ * 3. The vector that cells are compared with: 0.3 prompt + 0.7 mean of the types, and the genes' own vector. */
+#include "core/session/prompt.h"
+#include "core/session/prompt_read.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/mem.h"
+#include "core/base/str.h"
+
+/* Set on prompts of our own (tests/eval), not on any file of cells. */
+static const float LEXICAL = 0.35f, NAMED = 0.5f, UNTRAINED = 0.03f, SHARPNESS = 20;
+static const float PROMPT_SHARE = 0.3f, GENE_SHARE = 0.5f;
+static const float NEAR = 0.40f, FAR = 0.20f;  /* cosine that speaks for a match; that says nothing */
+static const float REFUSE = 0.35f;
+enum { MAX_TYPES = 3 };
+
+typedef struct PromptState { /* kept by the session: TOPIC_QUERY */
+    Lexicon *lexicon;
+} PromptState;
+
+static void release(void *state)
+{
+    lexicon_free(((PromptState *)state)->lexicon);
+}
+
+static Err lexicon_of(Session *s, const ModelState *m, const Lexicon **out)
+{
+    PromptState *p = session_state(s, TOPIC_QUERY, sizeof *p, release);
+    if (!p->lexicon) {
+        p->lexicon = lexicon_new(model_celltypes(m->model));
+        char *words = str_format("%s/vocab.txt", m->info.dir);
+        Err err = lexicon_add_dictionary(p->lexicon, words); /* without it, spelling is only a little bolder */
+        free(words);
+        (void)err;
+    }
+    *out = p->lexicon;
+    return OK;
+}
+
+void prompt_match_free(PromptMatch *p)
+{
+    if (!p)
+        return;
+    free(p->text);
+    free(p->type);
+    free(p->weight);
+    free(p->absent);
+    free(p->up);
+    free(p->down);
+    free(p->vec);
+    free(p->raw);
+    free(p->understood);
+    free(p);
+}
+
+static bool model_knows(void *user, const char *symbol)
+{
+    int32_t g = model_find_gene(user, symbol);
+    return g >= 0 && strcmp(model_gene_name(user, (size_t)g), symbol) == 0;
+}
+
+typedef struct Match {
+    const ModelState *m;
+    const LibraryVectors *lib;
+    Reading r;
+    float *near, *words, *score; /* [types] nearest text; shared words; both */
+    float known;                 /* share of the words' weight that the library knows */
+    size_t wanted_names, wanted_genes;
+} Match;
+
+static void match_done(Match *x)
+{
+    reading_done(&x->r);
+    free(x->near);
+    free(x->words);
+    free(x->score);
+}
+
+/* ---- scoring the types ---- */
+
+static void nearest_texts(const LibraryVectors *lib, const float *raw, size_t w, float *near)
+{
+#pragma omp parallel for schedule(static)
+    for (size_t t = 0; t < lib->n_types; t++) {
+        near[t] = -1;
+        for (size_t i = lib->first_text[t]; i < lib->first_text[t + 1]; i++) {
+            float dot = 0;
+            for (size_t k = 0; k < w; k++)
+                dot += raw[k] * lib->text_raw[i * w + k];
+            near[t] = dot > near[t] ? dot : near[t];
+        }
+    }
+}
+
+static void score_types(Match *x)
+{
+    for (size_t t = 0; t < x->lib->n_types; t++)
+        x->score[t] = x->near[t] + LEXICAL * x->words[t] - (x->lib->trained[t] ? 0 : UNTRAINED);
+    for (size_t i = 0; i < x->r.n_names; i++)
+        x->score[x->r.names[i].type] += reading_name_wanted(&x->r, i) ? NAMED : -1;
+}
+
+static void add_type(PromptMatch *p, int32_t type, float weight)
+{
+    for (size_t k = 0; k < p->n_types; k++)
+        if (p->type[k] == type)
+            return;
+    p->type[p->n_types] = type;
+    p->weight[p->n_types++] = weight;
+}
+
+/* The named types alone when nothing else is said; else the best few by score. */
+static Err choose_types(Match *x, PromptMatch *p)
+{
+    size_t n = x->lib->n_types;
+    float best = 0, sum = 0;
+    TRY(NEW(p->type, x->r.n_names + MAX_TYPES));
+    TRY(NEW(p->weight, x->r.n_names + MAX_TYPES));
+    if (x->r.explained && x->wanted_names) {
+        for (size_t i = 0; i < x->r.n_names; i++)
+            if (reading_name_wanted(&x->r, i))
+                add_type(p, x->r.names[i].type, 1);
+    } else {
+        for (size_t k = 0; k < MAX_TYPES && k < n; k++) {
+            int32_t first, second;
+            scores_top(x->score, n, &first, &second);
+            best = k ? best : x->score[first];
+            float w = expf(SHARPNESS * (x->score[first] - best));
+            if (w < 0.05f)
+                break;
+            add_type(p, first, w);
+            x->score[first] = -1e9f;
+        }
+    }
+    for (size_t k = 0; k < p->n_types; k++)
+        sum += p->weight[k];
+    for (size_t k = 0; k < p->n_types; k++)
+        p->weight[k] /= sum;
+    return OK;
+}
+
+static Err choose_genes(const Match *x, PromptMatch *p)
+{
+    const Reading *r = &x->r;
+    TRY(NEW(p->up, r->genes.n));
+    TRY(NEW(p->down, r->genes.n));
+    TRY(NEW(p->absent, r->n_names));
+    for (size_t i = 0; i < r->genes.n; i++) {
+        int32_t g = model_find_gene(x->m->model, r->genes.v[i].symbol);
+        if (g < 0)
+            continue;
+        if (reading_gene_wanted(r, i))
+            p->up[p->n_up++] = g;
+        else
+            p->down[p->n_down++] = g;
+    }
+    for (size_t i = 0; i < r->n_names; i++)
+        if (!reading_name_wanted(r, i))
+            p->absent[p->n_absent++] = r->names[i].type;
+    return OK;
+}
+
+/* ---- the vector ---- */
+
+static void add_unit(float *sum, const float *v, size_t d, float weight)
+{
+    double n = 0;
+    for (size_t i = 0; i < d; i++)
+        n += (double)v[i] * v[i];
+    float f = n > 0 ? weight / (float)sqrt(n) : 0;
+    for (size_t i = 0; i < d; i++)
+        sum[i] += f * v[i];
+}
+
+static Err make_vector(const Match *x, PromptMatch *p)
+{
+    size_t d = model_desc(x->m->model)->dim;
+    float *own = NULL, *types = NULL;
+    Err err = OK;
+    TRY_GOTO(NEW0(p->vec, d));
+    TRY_GOTO(NEW(own, d));
+    TRY_GOTO(NEW0(types, d));
+    TRY_GOTO(model_project_texts(x->m->model, p->raw, 1, own));
+    add_unit(p->vec, own, d, PROMPT_SHARE);
+    for (size_t k = 0; k < p->n_types; k++) {
+        add_unit(types, x->lib->label + (size_t)p->type[k] * d, d, p->weight[k]);
+        add_unit(types, x->lib->mean_texts + (size_t)p->type[k] * d, d, p->weight[k]);
+    }
+    add_unit(p->vec, types, d, 1 - PROMPT_SHARE);
+    if (p->n_up) {
+        TRY_GOTO(model_gene_words(x->m->model, p->up, p->n_up, own));
+        add_unit(p->vec, own, d, GENE_SHARE);
+    }
+    memcpy(own, p->vec, d * sizeof *own);
+    memset(p->vec, 0, d * sizeof *own);
+    add_unit(p->vec, own, d, 1);
+done:
+    free(own);
+    free(types);
+    return err;
+}
+
+/* ---- in words ---- */
+
+static void add_item(Str *s, const char *before, const char *text)
+{
+    str_add(s, s->len ? "; " : "");
+    str_add(s, before);
+    str_add(s, text);
+}
+
+static char *genes_text(const ModelState *m, const int32_t *g, size_t n)
+{
+    Str s = {0};
+    for (size_t i = 0; i < n; i++) {
+        str_add(&s, i ? " " : "");
+        str_add(&s, model_gene_name(m->model, (size_t)g[i]));
+    }
+    return str_take(&s);
+}
+
+static char *in_words(const Match *x, const PromptMatch *p)
+{
+    const CellTypes *t = model_celltypes(x->m->model);
+    Str s = {0};
+    for (size_t k = 0; k < p->n_types; k++)
+        add_item(&s, "", celltypes_at(t, (size_t)p->type[k])->name);
+    for (size_t k = 0; k < p->n_absent; k++)
+        add_item(&s, "not ", celltypes_at(t, (size_t)p->absent[k])->name);
+    char *up = genes_text(x->m, p->up, p->n_up), *down = genes_text(x->m, p->down, p->n_down);
+    if (p->n_up)
+        add_item(&s, "genes ", up);
+    if (p->n_down)
+        add_item(&s, "without ", down);
+    free(up);
+    free(down);
+    return str_take(&s);
+}
+
+/* ---- is it biology at all? ---- */
+
+static float clamp01(float v)
+{
+    return v < 0 ? 0 : v > 1 ? 1 : v;
+}
+
+/* Named things are sure; else the nearest text, helped by the words that the best types share with the prompt. */
+static float confidence_of(const Match *x)
+{
+    float near = -1, words = 0;
+    for (size_t t = 0; t < x->lib->n_types; t++) {
+        near = x->near[t] > near ? x->near[t] : near;
+        words = x->words[t] > words ? x->words[t] : words;
+    }
+    if (x->wanted_names || x->wanted_genes)
+        return x->r.explained ? 1 : clamp01(0.6f + 0.4f * clamp01((near - FAR) / (NEAR - FAR)));
+    return clamp01(0.75f * (near - FAR) / (NEAR - FAR) + 0.5f * (words - 0.3f));
+}
+
+static Err match_text(Match *x, const Lexicon *lexicon, const char *text, JobCtl *ctl, PromptMatch *p)
+{
+    size_t w = model_desc(x->m->model)->text_width, n;
+    TRY(model_library(x->m->model, ctl, &x->lib));
+    n = x->lib->n_types;
+    prompt_read(lexicon, x->m->labels, model_knows, x->m->model, text, &x->r);
+    for (size_t i = 0; i < x->r.n_names; i++)
+        x->wanted_names += reading_name_wanted(&x->r, i);
+    for (size_t i = 0; i < x->r.genes.n; i++)
+        x->wanted_genes += reading_gene_wanted(&x->r, i);
+    TRY(NEW(x->near, n));
+    TRY(NEW(x->words, n));
+    TRY(NEW(x->score, n));
+    x->known = lexicon_rank(lexicon, &x->r.words, x->r.negative, x->words);
+    TextVectors v;
+    const char *positive = x->r.positive[0] ? x->r.positive : x->r.text;
+    TRY(model_embed_texts(x->m->model, &positive, 1, ctl, &v));
+    p->raw = v.raw;
+    v.raw = NULL;
+    text_vectors_done(&v);
+    nearest_texts(x->lib, p->raw, w, x->near);
+    p->confidence = confidence_of(x);
+    if (p->confidence < REFUSE)
+        FAIL(ERR_NOT_FOUND, "\"%.80s\": names no kind of cell, gene or function that the model knows; describe the "
+                            "cells in other words", text);
+    score_types(x);
+    TRY(choose_types(x, p));
+    TRY(choose_genes(x, p));
+    TRY(make_vector(x, p));
+    p->understood = in_words(x, p);
+    return OK;
+}
+
+Err prompt_match(Session *s, const char *text, JobCtl *ctl, PromptMatch **out)
+{
+    Match x = {0};
+    const Lexicon *lexicon;
+    ModelState *m;
+    TRY(model_state(s, ctl, &m));
+    TRY(lexicon_of(s, m, &lexicon));
+    x.m = m;
+    PromptMatch *p = mem_must(sizeof *p);
+    p->text = mem_strdup(text);
+    Err err = match_text(&x, lexicon, text, ctl, p);
+    match_done(&x);
+    if (err != OK) {
+        prompt_match_free(p);
+        return err;
+    }
+    *out = p;
+    return OK;
+}
