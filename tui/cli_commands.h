@@ -16,6 +16,8 @@
     X("de", cli_de, "FILE --a RULE --b RULE [-o T.tsv]", "genes that differ between two sets of cells")  \
     X("demo", cli_demo, "[--out DIR]", "the explorer on the shipped data; without a terminal, a tour")   \
     X("train", cli_train, "CONFIG.json [--data DIR] [-o DIR] [--resume DIR]", "train a part of a model")   \
+    X("annotate", cli_annotate, "FILE [--labels FILE | --labels-from KEY] [--by KEY] [-o T.tsv]", "cell types")   \
+    X("query", cli_query, "FILE \"TEXT\" [--top N] [-o T.tsv]", "the cells that a prompt means")                \
     X("doctor", cli_doctor, "[--json]", "what was detected, and what to do about it")
 
 #define X(name, function, usage, help) Err function(CliArgs *a);

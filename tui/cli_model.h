@@ -1,0 +1,15 @@
+/* What the subcommands of the model share: where an answer comes from. */
+#ifndef SCMM_TUI_CLI_MODEL_H
+#define SCMM_TUI_CLI_MODEL_H
+#include "core/data/provenance.h"
+#include "tui/cli.h"
+
+typedef struct CliProvenance {
+    Provenance p; /* borrows from the fields below and from the session */
+    char dataset_sha256[65], genes_matched[24];
+} CliProvenance;
+/* After the model was used. Not to be copied. */
+CHECKED Err cli_provenance(CliArgs *a, Session *s, const char *prompt, CliProvenance *out);
+/* Opens the table of -o (stdout without it) and writes the provenance unless --no-header-comments. */
+CHECKED Err cli_open_table(CliArgs *a, const CliProvenance *p, Table **out);
+#endif
