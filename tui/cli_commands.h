@@ -9,6 +9,7 @@
     X("info", cli_info, "FILE [--json]", "what is in the file")                                      \
     X("genes", cli_genes, "FILE [NAME...]", "how gene names resolve; without names: all genes")      \
     X("expr", cli_expr, "FILE GENE... [--lognorm] [-o T.tsv]", "values of genes for all cells")      \
+    X("cache", cli_cache, "[clear | build FILE]", "copies by gene of large files, for quick colouring") \
     X("convert", cli_convert, "FILE -o OUT.h5ad", "any readable input as current h5ad")              \
     X("plot", cli_plot, "FILE --color KEY [...] -o FIG.png|.svg|.pdf", "the embedding as a figure")   \
     X("cluster", cli_cluster, "FILE -o OUT.h5ad [--resolution 1]", "clusters, UMAP and neighbour graph")   \

@@ -122,6 +122,11 @@ CHECKED Err dataset_read_rows(Dataset *d, int matrix, size_t row0, size_t n, Job
 size_t dataset_block_rows(const Dataset *d, int matrix);
 /* One gene's stored values for all cells, out[cells]. */
 CHECKED Err dataset_read_gene(Dataset *d, int matrix, size_t col, JobCtl *ctl, float *out);
+/* A large matrix stored by cells can have a copy by genes in the cache folder, after which dataset_read_gene needs
+ * milliseconds: `wanted` says that there is none yet and one would help; `build` makes it (minutes for a million cells; a
+ * job). A failed build (full disk) changes nothing. */
+bool dataset_sidecar_wanted(Dataset *d, int matrix);
+CHECKED Err dataset_sidecar_build(Dataset *d, int matrix, JobCtl *ctl);
 /* Sum of each cell's stored values over the matrix's gene columns, out[cells]; kept after the first call. */
 CHECKED Err dataset_row_sums(Dataset *d, int matrix, JobCtl *ctl, double *out);
 /* 10x files with several genomes: their names; 0 for all others. Such a file opens (for `info`) without matrices

@@ -62,6 +62,8 @@ typedef struct Matrix {
     Csr window;          /* rows window0.. of a matrix stored by genes */
     size_t window0;
     Csr by_gene;         /* the transpose of a small matrix, for gene columns */
+    struct Sidecar *sidecar; /* sidecar.h */
+    bool sidecar_tried;
     char *error;         /* why it is unreadable */
 } Matrix;
 
@@ -127,6 +129,10 @@ CHECKED Err matrix_check(const Matrix *m);
 CHECKED Err matrix_sample_state(Dataset *d, Matrix *m);
 CHECKED Err matrix_read_rows(Dataset *d, Matrix *m, size_t row0, size_t n, JobCtl *ctl, Csr *out);
 CHECKED Err matrix_read_gene(Dataset *d, Matrix *m, size_t col, JobCtl *ctl, float *out);
+/* indptr into memory, checked. */
+CHECKED Err matrix_load_indptr(Matrix *m);
+/* A gene of a matrix stored by cells, by a pass over the indices; adds to out. */
+CHECKED Err matrix_scan_gene(Matrix *m, size_t col, JobCtl *ctl, float *out);
 void matrix_done(Matrix *m);
 /* From a finite set of values; `any` false when there were none but zeros. */
 typedef struct StateSample {

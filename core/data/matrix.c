@@ -12,11 +12,13 @@
 
 #include "core/base/mem.h"
 #include "core/base/str.h"
+#include "core/data/sidecar.h"
 
 void matrix_done(Matrix *m)
 {
     free(m->info.name);
     free(m->error);
+    sidecar_close(m->sidecar);
     array_close(m->data);
     array_close(m->indices);
     array_close(m->indptr_array);
@@ -231,7 +233,7 @@ size_t matrix_block_rows(const Matrix *m)
 }
 
 /* Reads and checks indptr once: ascending, within the data. A slice of a larger file may start above 0. */
-static Err load_indptr(Matrix *m)
+Err matrix_load_indptr(Matrix *m)
 {
     if (m->indptr)
         return OK;
@@ -284,7 +286,7 @@ static void filter_columns(const Matrix *m, Csr *c)
 
 static Err rows_of_csr(Matrix *m, size_t row0, size_t n, JobCtl *ctl, Csr *out)
 {
-    TRY(load_indptr(m));
+    TRY(matrix_load_indptr(m));
     Csr c;
     Err err = OK;
     int64_t from = m->indptr[row0], to = m->indptr[row0 + n];
@@ -406,7 +408,7 @@ static Err fill_rows(Matrix *m, const ColumnBlock *b, void *user)
 /* Transposes as many rows from row0 on as a quarter of the free memory holds (at least n) into m->window. */
 static Err load_window(Matrix *m, size_t row0, size_t n, JobCtl *ctl)
 {
-    TRY(load_indptr(m));
+    TRY(matrix_load_indptr(m));
     Err err = OK;
     int64_t *per_row = NULL;
     Csr w = {0};

@@ -1,11 +1,15 @@
 /* One gene for all cells. Rows-first files need a pass over the indices; small matrices are transposed once and kept,
- * large ones can have a sidecar (sidecar.h). */
+ * large ones are scanned, or have a copy by
+ * genes in the cache (sidecar.h). */
 #include "core/data/dataset_impl.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/base/mem.h"
+#include "core/data/sidecar.h"
 
 /* A transpose of this many values (64 MB) is kept in memory without asking. */
 enum { SMALL_NNZ = 1 << 23 };
@@ -84,21 +88,138 @@ done:
     return err;
 }
 
-static Err gene_by_scan(Dataset *d, Matrix *m, size_t col, JobCtl *ctl, float *out)
+/* ---- a pass over the indices ---- */
+
+enum { SCAN = 1 << 20 }; /* entries at a time: 4 MB of indices */
+
+typedef struct Scan {
+    Matrix *m;
+    int32_t gene;        /* column in the file */
+    int fd, data_fd;     /* >= 0: values lie plainly in the file (same process, page cache) */
+    uint64_t offset, data_offset;
+    int32_t *indices;    /* [SCAN] */
+    float *values;       /* [SCAN] */
+    size_t row;          /* of the last hit */
+    float *out;
+} Scan;
+
+static Err read_indices(Scan *s, int64_t at, size_t n)
 {
-    size_t step = matrix_block_rows(m);
-    for (size_t r0 = 0; r0 < m->info.rows; r0 += step) {
-        size_t n = m->info.rows - r0 < step ? m->info.rows - r0 : step;
-        Csr c;
-        TRY(matrix_read_rows(d, m, r0, n, ctl, &c));
-        for (size_t r = 0; r < n; r++)
-            for (int64_t k = c.indptr[r]; k < c.indptr[r + 1]; k++)
-                if ((size_t)c.indices[k] == col)
-                    out[r0 + r] += c.values[k];
-        csr_done(&c);
-        if (ctl)
-            TRY(job_progress(ctl, r0 + n));
+    size_t done = 0, bytes = n * sizeof *s->indices;
+    while (s->fd >= 0 && done < bytes) {
+        ssize_t got = pread(s->fd, (char *)s->indices + done, bytes - done,
+                            (off_t)(s->offset + (uint64_t)at * sizeof *s->indices + done));
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            break;
+        done += (size_t)got;
     }
+    if (s->fd >= 0 && done == bytes)
+        return OK;
+    return array_read_1d(s->m->indices, (uint64_t)at, n, MEM_I32, s->indices);
+}
+
+/* Values [at, at+n) of the data; few single ones are fetched plainly, runs through the store. */
+static Err add_hits(Scan *s, int64_t at, const uint32_t *hit, size_t n_hits)
+{
+    const Matrix *m = s->m;
+    bool plain = s->data_fd >= 0;
+    int64_t first = at + hit[0];
+    if (!plain)
+        TRY(array_read_1d(m->data, (uint64_t)first, hit[n_hits - 1] - hit[0] + 1, MEM_F32, s->values));
+    for (size_t i = 0; i < n_hits; i++) {
+        int64_t k = at + hit[i];
+        float v;
+        if (plain && pread(s->data_fd, &v, sizeof v, (off_t)(s->data_offset + (uint64_t)k * sizeof v)) != sizeof v)
+            FAIL(ERR_INPUT, "%s: is cut short", m->data->path);
+        if (!plain)
+            v = s->values[k - first];
+        while (s->row + 1 < m->info.rows && m->indptr[s->row + 1] <= k) /* rows only go up */
+            s->row++;
+        s->out[s->row] += v;
+    }
+    return OK;
+}
+
+/* Positions of the gene among n indices. Groups without it, nearly all, are passed over in a loop that compilers turn
+ * into vector instructions. */
+static size_t find_hits(const int32_t *indices, size_t n, int32_t gene, uint32_t *hit)
+{
+    enum { GROUP = 256 };
+    size_t n_hits = 0;
+    for (size_t at = 0; at < n; at += GROUP) {
+        size_t end = at + GROUP < n ? at + GROUP : n;
+        int any = 0;
+        for (size_t k = at; k < end; k++)
+            any |= indices[k] == gene;
+        for (size_t k = at; any && k < end; k++)
+            if (indices[k] == gene)
+                hit[n_hits++] = (uint32_t)k;
+    }
+    return n_hits;
+}
+
+Err matrix_scan_gene(Matrix *m, size_t col, JobCtl *ctl, float *out)
+{
+    Scan s = {.m = m, .gene = (int32_t)file_column(m, col), .fd = -1, .data_fd = -1, .out = out};
+    uint32_t *hit = NULL;
+    Err err = OK;
+    TRY(matrix_load_indptr(m));
+    if (strcmp(m->indices->info.dtype, "int32") == 0)
+        s.fd = array_raw_fd(m->indices, &s.offset);
+    if (strcmp(m->data->info.dtype, "float32") == 0)
+        s.data_fd = array_raw_fd(m->data, &s.data_offset);
+    TRY_GOTO(NEW(s.indices, SCAN));
+    TRY_GOTO(NEW(s.values, SCAN));
+    TRY_GOTO(NEW(hit, SCAN));
+    int64_t end = m->indptr[m->info.rows];
+    job_stage(ctl, "looking for the gene", (size_t)end);
+    for (int64_t at = m->indptr[0]; at < end; at += SCAN) {
+        size_t n = end - at < SCAN ? (size_t)(end - at) : SCAN;
+        TRY_GOTO(read_indices(&s, at, n));
+        size_t n_hits = find_hits(s.indices, n, s.gene, hit);
+        if (n_hits)
+            TRY_GOTO(add_hits(&s, at, hit, n_hits));
+        TRY_GOTO(job_progress(ctl, (size_t)at + n));
+    }
+done:
+    free(s.indices);
+    free(s.values);
+    free(hit);
+    return err;
+}
+
+/* ---- */
+
+static bool large(const Matrix *m)
+{
+    return m->kind == MATRIX_SPARSE && m->by_cells && m->info.nnz > SMALL_NNZ;
+}
+
+static Sidecar *sidecar(Dataset *d, Matrix *m)
+{
+    if (!m->sidecar_tried && large(m)) {
+        m->sidecar_tried = true;
+        m->sidecar = sidecar_open(d, m);
+    }
+    return m->sidecar;
+}
+
+bool dataset_sidecar_wanted(Dataset *d, int matrix)
+{
+    Matrix *m = &d->matrices[matrix];
+    return m->info.readable && large(m) && !sidecar(d, m);
+}
+
+Err dataset_sidecar_build(Dataset *d, int matrix, JobCtl *ctl)
+{
+    Matrix *m = &d->matrices[matrix];
+    TRY(matrix_check(m));
+    if (!large(m) || sidecar(d, m))
+        return OK;
+    TRY(sidecar_build(d, m, ctl));
+    m->sidecar_tried = false;
     return OK;
 }
 
@@ -116,5 +237,8 @@ Err matrix_read_gene(Dataset *d, Matrix *m, size_t col, JobCtl *ctl, float *out)
         spread(&m->by_gene, col, out);
         return OK;
     }
-    return gene_by_scan(d, m, col, ctl, out);
+    if (sidecar(d, m) && sidecar_read_gene(m->sidecar, col, out) == OK)
+        return OK;
+    memset(out, 0, m->info.rows * sizeof *out);
+    return matrix_scan_gene(m, col, ctl, out);
 }

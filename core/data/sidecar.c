@@ -1,0 +1,291 @@
+/* The file: a header, genes+1 positions (int64), then nnz rows (int32), then nnz values (float32), all little-endian as in
+ * memory. Its name is a hash of the dataset's path, size, time and structure, so that a changed file has another one. */
+#include "core/data/sidecar.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/base/hash.h"
+#include "core/base/mem.h"
+#include "core/base/str.h"
+#include "core/data/cache.h"
+
+static const char magic[16] = "scmmgpt by gene";
+
+typedef struct Header {
+    char magic[16];
+    char key[64];
+    uint64_t cells, genes, nnz;
+    char path[1024]; /* of the dataset, for people */
+} Header;
+
+struct Sidecar {
+    int fd;
+    Header h;
+};
+
+/* ---- key and place ---- */
+
+static Err key_of(const Dataset *d, const Matrix *m, char hex[65], char real[1024])
+{
+    struct stat st;
+    char *path = realpath(d->path, NULL);
+    if (!path || stat(path, &st) || !S_ISREG(st.st_mode)) {
+        free(path);
+        FAIL(ERR_GENERAL, "%s: has no file to keep a copy for", d->path);
+    }
+    Str s = {0};
+    str_addf(&s, "%s\n%lld\n%lld.%09ld\n%lld\n%s %s %s %zu %zu %zu %d", path, (long long)st.st_size,
+             (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec, (long long)st.st_ino, m->info.name, m->info.storage,
+             m->info.dtype, m->info.rows, m->info.cols, m->info.nnz, m->keep != NULL);
+    hash_sha256(s.data, s.len, hex);
+    snprintf(real, 1024, "%s", path);
+    str_free(&s);
+    free(path);
+    return OK;
+}
+
+static Err path_of(const char *hex, bool create, Str *out)
+{
+    TRY(cache_folder(create, out));
+    str_addf(out, "/%.40s" SIDECAR_SUFFIX, hex);
+    return OK;
+}
+
+/* ---- reading ---- */
+
+static bool read_at(int fd, void *out, size_t n, uint64_t at)
+{
+    char *p = out;
+    while (n) {
+        ssize_t got = pread(fd, p, n, (off_t)at);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            return false;
+        p += got;
+        n -= (size_t)got;
+        at += (uint64_t)got;
+    }
+    return true;
+}
+
+static uint64_t rows_at(const Header *h)
+{
+    return sizeof *h + (h->genes + 1) * 8;
+}
+
+static uint64_t values_at(const Header *h)
+{
+    return rows_at(h) + h->nnz * 4;
+}
+
+Sidecar *sidecar_open(const Dataset *d, const Matrix *m)
+{
+    char hex[65], real[1024];
+    Str path = {0};
+    struct stat st;
+    int fd = -1;
+    Header h;
+    if (key_of(d, m, hex, real) == OK && path_of(hex, false, &path) == OK)
+        fd = open(str_text(&path), O_RDONLY | O_CLOEXEC);
+    bool good = fd >= 0 && read_at(fd, &h, sizeof h, 0) && memcmp(h.magic, magic, sizeof magic) == 0 &&
+                memcmp(h.key, hex, sizeof h.key) == 0 && h.cells == m->info.rows && h.genes == m->info.cols &&
+                h.nnz <= m->info.nnz && fstat(fd, &st) == 0 && (uint64_t)st.st_size == values_at(&h) + h.nnz * 4;
+    if (good)
+        utimensat(AT_FDCWD, str_text(&path), NULL, 0); /* used now */
+    str_free(&path);
+    if (!good) {
+        if (fd >= 0)
+            close(fd);
+        return NULL;
+    }
+    Sidecar *s = mem_must(sizeof *s);
+    s->fd = fd;
+    s->h = h;
+    return s;
+}
+
+void sidecar_close(Sidecar *s)
+{
+    if (!s)
+        return;
+    close(s->fd);
+    free(s);
+}
+
+Err sidecar_read_gene(Sidecar *s, size_t gene, float *out)
+{
+    int64_t ends[2];
+    int32_t *rows = NULL;
+    float *values = NULL;
+    Err err = OK;
+    bool good = read_at(s->fd, ends, sizeof ends, sizeof s->h + gene * 8) && ends[0] >= 0 && ends[1] >= ends[0] &&
+                (uint64_t)ends[1] <= s->h.nnz;
+    size_t n = good ? (size_t)(ends[1] - ends[0]) : 0;
+    TRY_GOTO(NEW(rows, n));
+    TRY_GOTO(NEW(values, n));
+    good = good && read_at(s->fd, rows, n * 4, rows_at(&s->h) + (uint64_t)ends[0] * 4) &&
+           read_at(s->fd, values, n * 4, values_at(&s->h) + (uint64_t)ends[0] * 4);
+    for (size_t i = 0; i < n && good; i++) {
+        good = (uint64_t)rows[i] < s->h.cells;
+        if (good)
+            out[rows[i]] += values[i];
+    }
+    if (!good)
+        err = err_set(ERR_GENERAL, "the cached copy by gene is damaged; run: scmmgpt cache clear");
+done:
+    free(rows);
+    free(values);
+    return err;
+}
+
+char *sidecar_describe(const char *path)
+{
+    Header h;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    bool good = fd >= 0 && read_at(fd, &h, sizeof h, 0) && memcmp(h.magic, magic, sizeof magic) == 0;
+    if (fd >= 0)
+        close(fd);
+    return mem_strdup(good ? (h.path[sizeof h.path - 1] = 0, h.path) : "");
+}
+
+/* ---- building ---- */
+
+typedef struct Build {
+    int fd;
+    Header h;
+    int64_t *at;   /* [genes+1] first position of each gene */
+    int64_t *next; /* [genes] where its next value goes */
+} Build;
+
+static Err write_at(int fd, const void *in, size_t n, uint64_t at)
+{
+    const char *p = in;
+    while (n) {
+        ssize_t put = pwrite(fd, p, n, (off_t)at);
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put <= 0)
+            FAIL(ERR_GENERAL, "the cache cannot be written: %s", strerror(errno));
+        p += put;
+        n -= (size_t)put;
+        at += (uint64_t)put;
+    }
+    return OK;
+}
+
+/* Blocks of about 8 million values. */
+static size_t build_rows(const Matrix *m)
+{
+    size_t per_row = m->info.rows ? m->info.nnz / m->info.rows + 1 : 1, rows = ((size_t)1 << 23) / per_row;
+    return rows < 1 ? 1 : rows;
+}
+
+typedef Err Visit(Build *b, const Csr *block, size_t row0);
+
+static Err each_block(Dataset *d, Matrix *m, JobCtl *ctl, Build *b, Visit *visit)
+{
+    size_t step = build_rows(m);
+    for (size_t r = 0; r < m->info.rows; r += step) {
+        Csr c;
+        size_t n = m->info.rows - r < step ? m->info.rows - r : step;
+        TRY(matrix_read_rows(d, m, r, n, ctl, &c));
+        Err err = visit(b, &c, r);
+        csr_done(&c);
+        TRY(err);
+        TRY(job_progress(ctl, r + n));
+    }
+    return OK;
+}
+
+static Err count_block(Build *b, const Csr *c, size_t row0)
+{
+    size_t nnz = csr_nnz(c);
+    for (size_t k = 0; k < nnz; k++)
+        b->at[c->indices[k] + 1]++;
+    return OK;
+}
+
+static Err write_block(Build *b, const Csr *c, size_t row0)
+{
+    Csr t;
+    TRY(csr_transpose(c, &t));
+    size_t nnz = csr_nnz(&t);
+    Err err = OK;
+    for (size_t k = 0; k < nnz; k++)
+        t.indices[k] += (int32_t)row0;
+    for (size_t g = 0; g < t.rows && !err; g++) {
+        size_t n = (size_t)(t.indptr[g + 1] - t.indptr[g]);
+        if (!n)
+            continue;
+        err = write_at(b->fd, t.indices + t.indptr[g], n * 4, rows_at(&b->h) + (uint64_t)b->next[g] * 4);
+        if (!err)
+            err = write_at(b->fd, t.values + t.indptr[g], n * 4, values_at(&b->h) + (uint64_t)b->next[g] * 4);
+        b->next[g] += (int64_t)n;
+    }
+    csr_done(&t);
+    return err;
+}
+
+static Err build_into(Dataset *d, Matrix *m, JobCtl *ctl, Build *b)
+{
+    size_t genes = m->info.cols;
+    TRY(NEW0(b->at, genes + 1));
+    TRY(NEW(b->next, genes));
+    job_stage(ctl, "counting values by gene", m->info.rows);
+    TRY(each_block(d, m, ctl, b, count_block));
+    for (size_t g = 0; g < genes; g++) {
+        b->at[g + 1] += b->at[g];
+        b->next[g] = b->at[g];
+    }
+    b->h.nnz = (uint64_t)b->at[genes];
+    int full = posix_fallocate(b->fd, 0, (off_t)(values_at(&b->h) + b->h.nnz * 4));
+    if (full && full != EOPNOTSUPP && full != EINVAL)
+        FAIL(ERR_GENERAL, "the cache cannot be written: %s", strerror(full));
+    job_stage(ctl, "copying by gene", m->info.rows);
+    TRY(each_block(d, m, ctl, b, write_block));
+    TRY(write_at(b->fd, b->at, (genes + 1) * 8, sizeof b->h));
+    return write_at(b->fd, &b->h, sizeof b->h, 0);
+}
+
+Err sidecar_build(Dataset *d, Matrix *m, JobCtl *ctl)
+{
+    Build b = {.fd = -1};
+    char hex[65], real[1024];
+    Str path = {0};
+    char *temp = NULL;
+    Err err = OK;
+    TRY(key_of(d, m, hex, real));
+    TRY(cache_make_room(sizeof(Header) + (m->info.cols + 1) * 8 + (uint64_t)m->info.nnz * 8));
+    TRY_GOTO(path_of(hex, true, &path));
+    memcpy(b.h.magic, magic, sizeof magic);
+    memcpy(b.h.key, hex, sizeof b.h.key);
+    memcpy(b.h.path, real, sizeof b.h.path);
+    b.h.cells = m->info.rows;
+    b.h.genes = m->info.cols;
+    temp = str_format("%s.XXXXXX", str_text(&path));
+    b.fd = mkstemp(temp);
+    if (b.fd < 0)
+        FAIL_GOTO(ERR_GENERAL, "%s: cannot be written: %s", temp, strerror(errno));
+    TRY_GOTO(build_into(d, m, ctl, &b));
+    if (ftruncate(b.fd, (off_t)(values_at(&b.h) + b.h.nnz * 4)) || rename(temp, str_text(&path)))
+        FAIL_GOTO(ERR_GENERAL, "%s: cannot be written: %s", str_text(&path), strerror(errno));
+    free(temp);
+    temp = NULL;
+done:
+    if (temp && b.fd >= 0)
+        unlink(temp);
+    if (b.fd >= 0)
+        close(b.fd);
+    free(temp);
+    free(b.at);
+    free(b.next);
+    str_free(&path);
+    return err;
+}
