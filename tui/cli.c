@@ -382,6 +382,7 @@ int cli_main(int argc, char **argv)
         return 0;
     }
     the_stderr.tty = isatty(STDERR_FILENO);
+    the_stderr.last = the_stderr.tty ? 0 : seconds_now();
     CliGlobals g = {0};
     g.command_line = join_command_line(argc, argv);
     char **rest = mem_must((size_t)argc * sizeof *rest);

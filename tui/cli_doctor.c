@@ -8,9 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
+#include <time.h>
 
+#include "core/base/assets.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
+#include "core/data/cache.h"
+#include "core/device/device.h"
 
 typedef struct Report {
     cJSON *json;
@@ -65,6 +69,64 @@ static void add_cpu(Report *r)
     free(text);
 }
 
+static void add_device(Report *r, const CliArgs *a)
+{
+    Device *d = NULL;
+    const char *asked = a->g->device ? a->g->device : "auto";
+    if (device_open(asked, &d) != OK) {
+        add(r, "device", "none", err_message());
+        return;
+    }
+    add(r, "device", d->name, device_note()[0] ? device_note() : NULL);
+    device_close(d);
+}
+
+static void add_model(Report *r, const CliArgs *a)
+{
+    SessionParams p = cli_session_params(a);
+    Session *s;
+    struct timespec t0, t1;
+    clock_gettime(CLOCK_MONOTONIC, &t0);
+    if (session_open_empty(&p, &s) != OK)
+        return;
+    if (session_load_model(s, a->ctl) != OK) {
+        add(r, "model", "none", err_message());
+    } else {
+        clock_gettime(CLOCK_MONOTONIC, &t1);
+        const ModelInfo *m = session_model(s);
+        double seconds = (double)(t1.tv_sec - t0.tv_sec) + 1e-9 * (double)(t1.tv_nsec - t0.tv_nsec);
+        char *text = str_format("%s, %.1f million parameters, %zu genes, loaded in %.2f s from %s", m->name,
+                                (double)m->parameters / 1e6, m->vocab_genes, seconds, m->dir);
+        add(r, "model", text, NULL);
+        free(text);
+    }
+    session_close(s);
+}
+
+static void add_places(Report *r)
+{
+    Str path = {0};
+    if (assets_path("demo/immune_559.h5ad", &path) == OK)
+        add(r, "assets", str_text(&path), NULL);
+    else
+        add(r, "assets", "none", err_message());
+    str_clear(&path);
+    CacheEntry *entries = NULL;
+    size_t n = 0;
+    if (cache_folder(false, &path) == OK && cache_list(&entries, &n) == OK) {
+        uint64_t bytes = 0;
+        for (size_t i = 0; i < n; i++)
+            bytes += entries[i].bytes;
+        char *text = str_format("%s, %zu files, %.1f MB", str_text(&path), n, (double)bytes / 1e6);
+        add(r, "cache", text, NULL);
+        free(text);
+        cache_entries_free(entries, n);
+    } else {
+        add(r, "cache", "none", err_message());
+    }
+    str_free(&path);
+}
+
 Err cli_doctor(CliArgs *a)
 {
     TRY(cli_finish(a, 0, 0, "[--json]"));
@@ -78,6 +140,9 @@ Err cli_doctor(CliArgs *a)
     }
     add_terminal(&r);
     add_cpu(&r);
+    add_device(&r, a);
+    add_model(&r, a);
+    add_places(&r);
     if (a->g->json) {
         char *text = cJSON_Print(r.json);
         fprintf(a->out, "%s\n", text);
