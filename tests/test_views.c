@@ -132,6 +132,7 @@ static void wide_screen_with_generated_cells(void **state)
 {
     App *a = opened();
     type(a, ACT_GENERATE, "plasma cells");
+    a->generated_seconds[0] = 0.4;
     assert_screen(a, 120, 36, "generated-120x36");
     app_act(a, ACT_PANE_4);
     assert_screen(a, 80, 24, "generated-80x24");

@@ -285,7 +285,15 @@ void term_copy(const char *text)
     Str s = {0};
     if (n > 74000)
         return;
-    str_add(&s, getenv("TMUX") ? "\033Ptmux;\033\033]52;c;" : "\033]52;c;");
+    if (getenv("TMUX")) { /* tmux keeps OSC 52 to itself, but hands its own buffer on */
+        FILE *tmux = popen("tmux load-buffer -w - 2>/dev/null", "w");
+        if (tmux) {
+            fputs(text, tmux);
+            if (pclose(tmux) == 0)
+                return;
+        }
+    }
+    str_add(&s, "\033]52;c;");
     for (size_t i = 0; i < n; i += 3) {
         unsigned v = (unsigned char)text[i] << 16;
         v |= i + 1 < n ? (unsigned)(unsigned char)text[i + 1] << 8 : 0;
@@ -293,7 +301,7 @@ void term_copy(const char *text)
         for (size_t k = 0; k < 4; k++)
             str_add_char(&s, i + k > n ? '=' : digits[v >> (18 - 6 * k) & 63]);
     }
-    str_add(&s, getenv("TMUX") ? "\a\033\\" : "\a");
+    str_add(&s, "\a");
     send_raw(str_text(&s));
     str_free(&s);
 }

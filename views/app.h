@@ -128,6 +128,7 @@ typedef struct App {
     Shared *query;      /* QueryResult */
     float *query_means; /* [n_groups] mean score */
     Shared *generated[MAX_GENERATED];
+    double generated_seconds[MAX_GENERATED]; /* how long it took */
     size_t n_generated;
     Told *told;
     ModelInfo model;

@@ -84,6 +84,7 @@ static void remove_generated(App *a)
     }
     shared_drop(&a->generated[i]);
     memmove(a->generated + i, a->generated + i + 1, (a->n_generated - i - 1) * sizeof *a->generated);
+    memmove(a->generated_seconds + i, a->generated_seconds + i + 1, (a->n_generated - i - 1) * sizeof *a->generated_seconds);
     a->generated[--a->n_generated] = NULL;
     if (a->n_generated)
         a->subject_generated = a->n_generated - 1;

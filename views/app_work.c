@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <time.h>
 
 #include "core/base/mem.h"
 #include "core/base/str.h"
@@ -25,6 +26,7 @@ typedef struct AppJob {
     double view[4];
     uint64_t seed;
     /* out */
+    double seconds;
     void *out;
     FileFacts *facts;
     ModelInfo model;
@@ -386,8 +388,10 @@ static void done_generate(App *a, AppJob *j)
     if (a->n_generated == MAX_GENERATED) {
         shared_drop(&a->generated[0]);
         memmove(a->generated, a->generated + 1, (MAX_GENERATED - 1) * sizeof *a->generated);
+        memmove(a->generated_seconds, a->generated_seconds + 1, (MAX_GENERATED - 1) * sizeof *a->generated_seconds);
         a->generated[--a->n_generated] = NULL;
     }
+    a->generated_seconds[a->n_generated] = j->seconds;
     a->generated[a->n_generated++] = shared_new(j->out, (void (*)(void *))generated_free);
     j->out = NULL;
     a->embedded = true;
@@ -565,10 +569,20 @@ static void job_free(AppJob *j)
     free(j);
 }
 
+static double clock_seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
 static Err job_run(JobCtl *ctl, void *arg)
 {
     AppJob *j = arg;
-    return ops[j->kind].run(ctl, j);
+    double from = clock_seconds();
+    Err err = ops[j->kind].run(ctl, j);
+    j->seconds = clock_seconds() - from;
+    return err;
 }
 
 static void job_done(Err err, const char *message, void *arg)

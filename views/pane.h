@@ -51,5 +51,6 @@ void doc_draw(const Doc *d, Canvas *c, Rect r, int top);
 const char *thousands(size_t n, char buf[32]);
 void pane_help_draw(App *a, Canvas *c, Rect screen);
 void doc_text_pane(App *a, Doc *d);   /* pane_text.c */
-void doc_quality(Doc *d, const Generated *g); /* quality.c: the panel of pseudo-cells */
+/* quality.c: the panel of pseudo-cells; `how` is what made them and how long it took. */
+void doc_quality(Doc *d, const Generated *g, const char *how);
 #endif

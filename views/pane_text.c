@@ -270,8 +270,11 @@ void doc_text_pane(App *a, Doc *d)
             add_file(a, d);
         break;
     case SUBJECT_GENERATED:
-        if (a->subject_generated < a->n_generated)
-            doc_quality(d, app_generated(a, a->subject_generated));
+        if (a->subject_generated < a->n_generated) {
+            char how[100];
+            snprintf(how, sizeof how, "%s  %.1f s", a->model.name, a->generated_seconds[a->subject_generated]);
+            doc_quality(d, app_generated(a, a->subject_generated), how);
+        }
         break;
     case SUBJECT_LOG: add_log(a, d); break;
     }

@@ -69,27 +69,35 @@ static void distances(const Quality *q, Doc *d)
     row(d, "distance to real", left, right);
 }
 
+static void whole(double v, char out[32])
+{
+    if (isnan(v) || v < 0)
+        snprintf(out, 32, "--");
+    else
+        thousands((size_t)(v + 0.5), out);
+}
+
 static void sizes(const Quality *q, Doc *d)
 {
-    char a[24], b[24], e[24], f[24], g[24], h[24], i[24], line[200];
-    num(q->genes_median, "%.0f", a);
-    num(q->genes_median_real, "%.0f", b);
-    num(q->counts_median, "%.0f", e);
-    num(q->counts_median_real, "%.0f", f);
-    snprintf(line, sizeof line, "median %s (real %s)   counts %s (real %s)", a, b, e, f);
+    char v[4][32], z[3][24], line[200];
+    whole(q->genes_median, v[0]);
+    whole(q->genes_median_real, v[1]);
+    whole(q->counts_median, v[2]);
+    whole(q->counts_median_real, v[3]);
+    snprintf(line, sizeof line, "median %s (real %s)   counts %s (real %s)", v[0], v[1], v[2], v[3]);
     row(d, "genes per cell", line, "");
-    num(100 * q->sparsity, "%.1f", g);
-    num(100 * q->sparsity_real, "%.1f", h);
-    num(q->diversity, "%.2f", i);
-    snprintf(line, sizeof line, "%s %% (real %s %%)   diversity %s of the real one", g, h, i);
+    num(100 * q->sparsity, "%.1f", z[0]);
+    num(100 * q->sparsity_real, "%.1f", z[1]);
+    num(q->diversity, "%.2f", z[2]);
+    snprintf(line, sizeof line, "%s %% (real %s %%)   diversity %s of the real one", z[0], z[1], z[2]);
     row(d, "zeros", line, "");
 }
 
-void doc_quality(Doc *d, const Generated *g)
+void doc_quality(Doc *d, const Generated *g, const char *how)
 {
     const Quality *q = g->quality;
     char line[300], control[120];
-    snprintf(line, sizeof line, "\"%.150s\"  %zu cells  seed %llu", g->prompt, g->counts.rows, (unsigned long long)g->seed);
+    snprintf(line, sizeof line, "\"%.150s\"  %zu cells  seed %llu  %s", g->prompt, g->counts.rows, (unsigned long long)g->seed, how);
     if (!q) {
         doc_add(d, theme_style(ROLE_GENERATED), 0, line);
         doc_add(d, theme_style(ROLE_DIM), 0, "no real cells to compare with");
