@@ -173,7 +173,7 @@ static void add_selection(App *a, Doc *d)
         for (size_t cell = 0; cell < g->n_cells; cell++)
             count += g->codes[cell] == (int32_t)k && a->selected[cell];
         if (count)
-            str_addf(&parts, "%s%s %zu", parts.len ? ", " : "", app_group_name(a, k), count);
+            str_addf(&parts, "%s%s: %zu", parts.len ? ", " : "", app_group_name(a, k), count);
     }
     if (parts.len)
         doc_pair(d, 10, "of these", theme_style(ROLE_TEXT), str_text(&parts));
