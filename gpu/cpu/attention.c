@@ -7,7 +7,7 @@
 #include "core/device/counter.h"
 #include <omp.h>
 
-enum { QB = 64, KB = 256 };
+enum { QB = 128, KB = 256 };
 
 /* One (sequence, head, query block). */
 typedef struct Block {
