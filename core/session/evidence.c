@@ -97,10 +97,13 @@ Err evidence_add_rows(Evidence *e, const Csr *rows, const int32_t *used, double 
     return OK;
 }
 
+/* Added to a gene's spread, so that a single count of a gene that hardly varies is not a strong sign. */
+static const float SOFT = 0.3f;
+
 /* z of value v of a gene. */
 static float z_of(const EvidenceGene *g, bool corpus, float v)
 {
-    float scale = corpus ? g->ref_scale : g->sd;
+    float scale = corpus ? g->ref_scale : g->sd > 0 ? g->sd + SOFT : 0;
     float z = scale > 0 ? (v - (corpus ? g->ref_mean : g->mean)) / scale : 0;
     return z > 3 ? 3 : z < -3 ? -3 : z;
 }

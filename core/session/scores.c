@@ -145,3 +145,22 @@ done:
     free(keep);
     return err;
 }
+
+/* Smoothing with the random-walk Laplacian, D^-1/2 (symmetric smoothing) D^1/2, under which a constant is a fixed point. */
+Err scores_smooth_values(const Csr *g, double lambda, size_t n, JobCtl *ctl, float *v)
+{
+    float *root;
+    TRY(NEW(root, n));
+    for (size_t i = 0; i < n; i++) {
+        double d = 0;
+        for (int64_t k = g->indptr[i]; k < g->indptr[i + 1]; k++)
+            d += g->values[k];
+        root[i] = d > 0 ? (float)sqrt(d) : 1;
+        v[i] *= root[i];
+    }
+    Err err = graph_smooth(g, lambda, 1, ctl, v);
+    for (size_t i = 0; i < n; i++)
+        v[i] /= root[i];
+    free(root);
+    return err;
+}

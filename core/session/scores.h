@@ -24,4 +24,6 @@ void scores_top(const float *row, size_t c, int32_t *first, int32_t *second);
  * `small` cells in p and is at least `sure` for it, so that rare types are not wiped out. */
 CHECKED Err scores_smooth(const Csr *g, double lambda, size_t small, double sure, size_t n, size_t c, JobCtl *ctl,
                           float *p);
+/* The same for one number a cell; a constant stays one. */
+CHECKED Err scores_smooth_values(const Csr *g, double lambda, size_t n, JobCtl *ctl, float *v);
 #endif

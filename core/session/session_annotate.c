@@ -54,8 +54,11 @@ typedef struct Work {
     FewShot *few;
     size_t n;
     float *score;   /* [n, c]; becomes probabilities */
-    float *absolute; /* [n, c] on the file's scale; same as score for the whole library */
-    float *other;   /* [n] best library type that is no candidate's kin, on the file's scale; NULL for the whole library */
+    float *absolute; /* [n, c] on the file's scale */
+    float *other;   /* [n] on the file's scale: the best library type that is no candidate's kin; with the whole library
+                       as candidates, the best type */
+    Clustering *graph; /* of the smoothing; NULL: none */
+    double weight;  /* of the markers */
     double sharpness, refined;
 } Work;
 
@@ -63,8 +66,8 @@ static void work_done(Work *w)
 {
     candidates_done(&w->own);
     few_shot_close(w->few);
-    if (w->absolute != w->score)
-        free(w->absolute);
+    clustering_free(w->graph);
+    free(w->absolute);
     free(w->score);
     free(w->other);
 }
@@ -129,35 +132,59 @@ static Err add_few_shot(Work *w)
     return err;
 }
 
-static Err score_all(Work *w)
+/* The whole library holds types and their kinds side by side: of equals the more special one is meant. */
+static Err prefer_special(Work *w)
 {
-    size_t c = w->c->n, all = w->n * c;
-    float *marker = NULL;
-    bool markers = w->p->evidence > 0;
-    Err err = OK;
-    TRY(mem_check_budget((uint64_t)all * 4 * (w->c->all_types ? 2 : 4), "scores of cells and labels"));
-    TRY_GOTO(NEW(w->score, all));
-    TRY_GOTO(NEW(marker, all));
-    job_stage(w->ctl, "comparing cells with labels", w->n);
+    const CellTypes *t = model_celltypes(w->m->model);
+    size_t c = w->c->n;
+    float *step;
+    TRY(NEW(step, c));
+    for (size_t j = 0; j < c; j++) {
+        size_t kinds = 0;
+        for (size_t i = 0; i < c; i++)
+            kinds += celltypes_is_a(t, (int32_t)i, (int32_t)j);
+        step[j] = (float)(ANNOTATE_GENERAL * log1p((double)kinds));
+    }
+    for (size_t i = 0; i < w->n; i++)
+        for (size_t j = 0; j < c; j++)
+            w->score[i * c + j] -= step[j];
+    free(step);
+    return OK;
+}
+
+static Err raw_scores(Work *w, float *marker)
+{
     enum { BLOCK = 1024 };
+    size_t c = w->c->n;
+    job_stage(w->ctl, "comparing cells with labels", w->n);
     for (size_t at = 0; at < w->n; at += BLOCK) {
         size_t rows[BLOCK], k = w->n - at < BLOCK ? w->n - at : BLOCK;
         for (size_t i = 0; i < k; i++)
             rows[i] = at + i;
-        TRY_GOTO(scoring_raw(w->m, w->c, rows, k, w->score + at * c, marker + at * c));
-        TRY_GOTO(job_progress(w->ctl, at + k));
+        TRY(scoring_raw(w->m, w->c, rows, k, w->score + at * c, marker + at * c));
+        TRY(job_progress(w->ctl, at + k));
     }
-    w->absolute = w->score;
-    ScoreScale scale = w->m->scale;
-    if (!w->c->all_types) {
-        w->absolute = NULL;
-        TRY_GOTO(NEW(w->absolute, all));
-        memcpy(w->absolute, w->score, all * sizeof *w->score);
-        scores_combine(w->absolute, marker, w->n, c, w->p->evidence, scale);
-        scale = scores_scale(w->score, marker, all);
-    }
-    scores_combine(w->score, marker, w->n, c, w->p->evidence, scale);
-    w->sharpness = markers ? ANNOTATE_SHARPNESS : scale.sim_sd / model_desc(w->m->model)->temperature;
+    return OK;
+}
+
+static Err score_all(Work *w)
+{
+    size_t c = w->c->n, all = w->n * c;
+    float *marker = NULL;
+    Err err = OK;
+    w->weight = w->p->evidence * (w->c->all_types ? ANNOTATE_LIBRARY_SHARE : ANNOTATE_SHARE);
+    TRY(mem_check_budget((uint64_t)all * 4 * 4, "scores of cells and labels"));
+    TRY_GOTO(NEW(w->score, all));
+    TRY_GOTO(NEW(w->absolute, all));
+    TRY_GOTO(NEW(marker, all));
+    TRY_GOTO(raw_scores(w, marker));
+    memcpy(w->absolute, w->score, all * sizeof *w->score);
+    scores_combine(w->absolute, marker, w->n, c, w->weight, w->m->scale);
+    ScoreScale scale = w->c->all_types ? w->m->scale : scores_scale(w->score, marker, all);
+    scores_combine(w->score, marker, w->n, c, w->weight, scale);
+    w->sharpness = w->weight > 0 ? ANNOTATE_SHARPNESS : scale.sim_sd / model_desc(w->m->model)->temperature;
+    if (w->c->all_types)
+        TRY_GOTO(prefer_special(w));
     if (w->few)
         TRY_GOTO(add_few_shot(w));
 done:
@@ -165,11 +192,34 @@ done:
     return err;
 }
 
+/* Is a library type what a label without a type is about, by its texts? */
+static bool texts_near(const Work *w, const LibraryVectors *lib, size_t candidate, size_t type)
+{
+    size_t width = model_desc(w->m->model)->text_width;
+    const float *raw = w->c->raw + candidate * width;
+    for (size_t i = lib->first_text[type]; i < lib->first_text[type + 1]; i++) {
+        float dot = 0;
+        for (size_t k = 0; k < width; k++)
+            dot += raw[k] * lib->text_raw[i * width + k];
+        if (dot > (float)UNKNOWN_KIN)
+            return true;
+    }
+    return false;
+}
+
+static bool is_kin(const Work *w, const LibraryVectors *lib, size_t type)
+{
+    const CellTypes *t = model_celltypes(w->m->model);
+    for (size_t i = 0; i < w->c->n; i++)
+        if (w->c->type[i] >= 0 ? celltypes_related(t, (int32_t)type, w->c->type[i]) : texts_near(w, lib, i, type))
+            return true;
+    return false;
+}
+
 /* Library types that are no candidate and no kin of one. */
 static Err bank_of(const Work *w, Candidates *bank)
 {
     const Candidates *lib;
-    const CellTypes *t = model_celltypes(w->m->model);
     const LibraryVectors *vectors;
     TRY(scoring_library(w->s, w->m, w->ctl, &lib));
     TRY(model_library(w->m->model, w->ctl, &vectors));
@@ -177,10 +227,7 @@ static Err bank_of(const Work *w, Candidates *bank)
     TRY(NEW(bank->vec, lib->n * 2 * lib->d));
     TRY(NEW(bank->markers, lib->n));
     for (size_t j = 0; j < lib->n; j++) {
-        bool kin = !vectors->trained[j];
-        for (size_t i = 0; i < w->c->n && !kin; i++)
-            kin = w->c->type[i] >= 0 && celltypes_related(t, (int32_t)j, w->c->type[i]);
-        if (kin)
+        if (is_kin(w, vectors, j))
             continue;
         memcpy(bank->vec + 2 * bank->n * lib->d, lib->vec + 2 * j * lib->d, 2 * lib->d * sizeof *lib->vec);
         bank->markers[bank->n++] = lib->markers[j]; /* borrowed */
@@ -202,7 +249,7 @@ static Err best_of_bank(Work *w, const Candidates *bank)
         for (size_t i = 0; i < k; i++)
             rows[i] = at + i;
         TRY_GOTO(scoring_raw(w->m, bank, rows, k, sim, marker));
-        scores_combine(sim, marker, k, bank->n, w->p->evidence, w->m->scale);
+        scores_combine(sim, marker, k, bank->n, w->weight, w->m->scale);
         for (size_t i = 0; i < k; i++) {
             int32_t first, second;
             scores_top(sim + i * bank->n, bank->n, &first, &second);
@@ -216,16 +263,25 @@ done:
     return err;
 }
 
+static void best_of_library(Work *w)
+{
+    for (size_t i = 0; i < w->n; i++)
+        for (size_t j = 0; j < w->c->n; j++)
+            w->other[i] = fmaxf(w->other[i], w->absolute[i * w->c->n + j]);
+}
+
 static Err find_others(Work *w)
 {
     Candidates bank = {0};
     Err err = OK;
-    if (w->c->all_types)
-        return OK;
-    TRY_GOTO(bank_of(w, &bank));
     TRY_GOTO(NEW(w->other, w->n));
     for (size_t i = 0; i < w->n; i++)
         w->other[i] = -1e9f;
+    if (w->c->all_types) {
+        best_of_library(w);
+        return OK;
+    }
+    TRY_GOTO(bank_of(w, &bank));
     if (bank.n)
         TRY_GOTO(best_of_bank(w, &bank));
 done:
@@ -294,34 +350,42 @@ done:
 
 /* ---- smoothing ---- */
 
-static Err smooth(Work *w)
+/* Makes the neighbour graph when labels are to be smoothed. By itself only where the file is large enough, and a file
+ * that cannot be clustered is annotated without. */
+static Err find_graph(Work *w)
 {
     double lambda = w->p->refine < 0 ? ANNOTATE_REFINE_LAMBDA : w->p->refine;
     if (lambda == 0 || w->n < 3 || (w->p->refine < 0 && w->n < ANNOTATE_REFINE_CELLS))
         return OK;
     ClusterParams cp = cluster_params_default();
     cp.umap = false;
-    Clustering *graph;
-    Err err = session_cluster(w->s, &cp, w->ctl, &graph);
+    Err err = session_cluster(w->s, &cp, w->ctl, &w->graph);
     if (err != OK && w->p->refine < 0 && err != ERR_CANCELLED && err != ERR_TERMINATED && err != ERR_NOMEM) {
         log_warn("labels are not smoothed over neighbours: %s", err_message());
         return OK;
     }
     TRY(err);
-    err = scores_smooth(&graph->connectivities, lambda, ANNOTATE_NEIGHBOURS, ANNOTATE_SURE, w->n, w->c->n, w->ctl,
-                        w->score);
-    clustering_free(graph);
-    TRY(err);
-    for (size_t i = 0; i < w->n * w->c->n; i++)
-        w->score[i] = powf(w->score[i], (float)ANNOTATE_SMOOTHED_POWER);
+    w->refined = lambda;
+    return OK;
+}
+
+static Err smooth(Work *w)
+{
+    size_t c = w->c->n;
+    TRY(find_graph(w));
+    if (!w->graph)
+        return OK;
+    TRY(scores_smooth(&w->graph->connectivities, w->refined, ANNOTATE_NEIGHBOURS, ANNOTATE_SURE, w->n, c, w->ctl,
+                      w->score));
     for (size_t i = 0; i < w->n; i++) {
         double sum = 0;
-        for (size_t j = 0; j < w->c->n; j++)
-            sum += w->score[i * w->c->n + j];
-        for (size_t j = 0; j < w->c->n; j++)
-            w->score[i * w->c->n + j] = (float)(w->score[i * w->c->n + j] / sum);
+        for (size_t j = 0; j < c; j++) {
+            w->score[i * c + j] = powf(w->score[i * c + j], (float)ANNOTATE_SMOOTHED_POWER);
+            sum += w->score[i * c + j];
+        }
+        for (size_t j = 0; j < c; j++)
+            w->score[i * c + j] = (float)(w->score[i * c + j] / sum);
     }
-    w->refined = lambda;
     return OK;
 }
 
@@ -353,23 +417,22 @@ static Err mean_by_group(const Groups *g, const uint8_t *skip, float *v, size_t 
     return OK;
 }
 
+static Err fold_one(const Work *w, const Groups *g, float **v, size_t c)
+{
+    float *mean;
+    if (!*v)
+        return OK;
+    TRY(mean_by_group(g, w->m->empty, *v, c, &mean));
+    free(*v);
+    *v = mean;
+    return OK;
+}
+
 static Err fold_groups(Work *w, const Groups *g)
 {
-    float *score, *absolute, *other = NULL;
-    bool same = w->absolute == w->score;
-    TRY(mean_by_group(g, w->m->empty, w->score, w->c->n, &score));
-    free(w->score);
-    w->score = score;
-    if (!same) {
-        TRY(mean_by_group(g, w->m->empty, w->absolute, w->c->n, &absolute));
-        free(w->absolute);
-        w->absolute = absolute;
-        TRY(mean_by_group(g, w->m->empty, w->other, 1, &other));
-        free(w->other);
-        w->other = other;
-    } else {
-        w->absolute = score;
-    }
+    TRY(fold_one(w, g, &w->score, w->c->n));
+    TRY(fold_one(w, g, &w->absolute, w->c->n));
+    TRY(fold_one(w, g, &w->other, 1));
     w->n = g->n_groups;
     return OK;
 }
@@ -433,7 +496,24 @@ static Err copy_labels(const Work *w, Annotation *a)
     return OK;
 }
 
-static Err fill(const Work *w, const Groups *g, const float *level, Annotation *a)
+static Err judge_unknown(const Work *w, const Groups *g, Annotation *a)
+{
+    for (size_t i = 0; i < w->n; i++) {
+        float own = w->absolute[i * w->c->n + (size_t)a->label[i]];
+        a->unknown_score[i] = w->c->all_types ? -w->other[i] : w->other[i] - own;
+    }
+    if (w->graph)
+        TRY(scores_smooth_values(&w->graph->connectivities, UNKNOWN_LAMBDA, w->n, w->ctl, a->unknown_score));
+    for (size_t i = 0; i < w->n; i++) {
+        bool empty = g ? g->sizes[i] == 0 : w->m->empty[i];
+        if (empty)
+            a->unknown_score[i] = 1e9f;
+        a->unknown[i] = a->unknown_score[i] > (w->c->all_types ? UNKNOWN_LEVEL : UNKNOWN_MARGIN);
+    }
+    return OK;
+}
+
+static Err fill(const Work *w, const Groups *g, Annotation *a)
 {
     size_t c = w->c->n;
     TRY(copy_labels(w, a));
@@ -449,16 +529,9 @@ static Err fill(const Work *w, const Groups *g, const float *level, Annotation *
         scores_top(p, c, &a->label[i], &a->second[i]);
         a->probability[i] = p[a->label[i]];
         a->second_probability[i] = a->second[i] < 0 ? 0 : p[a->second[i]];
-        float own = level[i * c + (size_t)a->label[i]];
-        a->unknown_score[i] = w->other ? w->other[i] - own : -own;
-        a->unknown[i] = a->unknown_score[i] > (w->other ? UNKNOWN_MARGIN : UNKNOWN_LEVEL);
-        bool empty = g ? g->sizes[i] == 0 : w->m->empty[i];
-        if (empty) {
-            a->unknown[i] = 1;
-            a->unknown_score[i] = 1e9f;
-        }
     }
     a->refine_used = w->refined;
+    TRY(judge_unknown(w, g, a));
     return make_texts(w, g, a);
 }
 
@@ -484,18 +557,10 @@ static Err annotate(Work *w, const Groups *groups, Annotation *a)
         TRY(fold_groups(w, groups));
     else
         flatten_empty(w);
-    float *level = w->absolute, *kept = NULL;
-    if (w->absolute == w->score) { /* the scores become probabilities in place */
-        TRY(NEW(kept, w->n * w->c->n));
-        memcpy(kept, w->score, w->n * w->c->n * sizeof *kept);
-        level = kept;
-    }
     scores_softmax(w->score, w->n, w->c->n, w->sharpness, w->score);
-    Err err = groups ? OK : smooth(w);
-    if (err == OK)
-        err = fill(w, groups, level, a);
-    free(kept);
-    return err;
+    if (!groups)
+        TRY(smooth(w));
+    return fill(w, groups, a);
 }
 
 Err session_annotate(Session *s, const AnnotateParams *p, const Groups *groups, JobCtl *ctl, Annotation **out)
