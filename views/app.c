@@ -260,6 +260,6 @@ void app_set_groups(App *a, Shared *take)
     app_update_means(a);
     app_changed(a);
     app_start(a, WORK_MARKERS, NULL);
-    if (a->embedded)
+    if (a->embedded && strcmp(app_groups(a)->key, "annotation")) /* those have their names from the model */
         app_start(a, WORK_ANNOTATE, NULL);
 }

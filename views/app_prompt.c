@@ -173,6 +173,16 @@ const char *app_prompt_complete(App *a)
 }
 
 /* ---- Enter ---- */
+/* A clustering stored as numbers is still a partition. */
+static bool names_a_clustering(const char *name)
+{
+    static const char *const words[] = {"cluster", "leiden", "louvain", "snn_res"};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (strcasestr(name, words[i]))
+            return true;
+    return false;
+}
+
 static void color_by(App *a, const char *name)
 {
     if (!strcmp(name, "question") && a->query) {
@@ -191,7 +201,8 @@ static void color_by(App *a, const char *name)
     }
     for (size_t i = 0; i < a->facts->n_obs; i++)
         if (!strcmp(a->facts->obs[i], name)) {
-            bool groups = a->facts->obs_kind[i] == COLUMN_CATEGORICAL || a->facts->obs_kind[i] == COLUMN_STRING;
+            bool groups = a->facts->obs_kind[i] == COLUMN_CATEGORICAL || a->facts->obs_kind[i] == COLUMN_STRING ||
+                          names_a_clustering(name);
             app_start(a, groups ? WORK_GROUPS : WORK_COLOR, name);
             return;
         }

@@ -257,7 +257,7 @@ static void take_model(App *a, const AppJob *j)
 static void done_embed(App *a, AppJob *j)
 {
     take_model(a, j);
-    if (a->groups)
+    if (a->groups && strcmp(app_groups(a)->key, "annotation"))
         app_start(a, WORK_ANNOTATE, NULL);
 }
 
@@ -282,34 +282,52 @@ static void done_annotate(App *a, AppJob *j)
     app_changed(a);
 }
 
-/* The labels of all cells as a partition. */
+/* The label of a cell as an index, n_labels for unknown. */
+static size_t label_index(const Annotation *an, size_t cell)
+{
+    return an->unknown[cell] || an->label[cell] < 0 ? an->n_labels : (size_t)an->label[cell];
+}
+
+static int32_t add_group(Groups *g, const char *name, size_t size, uint32_t color)
+{
+    g->names[g->n_groups] = mem_strdup(name);
+    g->sizes[g->n_groups] = size;
+    g->colors[g->n_groups] = color;
+    return (int32_t)g->n_groups++;
+}
+
+/* The labels of all cells as a partition. Types with fewer than 5 cells or 0.5 % share one group: they say more about
+ * the model's doubt than about the tissue, and would hide the rest. */
 static Groups *groups_of_annotation(const Annotation *an)
 {
     static const uint32_t palette[] = {0xE69F00, 0x56B4E9, 0x009E73, 0xF0E442, 0x0072B2, 0xD55E00,
                                        0xCC79A7, 0x882255, 0x44AA99, 0x999933, 0xAA4499, 0x6699CC};
+    size_t n = an->n_labels, least = an->n / 200 > 5 ? an->n / 200 : 5, others = 0;
     Groups *g = mem_must(sizeof *g);
-    int32_t *id = mem_must((an->n_labels + 1) * sizeof *id);
-    size_t *count = mem_must((an->n_labels + 1) * sizeof *count);
+    int32_t *id = mem_must((n + 1) * sizeof *id);
+    size_t *count = mem_must((n + 1) * sizeof *count);
     g->key = mem_strdup("annotation");
     g->n_cells = an->n;
-    g->codes = mem_must((an->n + 1) * sizeof *g->codes);
-    for (size_t i = 0; i < an->n; i++)
-        count[an->unknown[i] || an->label[i] < 0 ? an->n_labels : (size_t)an->label[i]]++;
-    g->names = mem_must((an->n_labels + 2) * sizeof *g->names);
-    g->sizes = mem_must((an->n_labels + 2) * sizeof *g->sizes);
-    g->colors = mem_must((an->n_labels + 2) * sizeof *g->colors);
-    for (size_t l = 0; l <= an->n_labels; l++) {
-        id[l] = count[l] ? (int32_t)g->n_groups : -1;
-        if (!count[l])
-            continue;
-        g->names[g->n_groups] = mem_strdup(l == an->n_labels ? "unknown" : an->labels[l]);
-        g->sizes[g->n_groups] = count[l];
-        g->colors[g->n_groups] = l == an->n_labels ? 0xAAAAAA : palette[g->n_groups % 12];
-        g->n_groups++;
-    }
-    for (size_t i = 0; i < an->n; i++)
-        g->codes[i] = id[an->unknown[i] || an->label[i] < 0 ? an->n_labels : (size_t)an->label[i]];
     g->computed = true;
+    g->codes = mem_must((an->n + 1) * sizeof *g->codes);
+    g->names = mem_must((n + 3) * sizeof *g->names);
+    g->sizes = mem_must((n + 3) * sizeof *g->sizes);
+    g->colors = mem_must((n + 3) * sizeof *g->colors);
+    for (size_t i = 0; i < an->n; i++)
+        count[label_index(an, i)]++;
+    for (size_t l = 0; l < n; l++) {
+        id[l] = -1;
+        if (count[l] >= least)
+            id[l] = add_group(g, an->labels[l], count[l], palette[g->n_groups % 12]);
+        else
+            others += count[l];
+    }
+    id[n] = count[n] ? add_group(g, "unknown", count[n], 0xAAAAAA) : -1;
+    int32_t rest = others ? add_group(g, "other types", others, 0x777777) : -1;
+    for (size_t i = 0; i < an->n; i++) {
+        int32_t k = id[label_index(an, i)];
+        g->codes[i] = k < 0 ? rest : k;
+    }
     free(id);
     free(count);
     return g;
