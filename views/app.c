@@ -55,6 +55,7 @@ void app_forget(App *a)
     told_free(a);
     facts_free(a->facts);
     a->facts = NULL;
+    a->places++;
     free(a->query_means);
     free(a->cluster_rows);
     free(a->cell_rows);
@@ -250,6 +251,7 @@ void app_update_means(App *a)
 void app_set_groups(App *a, Shared *take)
 {
     shared_set(&a->groups, take);
+    a->places++;
     shared_drop(&a->markers);
     shared_drop(&a->annotation);
     if (a->group >= 0)

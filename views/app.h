@@ -186,6 +186,7 @@ typedef struct App {
     bool restore_waits;
     char *kept;          /* the session of last time, offered by :restore; NULL */
     uint64_t version;    /* counts changes of what the map shows */
+    uint64_t places;     /* counts changes of coordinates and groups alone */
 } App;
 
 App *app_new(const AppOptions *opt);

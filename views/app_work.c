@@ -89,6 +89,7 @@ static Err run_map(JobCtl *ctl, AppJob *j)
 static void take_map(App *a, Map *m)
 {
     shared_set(&a->map, shared_new(m, (void (*)(void *))map_free));
+    a->places++;
     MapState *v = &a->map_view;
     *v = (MapState){.zoom = 1, .labels = v->labels, .inner = v->inner};
     app_changed(a);

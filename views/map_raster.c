@@ -202,12 +202,13 @@ MapRaster *map_raster(App *a, int w, int h, GlyphTier tier)
     r->version = a->version;
     r->w = w, r->h = h, r->rows = rows, r->letters = letters;
     r->cx = view->cx, r->cy = view->cy, r->zoom = view->zoom;
-    if (fresh) {
+    if (fresh && (r->places != a->places || !r->places)) {
         find_extent(r, m);
         find_labels(r, m, g);
-        if (v)
-            find_scale(r, v);
+        r->places = a->places;
     }
+    if (fresh && v)
+        find_scale(r, v);
     enum { MAX_STRETCH = 2 }; /* the axes of a map mean little; a wide pane may be filled */
     double fit_x = 2 * w / r->span_x * 0.97, fit_y = 4 * h / r->span_y * 0.97;
     r->scale_x = fmin(fit_x, fit_y * MAX_STRETCH) * view->zoom;

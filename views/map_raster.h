@@ -4,7 +4,7 @@
 #include "views/app.h"
 
 typedef struct MapRaster {
-    uint64_t version;
+    uint64_t version, places;
     double cx, cy, zoom;
     int w, h, rows;     /* characters; rows = h, or 2 h for half blocks */
     bool letters;

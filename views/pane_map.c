@@ -111,10 +111,10 @@ static void draw_labels(App *a, Canvas *c, Rect in, const MapRaster *r, Rect leg
     static const int shifts[] = {0, -1, 1, -2, 2, -3, 3};
     const Groups *g = app_groups(a);
     Rect taken[MAX_LABELS + 8];
-    size_t n = 0;
+    size_t n = 0, shown = 0, most = 4 + (size_t)(in.w * in.h) / 130; /* names must not hide the cells */
     for (int y = 0; y < legend.h && n < 8; y++)
         taken[n++] = (Rect){legend.x, legend.y + y, legend.w, 1};
-    for (size_t i = 0; g && i < a->n_cluster_rows && n < MAX_LABELS; i++) {
+    for (size_t i = 0; g && i < a->n_cluster_rows && n < MAX_LABELS && shown < most; i++) {
         size_t k = a->cluster_rows[i];
         double px, py;
         char name[80];
@@ -138,6 +138,7 @@ static void draw_labels(App *a, Canvas *c, Rect in, const MapRaster *r, Rect leg
             Style st = theme_style(a->selected && (int)k != a->group && a->group >= 0 ? ROLE_DIM : ROLE_TITLE);
             canvas_text(c, at.x, at.y, w, st, name);
             taken[n++] = at;
+            shown++;
             break;
         }
     }

@@ -168,13 +168,16 @@ static void add_selection(App *a, Doc *d)
         return;
     doc_addf(d, theme_style(ROLE_TITLE), 0, "%s cells: %s", thousands(a->n_selected, n), a->rule ? a->rule : "");
     Str parts = {0};
+    size_t *count = mem_must(((g ? g->n_groups : 0) + 1) * sizeof *count);
+    for (size_t cell = 0; g && cell < g->n_cells; cell++)
+        if (g->codes[cell] >= 0 && a->selected[cell])
+            count[g->codes[cell]]++;
     for (size_t i = 0; g && i < a->n_cluster_rows && parts.len < 400; i++) {
-        size_t k = a->cluster_rows[i], count = 0;
-        for (size_t cell = 0; cell < g->n_cells; cell++)
-            count += g->codes[cell] == (int32_t)k && a->selected[cell];
-        if (count)
-            str_addf(&parts, "%s%s: %zu", parts.len ? ", " : "", app_group_name(a, k), count);
+        size_t k = a->cluster_rows[i];
+        if (count[k])
+            str_addf(&parts, "%s%s: %zu", parts.len ? ", " : "", app_group_name(a, k), count[k]);
     }
+    free(count);
     if (parts.len)
         doc_pair(d, 10, "of these", theme_style(ROLE_TEXT), str_text(&parts));
     str_free(&parts);
