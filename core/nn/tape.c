@@ -275,7 +275,7 @@ static Tensor *new_tensor(Tape *t, DType type, int ndim, const int64_t *dim)
     int64_t n = 1;
     for (int i = 0; i < ndim; i++)
         if (__builtin_mul_overflow(n, dim[i], &n) || n > INT64_MAX / 8) {
-            latch(t, err_set(ERR_NOMEM, "no memory for a tensor of that size; use smaller batches"));
+            latch(t, err_set(ERR_NOMEM, "no memory for so large a tensor; use smaller batches"));
             return x;
         }
     x->data = device_bytes(t, (size_t)n * (type == DTYPE_U8 ? 1 : 4));

@@ -77,7 +77,8 @@ static void cpu_close(Device *d)
     d->impl = NULL;
 }
 
-/* Large requests are held against the memory budget first: Linux would promise them and kill us later. */
+/* Large requests are held against the memory budget first: Linux would promise them and kill later.
+ */
 static void *cpu_alloc(Device *d, size_t bytes)
 {
     if (bytes >= (size_t)64 << 20 && mem_check_budget(bytes, "a tensor") != OK) {
