@@ -19,6 +19,8 @@
     X("train", cli_train, "CONFIG.json [--data DIR] [-o DIR] [--resume DIR]", "train a part of a model")   \
     X("annotate", cli_annotate, "FILE [--labels FILE | --labels-from KEY] [--by KEY] [-o T.tsv]", "cell types")   \
     X("query", cli_query, "FILE \"TEXT\" [--top N] [-o T.tsv]", "the cells that a prompt means")                \
+    X("describe", cli_describe, "FILE --cells RULE [--by KEY] [-n MAX] [--json]", "cells and groups in words")     \
+    X("generate", cli_generate, "\"TEXT\" [-n N] [--genes-from FILE] [--like FILE] -o OUT.h5ad", "new cells from words") \
     X("doctor", cli_doctor, "[--json]", "what was detected, and what to do about it")
 
 #define X(name, function, usage, help) Err function(CliArgs *a);

@@ -221,6 +221,7 @@ typedef struct GenerateParams {
     size_t n;
     uint64_t seed;
     const char *genes_from; /* file whose genes (names only) are used; NULL: the session's dataset, else the model's */
+    const char *label_key;  /* obs column with the real cells' types, for the quality report; NULL: annotation */
 } GenerateParams;
 typedef struct Quality { /* generated against real cells; [1] is the shuffled prompt */
     char *prompt, *shuffled_prompt;

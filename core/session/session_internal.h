@@ -4,7 +4,7 @@
 #include "core/session/session.h"
 
 /* Each topic keeps a state of its own type, made on first use: PCA and graph; bundle and cell embeddings; ... */
-typedef enum SessionTopic { TOPIC_ANALYSIS, TOPIC_MODEL, TOPIC_QUERY, TOPIC_GENES, N_TOPICS } SessionTopic;
+typedef enum SessionTopic { TOPIC_ANALYSIS, TOPIC_MODEL, TOPIC_QUERY, TOPIC_GENES, TOPIC_REFERENCE, N_TOPICS } SessionTopic;
 typedef void SessionStateFree(void *state);
 
 struct Session {

@@ -40,6 +40,14 @@ static void add_name(Str *s, const CellType *t)
     str_addf(s, " %s %s", article(t->name), t->name);
 }
 
+char *describe_begin(const CellType *t, int wording)
+{
+    Str s = {0};
+    str_add(&s, WORDINGS[wording].begin);
+    add_name(&s, t);
+    return str_take(&s);
+}
+
 Err describe_corpus(const CellTypes *c, char ***texts, size_t *n)
 {
     size_t types = celltypes_count(c);
@@ -91,11 +99,10 @@ Err describe_target(const Bpe *b, const CellType *t, int wording, const int32_t 
     const Wording *u = &WORDINGS[wording];
     Str s = {0};
     out->n = 0;
-    str_add(&s, u->begin);
-    add_name(&s, t);
-    Err err = add_text(b, out, str_text(&s));
+    char *begin = describe_begin(t, wording);
+    Err err = add_text(b, out, begin);
+    free(begin);
     out->name_end = out->n;
-    str_clear(&s);
     char *lineage = lineage_phrase(t);
     str_addf(&s, "%s%s%s%s", u->middle, lineage, u->end, t->function);
     free(lineage);

@@ -20,6 +20,8 @@ typedef struct Target { /* token ids; a gene is vocab + its place in the cell's 
  * ending with </s>. */
 CHECKED Err describe_target(const Bpe *b, const CellType *t, int wording, const int32_t *gene,
                             size_t n, Target *out);
+/* How a text about the type begins, its name included: "This is a B cell". Caller frees. */
+char *describe_begin(const CellType *t, int wording);
 /* A gene that says little about a cell's type: mitochondrial, ribosomal, heat shock, immediate
  * early, ... */
 int describe_dull_gene(const char *symbol);
