@@ -19,6 +19,6 @@
 #define UNKNOWN_LEVEL (-3.6)      /* with the whole library as candidates: -score of the best */
 #define UNKNOWN_LAMBDA 1.0        /* smoothing of the unknown score where labels are smoothed */
 #define UNKNOWN_KIN 0.6           /* a label that the library does not know is kin of types with a text this near */
-/* Mean score of the five best cells of a prompt below which its types are said to be absent. */
-#define QUERY_ABSENT 2.0
+/* Another type fits the five best cells of a prompt this much better than what was asked for: it is absent. */
+#define QUERY_ABSENT 0.4
 #endif

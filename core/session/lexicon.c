@@ -87,7 +87,7 @@ static void add_text(Lexicon *x, const char *text, int32_t type, float weight, b
     words_split(text, &w);
     for (size_t i = 0; i < w.n; i++)
         if (!w.v[i].stop || in_name)
-            count_word(x, w.v[i].text, type, weight, in_name);
+            count_word(x, w.v[i].text, type, weight, in_name && !w.v[i].capitals);
     words_done(&w);
 }
 

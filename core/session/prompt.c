@@ -3,9 +3,11 @@
  * 1. Words: names of types (longest first), genes and proteins, their signs; a clause that begins with "not", "no",
  *    "without", "lacking"... and names something turns it around. Misspelt names are put right.
  * 2. Types named outright are what is meant when they explain all telling words; else every type is scored by its nearest
- *    text (cosine of sentence vectors), the words it shares (BM25), and whether it is named.
+ *    text (cosine of sentence vectors), the words it shares (BM25), the agreement of its markers with the genes named, and
+ *    whether it is a kind of what the sentence is about.
  * 3. The vector that cells are compared with: 0.3 prompt + 0.7 mean of the types, and the genes' own vector. */
 #include "core/session/prompt.h"
+#include "core/model/library.h"
 #include "core/session/prompt_read.h"
 
 #include <math.h>
@@ -16,10 +18,12 @@
 #include "core/base/str.h"
 
 /* Set on prompts of our own (tests/eval), not on any file of cells. */
-static const float LEXICAL = 0.35f, NAMED = 0.5f, UNTRAINED = 0.03f, SHARPNESS = 20;
+static const float LEXICAL = 0.35f, MARKERS = 0.35f, UNTRAINED = 0.03f, SHARPNESS = 20;
+static const float SUBJECT = 0.2f, OBJECT = 0.1f; /* kinds of what the sentence is about; things it only mentions */
 static const float PROMPT_SHARE = 0.3f, GENE_SHARE = 0.5f;
-static const float NEAR = 0.40f, FAR = 0.20f;  /* cosine that speaks for a match; that says nothing */
-static const float REFUSE = 0.35f;
+static const float NEAR = 0.70f, FAR = 0.20f; /* signs that are sure; that say nothing */
+static const float NAMED = 0.08f;             /* a name or gene among other words */
+static const float REFUSE = 0.48f;
 enum { MAX_TYPES = 3 };
 
 typedef struct PromptState { /* kept by the session: TOPIC_QUERY */
@@ -74,6 +78,7 @@ typedef struct Match {
     float *near, *words, *score; /* [types] nearest text; shared words; both */
     float known;                 /* share of the words' weight that the library knows */
     size_t wanted_names, wanted_genes;
+    float own; /* cosine of the prompt as typed with its nearest name or sentence */
 } Match;
 
 static void match_done(Match *x)
@@ -100,12 +105,40 @@ static void nearest_texts(const LibraryVectors *lib, const float *raw, size_t w,
     }
 }
 
+static float in_list(const StrList *l, const char *symbol)
+{
+    for (size_t i = 0; i < l->n; i++)
+        if (strcmp(l->v[i], symbol) == 0)
+            return i < 5 ? 1 : 0.8f;
+    return 0;
+}
+
+/* -1..1: are the genes that are named among the type's markers? */
+static float marker_agreement(const Match *x, size_t type)
+{
+    const CellType *t = celltypes_at(model_celltypes(x->m->model), type);
+    const GeneWords *g = &x->r.genes;
+    float sum = 0;
+    for (size_t i = 0; i < g->n; i++) {
+        float high = in_list(&t->high, g->v[i].symbol), low = in_list(&t->low, g->v[i].symbol);
+        sum += reading_gene_wanted(&x->r, i) ? high - low : 0.5f * low - high;
+    }
+    return g->n ? sum / (float)g->n : 0;
+}
+
 static void score_types(Match *x)
 {
-    for (size_t t = 0; t < x->lib->n_types; t++)
-        x->score[t] = x->near[t] + LEXICAL * x->words[t] - (x->lib->trained[t] ? 0 : UNTRAINED);
-    for (size_t i = 0; i < x->r.n_names; i++)
-        x->score[x->r.names[i].type] += reading_name_wanted(&x->r, i) ? NAMED : -1;
+    const CellTypes *types = model_celltypes(x->m->model);
+    const Reading *r = &x->r;
+    for (size_t t = 0; t < x->lib->n_types; t++) {
+        x->score[t] = x->near[t] + LEXICAL * x->words[t] + MARKERS * marker_agreement(x, t) -
+                      (x->lib->trained[t] ? 0 : UNTRAINED);
+        if (r->subject < r->n_names && celltypes_is_a(types, (int32_t)t, r->names[r->subject].type))
+            x->score[t] += SUBJECT;
+    }
+    for (size_t i = 0; i < r->n_names; i++)
+        if (i != r->subject)
+            x->score[r->names[i].type] -= reading_name_wanted(r, i) ? OBJECT : 1;
 }
 
 static void add_type(PromptMatch *p, int32_t type, float weight)
@@ -120,11 +153,14 @@ static void add_type(PromptMatch *p, int32_t type, float weight)
 /* The named types alone when nothing else is said; else the best few by score. */
 static Err choose_types(Match *x, PromptMatch *p)
 {
+    bool trained = true; /* a type without training cells is helped by its nearest kin */
+    for (size_t i = 0; i < x->r.n_names; i++)
+        trained &= x->lib->trained[x->r.names[i].type] || !reading_name_wanted(&x->r, i);
     size_t n = x->lib->n_types;
     float best = 0, sum = 0;
     TRY(NEW(p->type, x->r.n_names + MAX_TYPES));
     TRY(NEW(p->weight, x->r.n_names + MAX_TYPES));
-    if (x->r.explained && x->wanted_names) {
+    if (x->r.explained && x->wanted_names && !x->r.genes.n && (trained || x->wanted_names > 1)) {
         for (size_t i = 0; i < x->r.n_names; i++)
             if (reading_name_wanted(&x->r, i))
                 add_type(p, x->r.names[i].type, 1);
@@ -252,17 +288,39 @@ static float clamp01(float v)
     return v < 0 ? 0 : v > 1 ? 1 : v;
 }
 
-/* Named things are sure; else the nearest text, helped by the words that the best types share with the prompt. */
+/* The nearest name or sentence of the library (short synonyms and other languages are near to gibberish too), and the
+ * words it shares. Prompts that names and genes explain are sure. */
 static float confidence_of(const Match *x)
 {
-    float near = -1, words = 0;
-    for (size_t t = 0; t < x->lib->n_types; t++) {
-        near = x->near[t] > near ? x->near[t] : near;
+    float words = 0;
+    for (size_t t = 0; t < x->lib->n_types; t++)
         words = x->words[t] > words ? x->words[t] : words;
+    if (x->r.explained && (x->wanted_names || x->wanted_genes))
+        return 1;
+    float sign = x->own + 0.2f * words + (x->wanted_names + x->wanted_genes > 0 ? NAMED : 0);
+    return clamp01((sign - FAR) / (NEAR - FAR));
+}
+
+/* Spelling that was put right must not make sense of nonsense: unless names explain the prompt, it is judged as typed. */
+static Err judge(Match *x, const char *text, JobCtl *ctl, const float *raw)
+{
+    size_t w = model_desc(x->m->model)->text_width;
+    TextVectors v = {0};
+    if (strcmp(text, x->r.text) != 0) {
+        TRY(model_embed_texts(x->m->model, &text, 1, ctl, &v));
+        raw = v.raw;
     }
-    if (x->wanted_names || x->wanted_genes)
-        return x->r.explained ? 1 : clamp01(0.6f + 0.4f * clamp01((near - FAR) / (NEAR - FAR)));
-    return clamp01(0.75f * (near - FAR) / (NEAR - FAR) + 0.5f * (words - 0.3f));
+    x->own = -1;
+    for (size_t i = 0; i < x->lib->n_texts; i++) {
+        if (x->lib->text_kind[i] != TEXT_NAME && x->lib->text_kind[i] != TEXT_OWN)
+            continue;
+        float dot = 0;
+        for (size_t k = 0; k < w; k++)
+            dot += raw[k] * x->lib->text_raw[i * w + k];
+        x->own = dot > x->own ? dot : x->own;
+    }
+    text_vectors_done(&v);
+    return OK;
 }
 
 static Err match_text(Match *x, const Lexicon *lexicon, const char *text, JobCtl *ctl, PromptMatch *p)
@@ -286,6 +344,7 @@ static Err match_text(Match *x, const Lexicon *lexicon, const char *text, JobCtl
     v.raw = NULL;
     text_vectors_done(&v);
     nearest_texts(x->lib, p->raw, w, x->near);
+    TRY(judge(x, text, ctl, p->raw));
     p->confidence = confidence_of(x);
     if (p->confidence < REFUSE)
         FAIL(ERR_NOT_FOUND, "\"%.80s\": names no kind of cell, gene or function that the model knows; describe the "

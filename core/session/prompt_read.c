@@ -51,7 +51,7 @@ static bool is_one_of(const char *w, const char *const *list)
 static void mark_negated(Reading *r)
 {
     static const char *const starts[] = {"not", "no", "without", "lacking", "lack", "except", "excluding", "neither",
-                                         "minus", "absent", "devoid", "never", "nor", NULL};
+                                         "minus", "absent", "devoid", "nor", NULL};
     static const char *const ends[] = {"but", "with", "which", "that", "who", "expressing", "having", NULL};
     bool on = false;
     for (size_t i = 0; i < r->words.n; i++) {
@@ -135,6 +135,25 @@ static bool explained(const Reading *r)
     return true;
 }
 
+/* The first wanted name, unless a little word stands before it: what comes after "of", "to", "that" is not what the
+ * sentence is about. */
+static size_t find_subject(const Reading *r)
+{
+    size_t best = r->n_names;
+    for (size_t i = 0; i < r->n_names; i++)
+        if (reading_name_wanted(r, i) && (best == r->n_names || r->names[i].from < r->names[best].from))
+            best = i;
+    if (best == r->n_names)
+        return best;
+    bool began = false;
+    for (size_t k = 0; k < r->names[best].from; k++) {
+        if (began && r->words.v[k].stop && strcmp(r->words.v[k].text, "and") != 0)
+            return r->n_names;
+        began |= !r->words.v[k].stop;
+    }
+    return best;
+}
+
 void prompt_read(const Lexicon *x, const LabelIndex *labels, GeneKnown *known, void *user, const char *text,
                  Reading *out)
 {
@@ -147,6 +166,7 @@ void prompt_read(const Lexicon *x, const LabelIndex *labels, GeneKnown *known, v
     keep_telling_clauses(out);
     out->positive = without_negated(out);
     out->explained = explained(out);
+    out->subject = find_subject(out);
 }
 
 bool reading_name_wanted(const Reading *r, size_t i)

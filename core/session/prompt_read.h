@@ -15,6 +15,7 @@ typedef struct Reading {
     uint8_t *used;      /* [words] part of a name or gene */
     uint8_t *negative;  /* [words] inside a clause that is turned around: "but not T cells" */
     bool explained;     /* names and genes account for every telling word */
+    size_t subject;     /* the name that the sentence is about ("T cells that help B cells"); n_names: none */
 } Reading;
 
 void prompt_read(const Lexicon *x, const LabelIndex *labels, GeneKnown *known, void *user, const char *text,

@@ -12,7 +12,7 @@
 #include "core/base/mem.h"
 #include "core/base/str.h"
 
-static const float GENES = 1.5f, NOT_WANTED = 0.7f;
+static const float GENES = 1.5f, NOT_WANTED = 1;
 
 void query_result_free(QueryResult *q)
 {
@@ -138,16 +138,54 @@ static Err rank_cells(QueryResult *q, const float *score, size_t n)
     return OK;
 }
 
-/* Do the best cells look like what was asked for, on the whole library's scale? */
-static char *warning_for(const PromptMatch *p, const QueryResult *q, size_t n)
+static bool is_kin(const CellTypes *t, const PromptMatch *p, size_t type)
 {
-    size_t top = n < 5 ? n : 5;
-    double mean = 0;
-    for (size_t i = 0; i < top; i++)
-        mean += q->scores->v[q->order[i]] / (double)top;
-    if (n && mean < QUERY_ABSENT)
-        return str_format("no cell of this file scores high: %s is probably not in it", p->understood);
-    return mem_strdup("");
+    for (size_t k = 0; k < p->n_types; k++)
+        if (celltypes_related(t, (int32_t)type, p->type[k]))
+            return true;
+    return false;
+}
+
+/* How much better another type of the library fits the best cells than what was asked for. */
+static Err best_cells_margin(Session *s, ModelState *m, const PromptMatch *p, const QueryResult *q, JobCtl *ctl,
+                             double *margin)
+{
+    enum { TOP = 5 };
+    size_t n = m->n < TOP ? m->n : TOP;
+    const CellTypes *t = model_celltypes(m->model);
+    const Candidates *lib;
+    float *sim = NULL, *marker = NULL;
+    Err err = OK;
+    *margin = 0;
+    TRY(scoring_library(s, m, ctl, &lib));
+    TRY_GOTO(NEW(sim, n * lib->n));
+    TRY_GOTO(NEW(marker, n * lib->n));
+    TRY_GOTO(scoring_raw(m, lib, q->order, n, sim, marker));
+    scores_combine(sim, marker, n, lib->n, ANNOTATE_LIBRARY_SHARE, m->scale);
+    for (size_t i = 0; i < n; i++) {
+        float kin = -1e9f, other = -1e9f;
+        for (size_t j = 0; j < lib->n; j++) {
+            float *best = is_kin(t, p, j) ? &kin : &other;
+            *best = sim[i * lib->n + j] > *best ? sim[i * lib->n + j] : *best;
+        }
+        *margin += (other - kin) / (double)n;
+    }
+done:
+    free(sim);
+    free(marker);
+    return err;
+}
+
+/* Do the best cells look like what was asked for? */
+static Err warn(Session *s, ModelState *m, const PromptMatch *p, JobCtl *ctl, QueryResult *q)
+{
+    double margin = 0;
+    if (p->n_types && m->n)
+        TRY(best_cells_margin(s, m, p, q, ctl, &margin));
+    q->warning = margin > QUERY_ABSENT ? str_format("no cell of this file scores high: the best ones look more like "
+                                                    "something else than like %s", p->understood)
+                                       : mem_strdup("");
+    return OK;
 }
 
 static Err score_cells(Session *s, ModelState *m, const PromptMatch *p, JobCtl *ctl, float *score)
@@ -157,9 +195,9 @@ static Err score_cells(Session *s, ModelState *m, const PromptMatch *p, JobCtl *
         TRY(add_markers(m, p->type[k], p->weight[k], score));
     TRY(add_genes(s, m, p, ctl, score));
     TRY(take_absent(s, m, p, ctl, score));
+    float parts = 2 + (p->n_up ? GENES : 0) + (p->n_down ? 0.5f * GENES : 0);
     for (size_t i = 0; i < m->n; i++)
-        if (m->empty[i])
-            score[i] = -100;
+        score[i] = m->empty[i] ? -10 : score[i] / parts;
     return OK;
 }
 
@@ -176,8 +214,7 @@ static Err answer(Session *s, ModelState *m, const PromptMatch *p, JobCtl *ctl, 
     TRY(NEW(q->order, m->n));
     TRY(score_cells(s, m, p, ctl, q->scores->v));
     TRY(rank_cells(q, q->scores->v, m->n));
-    q->warning = warning_for(p, q, m->n);
-    return OK;
+    return warn(s, m, p, ctl, q);
 }
 
 Err session_query(Session *s, const char *text, JobCtl *ctl, QueryResult **out)

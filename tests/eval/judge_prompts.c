@@ -60,7 +60,7 @@ int main(int argc, char **argv)
     int32_t *of_group = malloc(g->n_groups * sizeof *of_group);
     for (size_t i = 0; i < g->n_groups; i++)
         of_group[i] = label_find(m->labels, g->names[i]);
-    double sum = 0, all = 0, right = 0, kin = 0, refused = 0, other = 0, slowest = 0, time = 0, warned = 0;
+    double sum = 0, all = 0, right = 0, kin = 0, refused = 0, other = 0, slowest = 0, time = 0, warned = 0, false_warned = 0;
     size_t n = 0, n_other = 0;
     for (int file = 3; file < 5; file++) {
         char *text, *save = NULL;
@@ -105,14 +105,15 @@ int main(int argc, char **argv)
                 for (size_t r = 0; r < 5; r++)
                     top += q->scores->v[q->order[r]] / 5;
                 if (want) {
+                    false_warned += q->warning[0] != 0;
                     sum += (double)hit / (double)want;
                     n++;
-                    printf("real\t%.2f\t%.2f\t%.2f\t%s\t%s\t-> %s\n", (double)hit / (double)want, pm->confidence, top,
+                    printf("%s\t%.2f\t%.2f\t%.2f\t%s\t%s\t-> %s\n", q->warning[0] ? "realWARN" : "real", (double)hit / (double)want, pm->confidence, top,
                            first ? "" : near ? "near" : "WRONG", l, pm->understood);
                 } else {
                     n_other++;
                     warned += q->warning[0] != 0;
-                    printf("other\t-\t%.2f\t%.2f\t%s\t%s\t-> %s\n", pm->confidence, top, first ? "" : near ? "near" : "WRONG", l, pm->understood);
+                    printf("%s\t-\t%.2f\t%.2f\t%s\t%s\t-> %s\n", q->warning[0] ? "otherWARN" : "other", pm->confidence, top, first ? "" : near ? "near" : "WRONG", l, pm->understood);
                 }
             }
             query_result_free(q);
@@ -125,8 +126,9 @@ int main(int argc, char **argv)
         free(text);
     }
     printf("mean precision@n %.3f over %zu prompts; first type right %.3f, right or kin %.3f of %.0f; real refused %.3f, "
-           "nonsense refused %.3f; absent types warned %.2f of %zu; mean %.3f s, slowest %.3f s\n",
+           "nonsense refused %.3f; absent types warned %.2f of %zu, present ones %.2f; mean %.3f s, slowest %.3f s\n",
            sum / (double)n, n, right / all, kin / all, all, refused, other, warned / (double)(n_other ? n_other : 1), n_other,
+           false_warned / (double)(n ? n : 1),
            time / all, slowest);
     session_close(s);
     return 0;
