@@ -118,7 +118,7 @@ static char *without_negated(const Reading *r)
         if (!r->negative[i]) {
             size_t end = i + 1 < r->words.n && !r->negative[i + 1] ? r->words.v[i + 1].start : r->words.v[i].end;
             str_add_n(&s, r->text + r->words.v[i].start, end - r->words.v[i].start);
-            str_add(&s, end == r->words.v[i].end ? " " : "");
+            str_add(&s, end == r->words.v[i].end && i + 1 < r->words.n ? " " : "");
         }
     return str_take(&s);
 }
