@@ -14,10 +14,9 @@
 #include "core/base/mem.h"
 #include "core/base/str.h"
 
-static const char usage[] =
-    "usage: scmmgpt [open] FILE [--device auto|cpu|cuda[:N]] [--model DIR] [--seed N] [--threads N]\n"
-    "  [--color=auto|never|16|256|truecolor] [--glyphs=auto|braille|block|ascii] [--no-mouse] [--matrix NAME]\n"
-    "  [--gene-column NAME] [--genome NAME] [--feature-type TYPE] [--max-memory 4G] [--log FILE]\n";
+static const char usage[] = "usage: scmmgpt [open] FILE [--device D] [--model DIR] [--seed N] [--threads N] [--matrix NAME] "
+                            "[--gene-column NAME] [--genome NAME] [--feature-type TYPE] [--max-memory 4G] [--log FILE] "
+                            "[--no-mouse] [--color auto|never|16|256|truecolor] [--glyphs auto|braille|block|ascii]";
 
 /* Options with a value; a subcommand's own ones never get here. */
 static const char *const with_value[] = {"--device", "--model",  "--seed",        "--threads", "--color",        "--glyphs",     "--log",
@@ -126,7 +125,7 @@ static Err parse(int argc, char **argv, Given *g)
             char *equals = strchr(arg, '=');
             snprintf(name, sizeof name, "%.*s", equals ? (int)(equals - arg) : 31, arg);
             if (!takes_value(name))
-                FAIL(ERR_USAGE, "%s: the explorer has no such option\n%s", arg, usage);
+                FAIL(ERR_USAGE, "%s: the explorer has no such option; %s", arg, usage);
             if (!equals && i + 1 == argc)
                 FAIL(ERR_USAGE, "%s: a value is missing", arg);
             TRY(set_option(g, name, equals ? equals + 1 : argv[++i]));
@@ -136,13 +135,13 @@ static Err parse(int argc, char **argv, Given *g)
         } else if (!g->file) {
             g->file = mem_strdup(arg);
         } else {
-            FAIL(ERR_USAGE, "%s: one file at a time\n%s", arg, usage);
+            FAIL(ERR_USAGE, "%s: one file at a time; %s", arg, usage);
         }
     }
     if (!is_one_of(g->o.term.color, colors) || !is_one_of(g->o.term.glyphs, glyphs))
         FAIL(ERR_USAGE, "--color is auto, never, 16, 256 or truecolor; --glyphs is auto, braille, block or ascii");
     if (!g->file)
-        FAIL(ERR_USAGE, "a file is missing\n%s", usage);
+        FAIL(ERR_USAGE, "a file is missing; %s", usage);
     return OK;
 }
 

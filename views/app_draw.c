@@ -86,6 +86,8 @@ static int draw_model_part(App *a, Canvas *c, int x, int room)
         int device = c->w >= 110 ? (int)strlen(a->model.device) : (int)strcspn(a->model.device, "(");
         device -= device > 0 && a->model.device[device - 1] == ' ';
         x += canvas_textf(c, x, 1, room, theme_style(ROLE_TEXT), "%s on %.*s  ", a->model.name, device, a->model.device);
+        if (a->work[WORK_EMBED].state == WORK_FAILED) /* it cannot use this file: say why */
+            return x + canvas_text(c, x, 1, -1, theme_style(ROLE_ERROR), a->work[WORK_EMBED].message);
         if (!a->model.genes_in_file) /* not counted yet */
             return x;
         double share = a->model.genes_in_file ? 100.0 * (double)a->model.genes_matched / (double)a->model.genes_in_file : 0;

@@ -116,9 +116,12 @@ static void add_model_state(App *a, Doc *d)
     else if (w->state == WORK_FAILED)
         doc_addf(d, theme_style(ROLE_ERROR), 0, "no model: %s", w->message);
     const Work *failed[] = {&a->work[WORK_EMBED], &a->work[WORK_ANNOTATE], &a->work[WORK_CLUSTER]};
+    const char *said = "";
     for (size_t i = 0; i < 3; i++)
-        if (failed[i]->state == WORK_FAILED)
-            doc_addf(d, theme_style(ROLE_ERROR), 0, "%s", failed[i]->message);
+        if (failed[i]->state == WORK_FAILED && strcmp(said, failed[i]->message)) {
+            said = failed[i]->message;
+            doc_addf(d, theme_style(ROLE_ERROR), 0, "%s", said);
+        }
     if (a->work[WORK_EMBED].state == WORK_STOPPED)
         doc_add(d, theme_style(ROLE_WARN), 0, "reading the cells was stopped; A goes on");
 }
