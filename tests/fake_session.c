@@ -1,5 +1,6 @@
-/* A session for the tests of the explorer: 600 made-up cells in 5 groups, 40 genes, answers at once. It implements
- * core/session/session.h for the one test program that includes this file; nothing here reaches the real program. */
+/* A session for the tests of the explorer: 600 made-up cells in 5 groups, 40 genes, answers at
+ * once. It implements core/session/session.h for the one test program that includes this file;
+ * nothing here reaches the real program. */
 #include "core/session/session.h"
 
 #include <math.h>
@@ -28,8 +29,11 @@ struct Session {
     bool loaded, embedded;
 };
 
-static const char *const fake_types[] = {"CD4 T cell", "classical monocyte", "B cell", "natural killer cell", "dendritic cell", "plasma cell"};
-static const char *const fake_ids[] = {"CL:0000624", "CL:0000860", "CL:0000236", "CL:0000623", "CL:0000451", "CL:0000786"};
+static const char *const fake_types[] = {"CD4 T cell",     "classical monocyte",
+                                         "B cell",         "natural killer cell",
+                                         "dendritic cell", "plasma cell"};
+static const char *const fake_ids[] = {"CL:0000624", "CL:0000860", "CL:0000236",
+                                       "CL:0000623", "CL:0000451", "CL:0000786"};
 static const char *const fake_markers[][4] = {{"CD3E", "IL7R", "CD4", "LTB"},
                                               {"LYZ", "S100A8", "CD14", "FCN1"},
                                               {"MS4A1", "CD79A", "CD79B", "HLA-DRA"},
@@ -179,7 +183,8 @@ void selection_free(Selection *s)
 
 static Map *fake_map(bool computed)
 {
-    static const double at[FAKE_GROUPS][3] = {{6, 0, 1.6}, {-6, 1, 1.4}, {4, 8, 1.2}, {7, -6, 1}, {-4, -5, 0.6}};
+    static const double at[FAKE_GROUPS][3] = {
+        {6, 0, 1.6}, {-6, 1, 1.4}, {4, 8, 1.2}, {7, -6, 1}, {-4, -5, 0.6}};
     Map *m = mem_must(sizeof *m);
     Rng r = rng_make(7, 1);
     m->name = mem_strdup("X_umap");
@@ -334,13 +339,15 @@ static MarkerTable *fake_table(size_t n_groups)
     return t;
 }
 
-Err session_markers(Session *s, const Groups *g, MarkerMethod m, size_t top, JobCtl *ctl, MarkerTable **out)
+Err session_markers(Session *s, const Groups *g, MarkerMethod m, size_t top, JobCtl *ctl,
+                    MarkerTable **out)
 {
     *out = fake_table(g->n_groups);
     return OK;
 }
 
-Err session_de(Session *s, const Selection *a, const Selection *b, MarkerMethod m, size_t top, JobCtl *ctl, MarkerTable **out)
+Err session_de(Session *s, const Selection *a, const Selection *b, MarkerMethod m, size_t top,
+               JobCtl *ctl, MarkerTable **out)
 {
     *out = fake_table(1);
     return OK;
@@ -352,7 +359,8 @@ Err session_load_model(Session *s, JobCtl *ctl)
     if (fake.bad_model)
         FAIL(ERR_MODEL, "models/none: no bundle there; --model DIR or $SCMMGPT_MODEL names one");
     s->loaded = true;
-    s->model = (ModelInfo){.name = "mini-1", .device = "cpu", .genes_matched = 36, .genes_in_file = FAKE_GENES};
+    s->model = (ModelInfo){
+        .name = "mini-1", .device = "cpu", .genes_matched = 36, .genes_in_file = FAKE_GENES};
     return OK;
 }
 
@@ -406,7 +414,8 @@ void annotation_free(Annotation *a)
     free(a);
 }
 
-Err session_annotate(Session *s, const AnnotateParams *p, const Groups *groups, JobCtl *ctl, Annotation **out)
+Err session_annotate(Session *s, const AnnotateParams *p, const Groups *groups, JobCtl *ctl,
+                     Annotation **out)
 {
     static const float sure[] = {0.71f, 0.95f, 0.97f, 0.93f, 0.44f};
     Annotation *a = mem_must(sizeof *a);
@@ -465,8 +474,9 @@ void description_free(Description *d)
 
 static Description *fake_description(const char *subject, JobCtl *ctl)
 {
-    static const char *const words[] = {"These lymphocytes carry the antigen receptor ", "machinery (CD79A, CD79B) and ",
-                                        "the surface antigen MS4A1; ", "no plasma-cell programme (SDC1) is seen."};
+    static const char *const words[] = {
+        "These lymphocytes carry the antigen receptor ", "machinery (CD79A, CD79B) and ",
+        "the surface antigen MS4A1; ", "no plasma-cell programme (SDC1) is seen."};
     Description *d = mem_must(sizeof *d);
     Str text = {0};
     fake.descriptions++;
@@ -494,13 +504,15 @@ static Description *fake_description(const char *subject, JobCtl *ctl)
     return d;
 }
 
-Err session_describe_cell(Session *s, size_t cell, const DescribeParams *p, JobCtl *ctl, Description **out)
+Err session_describe_cell(Session *s, size_t cell, const DescribeParams *p, JobCtl *ctl,
+                          Description **out)
 {
     *out = fake_description("cell", ctl);
     return OK;
 }
 
-Err session_describe_set(Session *s, const Selection *cells, const char *name, const DescribeParams *p, JobCtl *ctl, Description **out)
+Err session_describe_set(Session *s, const Selection *cells, const char *name,
+                         const DescribeParams *p, JobCtl *ctl, Description **out)
 {
     *out = fake_description(name, ctl);
     return OK;
@@ -522,7 +534,8 @@ void query_result_free(QueryResult *q)
 Err session_query(Session *s, const char *text, JobCtl *ctl, QueryResult **out)
 {
     if (!strstr(text, "antibod"))
-        FAIL(ERR_NOT_FOUND, "the question names nothing biological that the model knows; name a type, a gene or what the cells do");
+        FAIL(ERR_NOT_FOUND, "the question names nothing biological that the model knows; name a "
+                            "type, a gene or what the cells do");
     QueryResult *q = mem_must(sizeof *q);
     char *name = str_format("query: %s", text);
     q->text = mem_strdup(text);
@@ -576,7 +589,8 @@ void generated_free(Generated *g)
     free(g);
 }
 
-Err session_generate(Session *s, const GenerateParams *p, const Map *map, JobCtl *ctl, Generated **out)
+Err session_generate(Session *s, const GenerateParams *p, const Map *map, JobCtl *ctl,
+                     Generated **out)
 {
     if (!strcmp(p->prompt, "nonsense"))
         FAIL(ERR_NOT_FOUND, "no type matches with confidence");
@@ -633,6 +647,9 @@ PlotParams plot_params_default(void)
 Err session_plot(Session *s, const PlotParams *p, JobCtl *ctl)
 {
     fake.plots++;
-    snprintf(fake.last_plot, sizeof fake.last_plot, "%s%s", p->output, p->values ? " values" : p->groups ? " groups" : "");
+    snprintf(fake.last_plot, sizeof fake.last_plot, "%s%s", p->output,
+             p->values   ? " values"
+             : p->groups ? " groups"
+                         : "");
     return OK;
 }

@@ -43,7 +43,7 @@ static void wide_characters_take_two_columns_and_are_never_halved(void **state)
 {
     Canvas *c = canvas_new(4, 2, GLYPHS_BRAILLE);
     canvas_text(c, 0, 0, -1, plain, "細胞");
-    canvas_put(c, 1, 0, 'x', plain); /* into the right half of the first */
+    canvas_put(c, 1, 0, 'x', plain);    /* into the right half of the first */
     canvas_put(c, 3, 1, 0x7d30, plain); /* no room for two */
     assert_dump(c, " x胞\n\n");
     assert_int_equal(text_width("細胞a\xcc\x81"), 5);
@@ -52,7 +52,8 @@ static void wide_characters_take_two_columns_and_are_never_halved(void **state)
 
 static void malformed_utf8_becomes_one_sign_a_byte(void **state)
 {
-    const char *p = "\xff\xe2\x82" "a";
+    const char *p = "\xff\xe2\x82"
+                    "a";
     assert_int_equal(utf8_next(&p), 0xfffd);
     assert_int_equal(utf8_next(&p), 0xfffd);
     assert_int_equal(utf8_next(&p), 'a');

@@ -1,4 +1,5 @@
-/* The real program in a real pseudo-terminal, its screen kept by libvterm: open the shipped data, press keys, look. */
+/* The real program in a real pseudo-terminal, its screen kept by libvterm: open the shipped data,
+ * press keys, look. */
 #include "tests/util.h"
 
 #include <errno.h>
@@ -29,7 +30,7 @@ typedef struct Run {
     size_t bytes;    /* that the program sent */
     int status;
     bool ended;
-    char state[64];  /* its XDG_STATE_HOME */
+    char state[64]; /* its XDG_STATE_HOME */
 } Run;
 
 static int property_changed(VTermProp prop, VTermValue *val, void *user)
@@ -58,7 +59,8 @@ static void start(Run *r, int w, int h, const char *const *env, const char *cons
     *r = (Run){.w = w, .h = h};
     strcpy(r->state, "/tmp/scmmgpt-e2e-XXXXXX");
     assert_non_null(mkdtemp(r->state));
-    char *path = program(), *known = str_format("%s/leaks", r->state), *leaks = str_format("suppressions=%s:print_suppressions=0", known);
+    char *path = program(), *known = str_format("%s/leaks", r->state),
+         *leaks = str_format("suppressions=%s:print_suppressions=0", known);
     FILE *f = fopen(known, "w"); /* fontconfig keeps its tables until the process ends */
     assert_non_null(f);
     fputs("leak:libfontconfig\n", f);
@@ -129,7 +131,8 @@ static char *text_of(Run *r)
             if (ch == (uint32_t)-1)
                 continue;
             if (ch >= 0x800) {
-                char b[4] = {(char)(0xe0 | ch >> 12), (char)(0x80 | (ch >> 6 & 63)), (char)(0x80 | (ch & 63)), 0};
+                char b[4] = {(char)(0xe0 | ch >> 12), (char)(0x80 | (ch >> 6 & 63)),
+                             (char)(0x80 | (ch & 63)), 0};
                 str_add(&s, b);
             } else {
                 str_add_char(&s, ch >= 32 && ch < 127 ? (char)ch : ' ');
@@ -209,11 +212,13 @@ static void a_newcomer_opens_looks_asks_for_help_and_leaves(void **state)
     vterm_free(r.vt);
 }
 
-/* The shipped data have neither map nor clusters: both are made, then coloured, selected, written. */
+/* The shipped data have neither map nor clusters: both are made, then coloured, selected, written.
+ */
 static void clusters_and_map_are_made_selected_and_written(void **state)
 {
     Run r;
-    char *figure = str_format("/tmp/scmmgpt-e2e-%ld.png", (long)getpid()), *keys = str_format("%s\r", figure);
+    char *figure = str_format("/tmp/scmmgpt-e2e-%ld.png", (long)getpid()),
+         *keys = str_format("%s\r", figure);
     const char *args[] = {demo, "--model", "/nonexistent", NULL};
     start(&r, 120, 36, NULL, args);
     await(&r, "leiden r=1.00", false);
@@ -268,7 +273,8 @@ static void nothing_is_sent_while_nothing_changes(void **state)
 static void no_colour_ascii_resize_and_sigterm(void **state)
 {
     Run r;
-    const char *env[] = {"NO_COLOR=1", "LC_ALL=C", "TERM=screen", NULL}, *args[] = {"open", demo, NULL};
+    const char *env[] = {"NO_COLOR=1", "LC_ALL=C", "TERM=screen", NULL},
+               *args[] = {"open", demo, NULL};
     start(&r, 58, 17, env, args);
     await(&r, "terminal too small (have 58 x 17,", false);
     struct winsize ws = {.ws_row = 24, .ws_col = 80};

@@ -30,10 +30,12 @@ static void keys_have_their_names(void **state)
 {
     static const struct {
         const char *bytes, *name;
-    } keys[] = {{"a", "a"},           {"\x03", "C-c"},       {"\r", "Enter"},       {"\t", "Tab"},        {"\x1b[Z", "S-Tab"},
-                {"\x1b[A", "Up"},     {"\x1bOB", "Down"},    {"\x1b[5~", "PgUp"},   {"\x1b[1;5C", "C-Right"},
-                {"\x1bOP", "F1"},     {"\x1b[11~", "F1"},    {"\x1b\r", "M-Enter"}, {"\x1bx", "M-x"},     {"\x7f", "Backspace"},
-                {"\xc3\xa9", "\xc3\xa9"}, {"\x1b[H", "Home"}, {"\x1b[4~", "End"}};
+    } keys[] = {{"a", "a"},         {"\x03", "C-c"},       {"\r", "Enter"},
+                {"\t", "Tab"},      {"\x1b[Z", "S-Tab"},   {"\x1b[A", "Up"},
+                {"\x1bOB", "Down"}, {"\x1b[5~", "PgUp"},   {"\x1b[1;5C", "C-Right"},
+                {"\x1bOP", "F1"},   {"\x1b[11~", "F1"},    {"\x1b\r", "M-Enter"},
+                {"\x1bx", "M-x"},   {"\x7f", "Backspace"}, {"\xc3\xa9", "\xc3\xa9"},
+                {"\x1b[H", "Home"}, {"\x1b[4~", "End"}};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         Input in = {0};
         give(&in, keys[i].bytes, strlen(keys[i].bytes));
@@ -73,8 +75,9 @@ static void mouse_reports_are_decoded(void **state)
     static const struct {
         const char *bytes;
         MouseKind kind;
-    } reports[] = {{"\x1b[<0;12;5M", MOUSE_PRESS}, {"\x1b[<32;12;5M", MOUSE_DRAG}, {"\x1b[<0;12;5m", MOUSE_RELEASE},
-                   {"\x1b[<64;12;5M", MOUSE_WHEEL_UP}, {"\x1b[<65;12;5M", MOUSE_WHEEL_DOWN}, {"\x1b[M ,%", MOUSE_PRESS}};
+    } reports[] = {{"\x1b[<0;12;5M", MOUSE_PRESS},       {"\x1b[<32;12;5M", MOUSE_DRAG},
+                   {"\x1b[<0;12;5m", MOUSE_RELEASE},     {"\x1b[<64;12;5M", MOUSE_WHEEL_UP},
+                   {"\x1b[<65;12;5M", MOUSE_WHEEL_DOWN}, {"\x1b[M ,%", MOUSE_PRESS}};
     for (size_t i = 0; i < sizeof reports / sizeof *reports; i++) {
         Input in = {0};
         Event e;

@@ -1,5 +1,5 @@
-/* The explorer without a terminal: what the panes show, what actions do, and snapshots of whole screens.
- * UPDATE_SCREENS=1 writes tests/screens/ anew; read the difference before keeping it. */
+/* The explorer without a terminal: what the panes show, what actions do, and snapshots of whole
+ * screens. UPDATE_SCREENS=1 writes tests/screens/ anew; read the difference before keeping it. */
 #include "tests/util.h"
 
 #include <poll.h>
@@ -11,7 +11,11 @@
 
 static App *open_with(int colors, GlyphTier tier)
 {
-    AppOptions o = {.session = session_params_default(), .path = "fake.h5ad", .tier = tier, .colors = colors, .mouse = true};
+    AppOptions o = {.session = session_params_default(),
+                    .path = "fake.h5ad",
+                    .tier = tier,
+                    .colors = colors,
+                    .mouse = true};
     App *a = app_new(&o);
     a->now = 1;
     app_begin(a);
@@ -186,7 +190,8 @@ static void too_small(void **state)
 
 static void panes_alone_at_40x10(void **state)
 {
-    static const char *const names[N_PANES] = {"", "clusters", "map", "markers", "text", "cells", "jobs"};
+    static const char *const names[N_PANES] = {"",     "clusters", "map", "markers",
+                                               "text", "cells",    "jobs"};
     App *a = opened();
     app_act(a, ACT_DOWN);
     settle(a);
@@ -298,7 +303,8 @@ static void choosing_a_row_selects_its_cells_and_describes_them_once(void **stat
     assert_int_equal(a->n_selected, 120);
     assert_string_equal(a->rule, "leiden=2");
     settle(a);
-    assert_int_equal(fake.descriptions, 1); /* the rows that the cursor ran over were not described */
+    assert_int_equal(fake.descriptions,
+                     1); /* the rows that the cursor ran over were not described */
     assert_shows(a, "sel 120");
     assert_shows(a, "Markers of B cell");
     assert_shows(a, "MS4A1");
@@ -519,6 +525,18 @@ static void writing_a_figure_names_the_file_and_the_command(void **state)
     settle(a);
     assert_string_equal(fake.last_plot, "fake_leiden.png groups");
     assert_shows(a, "again: scmmgpt plot fake.h5ad --color leiden --basis umap -o fake_leiden.png");
+    app_act(a, ACT_PANE_2);
+    app_act(a, ACT_PLUS);
+    char *zoomed = app_export_command(a, "x.png");
+    free(zoomed);
+    free(screen(a, 120, 36));
+    zoomed = app_export_command(a, "x.png");
+    double v[4];
+    assert_non_null(strstr(zoomed, "--view="));
+    assert_int_equal(
+        sscanf(strstr(zoomed, "--view="), "--view=%lf,%lf,%lf,%lf", v, v + 1, v + 2, v + 3), 4);
+    assert_true(v[0] < v[2] && v[1] < v[3]);
+    free(zoomed);
     type(a, ACT_COLOR, "MS4A1");
     type(a, ACT_COMMAND, "write out.svg");
     assert_string_equal(fake.last_plot, "out.svg values");
@@ -530,7 +548,8 @@ static void labels_are_written_as_a_table_and_never_over_a_file(void **state)
     App *a = opened();
     char dir[] = "/tmp/scmmgpt-views-XXXXXX";
     assert_non_null(mkdtemp(dir));
-    char *path = str_format("%s/labels.tsv", dir), *command = str_format("write-data %s", path), *text = NULL;
+    char *path = str_format("%s/labels.tsv", dir), *command = str_format("write-data %s", path),
+         *text = NULL;
     app_act(a, ACT_DOWN);
     settle(a);
     type(a, ACT_COMMAND, command);
@@ -652,7 +671,8 @@ static void a_view_is_kept_as_text_and_brought_back(void **state)
     type(a, ACT_COMMAND, "generate 30 plasma cells");
     type(a, ACT_COLOR, "MS4A1");
     text = app_session_text(a);
-    assert_string_equal(text, "# a view of scmmgpt, version 1\nfile fake.h5ad\nmap X_umap\ngroups leiden\nselect leiden=2\n"
+    assert_string_equal(text, "# a view of scmmgpt, version 1\nfile fake.h5ad\nmap X_umap\ngroups "
+                              "leiden\nselect leiden=2\n"
                               "generate 7 30 plasma cells\ncolor MS4A1\n");
     app_free(a);
     a = opened();

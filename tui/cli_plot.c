@@ -63,7 +63,8 @@ done:
 Err cli_plot(CliArgs *a)
 {
     static const char usage[] = "FILE --color KEY_OR_GENE [--color ...] -o FIG.png|.svg|.pdf [--basis umap] [--split-by KEY] "
-                                "[--highlight A,B] [--generated CELLS.h5ad] [--size 85mm|170mm|slide|square] [--dpi 300]";
+                                "[--highlight A,B] [--generated CELLS.h5ad] [--size 85mm|170mm|slide|square] [--dpi 300] "
+                                "[--view X0,Y0,X1,Y1]";
     enum { MAX_COLORS = 64 };
     const char *colors[MAX_COLORS];
     PlotParams p = plot_params_default();
@@ -86,8 +87,12 @@ Err cli_plot(CliArgs *a)
     p.sidecar = cli_take_flag(a, "--sidecar");
     p.transparent = cli_take_flag(a, "--transparent");
     p.strip_metadata = cli_take_flag(a, "--strip-metadata");
-    const char *generated = NULL;
+    const char *generated = NULL, *view = NULL;
     TRY(cli_take_string(a, "--generated", &generated));
+    TRY(cli_take_string(a, "--view", &view));
+    double *v = p.view;
+    if (view && (sscanf(view, "%lf,%lf,%lf,%lf", &v[0], &v[1], &v[2], &v[3]) != 4 || !(v[0] < v[2]) || !(v[1] < v[3])))
+        FAIL(ERR_USAGE, "--view: '%s' is not X0,Y0,X1,Y1 with X0 < X1 and Y0 < Y1", view);
     p.force = a->g->force;
     p.output = a->g->output;
     TRY(cli_finish(a, 1, 1, usage));

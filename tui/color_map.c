@@ -18,7 +18,11 @@ static int nearest_256(int r, int g, int b)
         cube += best * (k == 0 ? 36 : k == 1 ? 6 : 1);
         far += (level[best] - rgb[k]) * (level[best] - rgb[k]);
     }
-    int mean = (r + g + b) / 3, step = mean < 8 ? 0 : mean > 238 ? 23 : (mean - 8 + 5) / 10, grey = 8 + 10 * step;
+    int mean = (r + g + b) / 3,
+        step = mean < 8     ? 0
+               : mean > 238 ? 23
+                            : (mean - 8 + 5) / 10,
+        grey = 8 + 10 * step;
     int d = (grey - r) * (grey - r) + (grey - g) * (grey - g) + (grey - b) * (grey - b);
     return d < far ? 232 + step : cube;
 }
@@ -26,7 +30,8 @@ static int nearest_256(int r, int g, int b)
 /* Strong channels make the hue: 1 red, 2 green, 4 blue; grey stays the terminal's own. */
 static int nearest_ansi(int r, int g, int b)
 {
-    int max = r > g ? (r > b ? r : b) : (g > b ? g : b), min = r < g ? (r < b ? r : b) : (g < b ? g : b);
+    int max = r > g ? (r > b ? r : b) : (g > b ? g : b),
+        min = r < g ? (r < b ? r : b) : (g < b ? g : b);
     if (max - min < 40)
         return -1;
     int middle = (max + min) / 2;
@@ -40,7 +45,9 @@ int color_number(Color c, int colors, uint8_t *attr)
     if (c == COLOR_DEFAULT || colors < 8)
         return -1;
     if (c >> 24 == 1)
-        return colors > 256 ? (int)value : colors == 256 ? nearest_256(r, g, b) : nearest_ansi(r, g, b);
+        return colors > 256    ? (int)value
+               : colors == 256 ? nearest_256(r, g, b)
+                               : nearest_ansi(r, g, b);
     if (value == 8) {
         if (colors >= 256)
             return colors == 256 ? 244 : 0x808080;
@@ -57,8 +64,8 @@ int color_number(Color c, int colors, uint8_t *attr)
 int color_choose(const char *option, int terminfo_colors, const char **term)
 {
     const char *name = getenv("TERM"), *no = getenv("NO_COLOR"), *more = getenv("COLORTERM");
-    bool old = !name || str_starts(name, "screen") || str_starts(name, "tmux") || str_starts(name, "linux") ||
-               str_starts(name, "vt") || !strcmp(name, "dumb");
+    bool old = !name || str_starts(name, "screen") || str_starts(name, "tmux") ||
+               str_starts(name, "linux") || str_starts(name, "vt") || !strcmp(name, "dumb");
     *term = NULL;
     if (!strcmp(option, "never") || (!strcmp(option, "auto") && no && *no))
         return 0;
@@ -68,7 +75,8 @@ int color_choose(const char *option, int terminfo_colors, const char **term)
         *term = "xterm-direct";
         return 1 << 24;
     }
-    bool wants = !strcmp(option, "256") || (!old && more && (!strcmp(more, "truecolor") || !strcmp(more, "24bit")));
+    bool wants = !strcmp(option, "256") ||
+                 (!old && more && (!strcmp(more, "truecolor") || !strcmp(more, "24bit")));
     if (wants && terminfo_colors < 256) {
         *term = "xterm-256color";
         return 256;

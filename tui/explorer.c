@@ -14,13 +14,16 @@
 #include "core/base/mem.h"
 #include "core/base/str.h"
 
-static const char usage[] = "usage: scmmgpt [open] FILE [--device D] [--model DIR] [--seed N] [--threads N] [--matrix NAME] "
-                            "[--gene-column NAME] [--genome NAME] [--feature-type TYPE] [--max-memory 4G] [--log FILE] "
-                            "[--no-mouse] [--color auto|never|16|256|truecolor] [--glyphs auto|braille|block|ascii]";
+static const char usage[] =
+    "usage: scmmgpt [open] FILE [--device D] [--model DIR] [--seed N] [--threads N] [--matrix "
+    "NAME] "
+    "[--gene-column NAME] [--genome NAME] [--feature-type TYPE] [--max-memory 4G] [--log FILE] "
+    "[--no-mouse] [--color auto|never|16|256|truecolor] [--glyphs auto|braille|block|ascii]";
 
 /* Options with a value; a subcommand's own ones never get here. */
-static const char *const with_value[] = {"--device", "--model",  "--seed",        "--threads", "--color",        "--glyphs",     "--log",
-                                         "--genome", "--matrix", "--gene-column", "--max-memory", "--feature-type"};
+static const char *const with_value[] = {
+    "--device", "--model",  "--seed",   "--threads",     "--color",      "--glyphs",
+    "--log",    "--genome", "--matrix", "--gene-column", "--max-memory", "--feature-type"};
 
 static bool takes_value(const char *arg)
 {
@@ -139,7 +142,8 @@ static Err parse(int argc, char **argv, Given *g)
         }
     }
     if (!is_one_of(g->o.term.color, colors) || !is_one_of(g->o.term.glyphs, glyphs))
-        FAIL(ERR_USAGE, "--color is auto, never, 16, 256 or truecolor; --glyphs is auto, braille, block or ascii");
+        FAIL(ERR_USAGE, "--color is auto, never, 16, 256 or truecolor; --glyphs is auto, braille, "
+                        "block or ascii");
     if (!g->file)
         FAIL(ERR_USAGE, "a file is missing; %s", usage);
     return OK;
@@ -166,7 +170,9 @@ int explorer_main(int argc, char **argv)
         g.file = mem_strdup(str_text(&demo));
     }
     if (err == OK && !(isatty(STDIN_FILENO) && isatty(STDOUT_FILENO)))
-        err = err_set(ERR_USAGE, "the explorer needs a terminal; scmmgpt info FILE and the other commands do not");
+        err = err_set(
+            ERR_USAGE,
+            "the explorer needs a terminal; scmmgpt info FILE and the other commands do not");
     if (err != OK) {
         fprintf(stderr, "scmmgpt: %s\n", err_message());
     } else {

@@ -1,4 +1,5 @@
-/* A decoder for what terminals send: UTF-8, control characters, CSI and SS3 sequences, SGR mouse, bracketed paste. */
+/* A decoder for what terminals send: UTF-8, control characters, CSI and SS3 sequences, SGR mouse,
+ * bracketed paste. */
 #include "tui/input.h"
 
 #include <stdio.h>
@@ -25,26 +26,38 @@ static void set_name(Event *e, const char *modifiers, const char *name)
 static const char *final_name(unsigned char c)
 {
     switch (c) {
-    case 'A': return "Up";
-    case 'B': return "Down";
-    case 'C': return "Right";
-    case 'D': return "Left";
-    case 'H': return "Home";
-    case 'F': return "End";
-    case 'P': return "F1";
-    case 'Q': return "F2";
-    case 'R': return "F3";
-    case 'S': return "F4";
-    default: return "";
+    case 'A':
+        return "Up";
+    case 'B':
+        return "Down";
+    case 'C':
+        return "Right";
+    case 'D':
+        return "Left";
+    case 'H':
+        return "Home";
+    case 'F':
+        return "End";
+    case 'P':
+        return "F1";
+    case 'Q':
+        return "F2";
+    case 'R':
+        return "F3";
+    case 'S':
+        return "F4";
+    default:
+        return "";
     }
 }
 
 static const char *tilde_name(int n)
 {
     static const char *const names[] = {
-        [1] = "Home", [2] = "Insert", [3] = "Delete", [4] = "End", [5] = "PgUp", [6] = "PgDn", [7] = "Home", [8] = "End",
-        [11] = "F1",  [12] = "F2",    [13] = "F3",    [14] = "F4", [15] = "F5",  [17] = "F6",  [18] = "F7",  [19] = "F8",
-        [20] = "F9",  [21] = "F10",   [23] = "F11",   [24] = "F12"};
+        [1] = "Home", [2] = "Insert", [3] = "Delete", [4] = "End",  [5] = "PgUp",
+        [6] = "PgDn", [7] = "Home",   [8] = "End",    [11] = "F1",  [12] = "F2",
+        [13] = "F3",  [14] = "F4",    [15] = "F5",    [17] = "F6",  [18] = "F7",
+        [19] = "F8",  [20] = "F9",    [21] = "F10",   [23] = "F11", [24] = "F12"};
     return n > 0 && n < (int)(sizeof names / sizeof *names) && names[n] ? names[n] : "";
 }
 

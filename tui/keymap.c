@@ -49,7 +49,8 @@ static void drop_defaults(Keymap *k, Action a)
 
 static Err apply_line(Keymap *k, char *line, int number)
 {
-    char *save = NULL, *key = strtok_r(line, " \t\r", &save), *command = strtok_r(NULL, " \t\r", &save);
+    char *save = NULL, *key = strtok_r(line, " \t\r", &save),
+         *command = strtok_r(NULL, " \t\r", &save);
     if (!key || *key == '#')
         return OK;
     if (!command || strtok_r(NULL, " \t\r", &save))
@@ -72,8 +73,9 @@ static Err check(const Keymap *k)
         quits |= k->at[i].action == ACT_QUIT || k->at[i].action == ACT_QUIT_NOW;
         for (size_t j = 0; j < i; j++)
             if (!strcmp(k->at[i].key, k->at[j].key))
-                FAIL(ERR_USAGE, "key %s: both %s and %s want it; give one of them another key", k->at[i].key,
-                     action_info(k->at[j].action)->command, action_info(k->at[i].action)->command);
+                FAIL(ERR_USAGE, "key %s: both %s and %s want it; give one of them another key",
+                     k->at[i].key, action_info(k->at[j].action)->command,
+                     action_info(k->at[i].action)->command);
     }
     if (!quits)
         FAIL(ERR_USAGE, "no key is left for quit; add a line such as: q quit");

@@ -1,4 +1,5 @@
-/* The one event loop: poll(terminal, jobs, signals) -> act -> draw once. Nothing is drawn while nothing changes. */
+/* The one event loop: poll(terminal, jobs, signals) -> act -> draw once. Nothing is drawn while
+ * nothing changes. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -39,7 +40,8 @@ static void catch_signals(void)
     for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
         sigaction(signals[i], &sa, NULL);
     signal(SIGPIPE, SIG_IGN);
-    signal(SIGTSTP, SIG_DFL); /* curses takes it; Ctrl-Z comes as a byte, and kill -TSTP stops us plainly */
+    signal(SIGTSTP,
+           SIG_DFL); /* curses takes it; Ctrl-Z comes as a byte, and kill -TSTP stops us plainly */
 }
 
 static double seconds(void)
@@ -111,7 +113,9 @@ static void read_signals(Loop *l)
     ssize_t n = read(signal_pipe[0], sig, sizeof sig);
     for (ssize_t i = 0; i < n; i++)
         switch (sig[i]) {
-        case SIGWINCH: resize(l); break;
+        case SIGWINCH:
+            resize(l);
+            break;
         case SIGCONT:
             term_repaint();
             resize(l);
@@ -219,7 +223,8 @@ static char *session_path(const char *file)
 
 static void load_session(App *a, const char *path)
 {
-    if (!path || access(path, R_OK) != 0 || str_read_file(path, 1 << 20, ERR_GENERAL, &a->kept, NULL) != OK)
+    if (!path || access(path, R_OK) != 0 ||
+        str_read_file(path, 1 << 20, ERR_GENERAL, &a->kept, NULL) != OK)
         return;
     app_message(a, ROLE_DIM, "B brings back the view of last time");
 }
@@ -237,14 +242,16 @@ static void save_session(const App *a, const char *path)
 
 static void on_alarm(int sig)
 {
-    _exit(ERR_GENERAL); /* the worker does not answer: the terminal is restored already, leave anyway */
+    _exit(ERR_GENERAL); /* the worker does not answer: the terminal is restored already, leave
+                           anyway */
 }
 
 static Err load_keys(Keymap *k)
 {
     const char *config = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
     keymap_init(k);
-    char *path = config && *config ? str_format("%s/scmmgpt/keys", config) : str_format("%s/.config/scmmgpt/keys", home ? home : "");
+    char *path = config && *config ? str_format("%s/scmmgpt/keys", config)
+                                   : str_format("%s/.config/scmmgpt/keys", home ? home : "");
     Err err = keymap_load(k, path);
     free(path);
     return err;

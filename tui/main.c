@@ -5,8 +5,9 @@
 #include "tui/cli.h"
 #include "tui/explorer.h"
 
-/* On shared cores threads that spin while they wait starve those that work, so they spin briefly and then sleep.
- * OpenMP reads this before main(): the program starts itself once more when nobody chose. */
+/* On shared cores threads that spin while they wait starve those that work, so they spin briefly
+ * and then sleep. OpenMP reads this before main(): the program starts itself once more when nobody
+ * chose. */
 static void wait_politely(char **argv)
 {
     if (getenv("GOMP_SPINCOUNT") || getenv("OMP_WAIT_POLICY"))

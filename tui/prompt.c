@@ -12,10 +12,10 @@
 static struct {
     App *app;
     const char *history_path;
-    PromptKind open;      /* the kind being edited */
+    PromptKind open; /* the kind being edited */
     const unsigned char *bytes;
     size_t left;
-    bool quiet;           /* while the line is set from outside */
+    bool quiet; /* while the line is set from outside */
 } P;
 
 static int get_byte(FILE *unused)
@@ -39,7 +39,8 @@ static void redisplay(void)
     app_prompt_edited(P.app, before, rl_line_buffer, rl_point);
 }
 
-static void line_is_done(char *line) /* Enter never reaches readline; this is end-of-file (Ctrl-D) */
+static void
+line_is_done(char *line) /* Enter never reaches readline; this is end-of-file (Ctrl-D) */
 {
     free(line);
     app_prompt_cancel(P.app);
@@ -154,7 +155,8 @@ static void complete(void)
     char copy[128];
     snprintf(copy, sizeof copy, "%s", text);
     app_prompt_edited(P.app, "", copy, (int)strlen(copy));
-    if (P.app->prompt.kind == PROMPT_COMMAND && P.app->prompt.n == 1) { /* it is whole: an argument may follow */
+    if (P.app->prompt.kind == PROMPT_COMMAND &&
+        P.app->prompt.n == 1) { /* it is whole: an argument may follow */
         strncat(copy, " ", sizeof copy - strlen(copy) - 1);
         app_prompt_edited(P.app, "", copy, (int)strlen(copy));
     }

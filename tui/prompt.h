@@ -1,4 +1,5 @@
-/* The line editor: readline's callback interface, without its terminal handling. What it edits goes to the App. */
+/* The line editor: readline's callback interface, without its terminal handling. What it edits goes
+ * to the App. */
 #ifndef SCMM_TUI_PROMPT_H
 #define SCMM_TUI_PROMPT_H
 #include "tui/input.h"

@@ -1,4 +1,5 @@
-/* curses behind a small door. Input is not curses' business (tui/input.c reads the bytes), nor are signals. */
+/* curses behind a small door. Input is not curses' business (tui/input.c reads the bytes), nor are
+ * signals. */
 #define _XOPEN_SOURCE_EXTENDED 1
 #include "tui/term.h"
 
@@ -46,7 +47,8 @@ static void on_crash(int sig)
         tcsetattr(STDIN_FILENO, TCSANOW, &T.before);
         if (T.real_stderr >= 0)
             dup2(T.real_stderr, STDERR_FILENO);
-        static const char text[] = "scmmgpt: stopped by an error in the program; the terminal is restored\n";
+        static const char text[] =
+            "scmmgpt: stopped by an error in the program; the terminal is restored\n";
         ssize_t ignored = write(STDERR_FILENO, text, sizeof text - 1);
         (void)ignored;
         T.on = false;
@@ -58,7 +60,8 @@ static void on_crash(int sig)
 static void redirect_stderr(bool away)
 {
     if (away) {
-        int fd = open(T.log_path ? T.log_path : "/dev/null", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+        int fd = open(T.log_path ? T.log_path : "/dev/null",
+                      O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
         if (fd < 0)
             return;
         fflush(stderr);
@@ -91,7 +94,9 @@ static GlyphTier choose_glyphs(const char *option, TermInfo *info)
     if (!strcmp(option, "ascii"))
         return GLYPHS_ASCII;
     if (!utf8) {
-        snprintf(info->note, sizeof info->note, "the locale's character set is %s: ASCII signs (--glyphs=braille overrides)", codeset);
+        snprintf(info->note, sizeof info->note,
+                 "the locale's character set is %s: ASCII signs (--glyphs=braille overrides)",
+                 codeset);
         return GLYPHS_ASCII;
     }
     return term && !strcmp(term, "linux") ? GLYPHS_BLOCK : GLYPHS_BRAILLE;
@@ -118,7 +123,8 @@ static Err start_screen(const char *name, int *colors)
     }
     T.screen = newterm(name, stdout, stdin);
     if (!T.screen)
-        FAIL(ERR_GENERAL, "terminal: TERM=%s is not known here; set TERM=xterm or install ncurses-term",
+        FAIL(ERR_GENERAL,
+             "terminal: TERM=%s is not known here; set TERM=xterm or install ncurses-term",
              getenv("TERM") ? getenv("TERM") : "");
     return 0;
 }
@@ -130,7 +136,8 @@ Err term_start(const TermOptions *opt, TermInfo *info)
     *info = (TermInfo){0};
     info->tier = choose_glyphs(opt->glyphs, info);
     if (!look_up(NULL, &found))
-        FAIL(ERR_GENERAL, "terminal: TERM=%s is not known here; set TERM=xterm or install ncurses-term",
+        FAIL(ERR_GENERAL,
+             "terminal: TERM=%s is not known here; set TERM=xterm or install ncurses-term",
              getenv("TERM") ? getenv("TERM") : "");
     int colors = color_choose(opt->color, found, &instead);
     tcgetattr(STDIN_FILENO, &T.before);
@@ -158,11 +165,14 @@ Err term_start(const TermOptions *opt, TermInfo *info)
     modes(true);
     term_resize(&info->w, &info->h);
     if (!*info->note && colors < 256) {
-        const char *why = getenv("NO_COLOR") && *getenv("NO_COLOR") ? "NO_COLOR is set" : "TERM says so";
+        const char *why =
+            getenv("NO_COLOR") && *getenv("NO_COLOR") ? "NO_COLOR is set" : "TERM says so";
         if (colors)
-            snprintf(info->note, sizeof info->note, "%d colours (%s); --color=256 overrides", colors, why);
+            snprintf(info->note, sizeof info->note, "%d colours (%s); --color=256 overrides",
+                     colors, why);
         else
-            snprintf(info->note, sizeof info->note, "no colours (%s): letters mark the groups; --color=256 overrides", why);
+            snprintf(info->note, sizeof info->note,
+                     "no colours (%s): letters mark the groups; --color=256 overrides", why);
     }
     return 0;
 }
@@ -216,17 +226,19 @@ static void show_cell(int x, int y, Glyph g)
     cchar_t cell;
     wchar_t text[2] = {(wchar_t)g.ch, 0};
     uint8_t bits = g.style.attr;
-    int fg = color_number(g.style.fg, T.colors, &bits), bg = color_number(g.style.bg, T.colors, &bits);
+    int fg = color_number(g.style.fg, T.colors, &bits),
+        bg = color_number(g.style.bg, T.colors, &bits);
     if (g.style.fg == COLOR_ANSI(8) && fg >= 0)
         bits = (uint8_t)(bits & ~ATTR_DIM); /* grey is dim already */
-    attr_t attr = (bits & ATTR_BOLD ? A_BOLD : 0) | (bits & ATTR_DIM ? A_DIM : 0) | (bits & ATTR_REVERSE ? A_REVERSE : 0) |
-                  (bits & ATTR_UNDERLINE ? A_UNDERLINE : 0);
+    attr_t attr = (bits & ATTR_BOLD ? A_BOLD : 0) | (bits & ATTR_DIM ? A_DIM : 0) |
+                  (bits & ATTR_REVERSE ? A_REVERSE : 0) | (bits & ATTR_UNDERLINE ? A_UNDERLINE : 0);
     int width = glyph_width(g.ch);
     if (g.ch >= 0x80 && wcwidth(text[0]) != width)
         text[0] = L'?';
     int pair = fg < 0 && bg < 0 ? 0 : alloc_pair(fg, bg);
     pair = pair < 0 ? 0 : pair;
-    if (setcchar(&cell, text, attr, (short)(pair > 32767 ? 0 : pair), pair > 32767 ? &pair : NULL) != ERR)
+    if (setcchar(&cell, text, attr, (short)(pair > 32767 ? 0 : pair),
+                 pair > 32767 ? &pair : NULL) != ERR)
         mvadd_wch(y, x, &cell);
     if (width == 2 && text[0] == L'?')
         mvaddch(y, x + 1, ' ');

@@ -1,6 +1,7 @@
-/* Every action of the explorer, once: id, :command, keys, what it does. Key map, command palette, completion, help
- * and the configuration file are all made from this table. Keys are separated by blanks; "C-x" is Ctrl, "M-x" Alt.
- * Groups of the help screen begin where the fifth column has a title. */
+/* Every action of the explorer, once: id, :command, keys, what it does. Key map, command palette,
+ * completion, help and the configuration file are all made from this table. Keys are separated by
+ * blanks; "C-x" is Ctrl, "M-x" Alt. Groups of the help screen begin where the fifth column has a
+ * title. */
 #ifndef SCMM_VIEWS_ACTION_H
 #define SCMM_VIEWS_ACTION_H
 

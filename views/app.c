@@ -45,8 +45,8 @@ static void told_free(App *a)
 /* Everything that came from the file or was computed on it. */
 void app_forget(App *a)
 {
-    Shared **all[] = {&a->map,    &a->groups,          &a->computed_groups, &a->markers, &a->de, &a->annotation,
-                      &a->values, &a->cell_annotation, &a->query};
+    Shared **all[] = {&a->map,        &a->groups, &a->computed_groups, &a->markers, &a->de,
+                      &a->annotation, &a->values, &a->cell_annotation, &a->query};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         shared_drop(all[i]);
     for (size_t i = 0; i < a->n_generated; i++)
@@ -146,7 +146,9 @@ double app_tick(App *a)
     if (a->restoring)
         app_session_tick(a);
     JobInfo job;
-    if (a->open_jobs && job_queue_list(a->queue, &job, 1)) { /* the start of a job is no event: look until it runs */
+    if (a->open_jobs &&
+        job_queue_list(a->queue, &job,
+                       1)) { /* the start of a job is no event: look until it runs */
         if (job.running && (job.stage != a->stage || job.id != a->stage_job)) {
             a->stage = job.stage;
             a->stage_job = job.id;
@@ -237,7 +239,8 @@ void app_update_means(App *a)
         }
         free(sum);
     }
-    for (size_t i = 0; i < g->n_groups; i++) { /* insertion: groups are few, and equal keys keep their order */
+    for (size_t i = 0; i < g->n_groups;
+         i++) { /* insertion: groups are few, and equal keys keep their order */
         size_t at = i;
         while (at > 0 && key[a->cluster_rows[at - 1]] < key[i]) {
             a->cluster_rows[at] = a->cluster_rows[at - 1];
@@ -262,6 +265,7 @@ void app_set_groups(App *a, Shared *take)
     app_update_means(a);
     app_changed(a);
     app_start(a, WORK_MARKERS, NULL);
-    if (a->embedded && strcmp(app_groups(a)->key, "annotation")) /* those have their names from the model */
+    if (a->embedded &&
+        strcmp(app_groups(a)->key, "annotation")) /* those have their names from the model */
         app_start(a, WORK_ANNOTATE, NULL);
 }

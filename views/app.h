@@ -1,10 +1,12 @@
-/* The explorer's state and everything that changes it. One thread (the UI) owns an App; work runs as jobs on the
- * worker, which alone touches the Session, and comes back as immutable results held in Shared references.
+/* The explorer's state and everything that changes it. One thread (the UI) owns an App; work runs
+ * as jobs on the worker, which alone touches the Session, and comes back as immutable results held
+ * in Shared references.
  *
- *   app_key actions -> app_act() -> state, or app_start(WORK_...) -> job -> done -> state -> app->dirty -> app_draw()
+ *   app_key actions -> app_act() -> state, or app_start(WORK_...) -> job -> done -> state ->
+ * app->dirty -> app_draw()
  *
- * Split over app.c (life), app_act.c (actions), app_work.c (jobs), app_draw.c (screen), app_prompt.c (ask line),
- * app_select.c (selections), app_export.c (files). */
+ * Split over app.c (life), app_act.c (actions), app_work.c (jobs), app_draw.c (screen),
+ * app_prompt.c (ask line), app_select.c (selections), app_export.c (files). */
 #ifndef SCMM_VIEWS_APP_H
 #define SCMM_VIEWS_APP_H
 #include "core/base/job.h"
@@ -15,30 +17,39 @@
 #include "views/theme.h"
 #include "views/work.h"
 
-typedef enum PaneId { PANE_NONE, PANE_CLUSTERS, PANE_MAP, PANE_MARKERS, PANE_TEXT, PANE_CELLS, PANE_JOBS, N_PANES } PaneId;
+typedef enum PaneId {
+    PANE_NONE,
+    PANE_CLUSTERS,
+    PANE_MAP,
+    PANE_MARKERS,
+    PANE_TEXT,
+    PANE_CELLS,
+    PANE_JOBS,
+    N_PANES
+} PaneId;
 
 typedef struct AppOptions {
     SessionParams session; /* strings borrowed for the life of the App */
     const char *path;
     GlyphTier tier;
-    int colors;         /* of the terminal: 0, 8, 16, 256, ... */
+    int colors; /* of the terminal: 0, 8, 16, 256, ... */
     bool mouse, read_only;
     const char *notice; /* shown first ("8 colours: letters mark the groups"); NULL */
 } AppOptions;
 
 /* What the UI may know of the file without asking the session: copied by the opening job. */
 typedef struct FileFacts {
-    char *name;     /* last part of the path */
+    char *name; /* last part of the path */
     char *encoding;
     size_t cells, genes;
-    char *matrix;   /* "X counts", "raw/X lognorm", "no usable matrix" */
+    char *matrix; /* "X counts", "raw/X lognorm", "no usable matrix" */
     char *matrix_reason;
     bool matrix_ok; /* counts */
     size_t n_obs;
-    char **obs;     /* names */
+    char **obs; /* names */
     ColumnKind *obs_kind;
     size_t n_maps;
-    char **maps;    /* obsm names */
+    char **maps; /* obsm names */
     size_t n_warnings;
     char **warnings;
     /* borrowed from the dataset, read by a later job; NULL until then */
@@ -55,9 +66,9 @@ typedef enum MapMode { MAP_BROWSE, MAP_BOX, MAP_LASSO } MapMode;
 typedef struct MapState {
     double cx, cy, zoom; /* middle of the view in map units; 1 = everything fits */
     MapMode mode;
-    int cur_x, cur_y;    /* cursor, in cells from the pane's inner corner (box, lasso) */
+    int cur_x, cur_y; /* cursor, in cells from the pane's inner corner (box, lasso) */
     bool anchored;
-    size_t n_points;     /* corners in map units: box 1, lasso up to the cap */
+    size_t n_points; /* corners in map units: box 1, lasso up to the cap */
     double points[256][2];
     bool dragging;
     bool labels;
@@ -66,14 +77,30 @@ typedef struct MapState {
 } MapState;
 
 typedef enum Subject { /* what pane 4 speaks of */
-    SUBJECT_FILE, SUBJECT_GROUP, SUBJECT_SELECTION, SUBJECT_CELL, SUBJECT_QUERY, SUBJECT_GENERATED, SUBJECT_LOG
+                       SUBJECT_FILE,
+                       SUBJECT_GROUP,
+                       SUBJECT_SELECTION,
+                       SUBJECT_CELL,
+                       SUBJECT_QUERY,
+                       SUBJECT_GENERATED,
+                       SUBJECT_LOG
 } Subject;
 
 typedef enum ColorMode { COLOR_BY_GROUPS, COLOR_BY_VALUES, COLOR_BY_QUERY } ColorMode;
 
 typedef enum PromptKind {
-    PROMPT_NONE, PROMPT_ASK, PROMPT_GENERATE, PROMPT_SEARCH, PROMPT_COMMAND, PROMPT_COLOR, PROMPT_MAP, PROMPT_GATE,
-    PROMPT_EXPORT, PROMPT_DATA, PROMPT_CONFIRM_QUIT, N_PROMPTS
+    PROMPT_NONE,
+    PROMPT_ASK,
+    PROMPT_GENERATE,
+    PROMPT_SEARCH,
+    PROMPT_COMMAND,
+    PROMPT_COLOR,
+    PROMPT_MAP,
+    PROMPT_GATE,
+    PROMPT_EXPORT,
+    PROMPT_DATA,
+    PROMPT_CONFIRM_QUIT,
+    N_PROMPTS
 } PromptKind;
 
 typedef struct Suggestion {
@@ -83,10 +110,10 @@ enum { MAX_SUGGESTIONS = 200 };
 
 typedef struct PromptState {
     PromptKind kind;
-    char text[2048];   /* the line as edited */
-    char before[64];   /* what the editor shows in front (reverse search) */
-    int cursor;        /* byte offset */
-    size_t n, chosen;  /* suggestions; chosen == n: none */
+    char text[2048];         /* the line as edited */
+    char before[64];         /* what the editor shows in front (reverse search) */
+    int cursor;              /* byte offset */
+    size_t n, chosen;        /* suggestions; chosen == n: none */
     Suggestion *suggestions; /* [MAX_SUGGESTIONS] */
 } PromptState;
 
@@ -112,18 +139,18 @@ typedef struct App {
     FileFacts *facts; /* NULL until open */
     Work work[N_WORK];
     unsigned open_jobs;
-    bool closing;      /* nothing new is started */
+    bool closing; /* nothing new is started */
 
-    Shared *map;        /* Map */
-    Shared *groups;     /* Groups on the screen */
+    Shared *map;             /* Map */
+    Shared *groups;          /* Groups on the screen */
     Shared *computed_groups; /* the clustering's, when another partition is on the screen */
-    Shared *markers;    /* MarkerTable of groups */
-    Shared *de;         /* MarkerTable A versus B, shown instead when show_de */
+    Shared *markers;         /* MarkerTable of groups */
+    Shared *de;              /* MarkerTable A versus B, shown instead when show_de */
     bool show_de;
     char *de_title;
-    Shared *annotation; /* Annotation of groups, one row a group */
+    Shared *annotation;      /* Annotation of groups, one row a group */
     Shared *cell_annotation; /* Annotation, one row a cell */
-    Shared *values;     /* Values, colour */
+    Shared *values;          /* Values, colour */
     ColorMode color_mode;
     Shared *query;      /* QueryResult */
     float *query_means; /* [n_groups] mean score */
@@ -138,20 +165,20 @@ typedef struct App {
     size_t n_to_generate;
 
     /* selection */
-    uint8_t *selected;  /* [cells]; NULL: nothing selected */
+    uint8_t *selected; /* [cells]; NULL: nothing selected */
     size_t n_selected;
-    char *rule;         /* how it was made */
-    int group;          /* the group it is, or -1 */
+    char *rule; /* how it was made */
+    int group;  /* the group it is, or -1 */
     uint64_t selection_version;
     Selection *set_a, *set_b;
 
     /* screen */
-    PaneId focus, slot;  /* slot: which pane lies in the tabbed place */
+    PaneId focus, slot; /* slot: which pane lies in the tabbed place */
     bool zoomed, wide;
     ListState clusters, markers_list, cells, jobs;
     size_t *cluster_rows; /* group ids in the order shown */
     size_t n_cluster_rows;
-    size_t *cell_rows;   /* cells in the order shown in pane 5 */
+    size_t *cell_rows; /* cells in the order shown in pane 5 */
     size_t n_cell_rows;
     uint64_t cell_rows_for;
     MapState map_view;
@@ -170,11 +197,11 @@ typedef struct App {
 
     /* told to the outside */
     bool dirty, repaint, quit, suspend, mouse_changed;
-    Err exit_code;       /* with quit: why the file could not be opened */
+    Err exit_code; /* with quit: why the file could not be opened */
     char *exit_message;
-    char *clipboard;     /* text to copy; taken by the outside */
-    double now;          /* seconds, set by the outside before every call */
-    double describe_at;  /* 0: nothing due */
+    char *clipboard;    /* text to copy; taken by the outside */
+    double now;         /* seconds, set by the outside before every call */
+    double describe_at; /* 0: nothing due */
     double interrupted_at;
     const char *stage; /* of the running job, and when it was first seen: for the rate */
     unsigned stage_job;
@@ -184,9 +211,9 @@ typedef struct App {
     char *restoring, *restore_at;
     WorkKind restore_kind;
     bool restore_waits;
-    char *kept;          /* the session of last time, offered by :restore; NULL */
-    uint64_t version;    /* counts changes of what the map shows */
-    uint64_t places;     /* counts changes of coordinates and groups alone */
+    char *kept;       /* the session of last time, offered by :restore; NULL */
+    uint64_t version; /* counts changes of what the map shows */
+    uint64_t places;  /* counts changes of coordinates and groups alone */
 } App;
 
 App *app_new(const AppOptions *opt);
@@ -199,15 +226,21 @@ void app_message(App *a, Role role, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
 /* ---- input ---- */
 void app_act(App *a, Action act);
-typedef enum MouseKind { MOUSE_PRESS, MOUSE_DRAG, MOUSE_RELEASE, MOUSE_WHEEL_UP, MOUSE_WHEEL_DOWN } MouseKind;
+typedef enum MouseKind {
+    MOUSE_PRESS,
+    MOUSE_DRAG,
+    MOUSE_RELEASE,
+    MOUSE_WHEEL_UP,
+    MOUSE_WHEEL_DOWN
+} MouseKind;
 void app_mouse(App *a, MouseKind kind, int x, int y);
 /* The line editor lives outside (tui/prompt.c); it reports the line, and how it ended. */
 void app_prompt_open(App *a, PromptKind kind, const char *initial);
 void app_prompt_edited(App *a, const char *before, const char *text, int cursor);
 void app_prompt_accept(App *a, bool alternative);
 void app_prompt_cancel(App *a);
-bool app_prompt_move(App *a, int by);                 /* among suggestions; false: there are none */
-const char *app_prompt_complete(App *a);              /* what Tab makes of the line; NULL: nothing */
+bool app_prompt_move(App *a, int by);    /* among suggestions; false: there are none */
+const char *app_prompt_complete(App *a); /* what Tab makes of the line; NULL: nothing */
 const char *app_prompt_label(PromptKind k);
 bool app_prompt_has_history(PromptKind k);
 
@@ -218,14 +251,32 @@ bool app_is_wide(int w, int h);
 enum { APP_MIN_W = 60, APP_MIN_H = 18, APP_WIDE = 100 };
 
 /* ---- shared by the panes ---- */
-static inline const Map *app_map(const App *a) { return shared_get(a->map); }
-static inline const Groups *app_groups(const App *a) { return shared_get(a->groups); }
-static inline const MarkerTable *app_markers(const App *a) { return shared_get(a->show_de ? a->de : a->markers); }
-static inline const Annotation *app_annotation(const App *a) { return shared_get(a->annotation); }
-static inline const QueryResult *app_query(const App *a) { return shared_get(a->query); }
+static inline const Map *app_map(const App *a)
+{
+    return shared_get(a->map);
+}
+static inline const Groups *app_groups(const App *a)
+{
+    return shared_get(a->groups);
+}
+static inline const MarkerTable *app_markers(const App *a)
+{
+    return shared_get(a->show_de ? a->de : a->markers);
+}
+static inline const Annotation *app_annotation(const App *a)
+{
+    return shared_get(a->annotation);
+}
+static inline const QueryResult *app_query(const App *a)
+{
+    return shared_get(a->query);
+}
 /* What colours the map now, NULL: the groups do. */
 const Values *app_color_values(const App *a);
-static inline const Generated *app_generated(const App *a, size_t i) { return shared_get(a->generated[i]); }
+static inline const Generated *app_generated(const App *a, size_t i)
+{
+    return shared_get(a->generated[i]);
+}
 
 /* The name to show for a group: what the model calls it where the file only numbers its groups. */
 const char *app_group_name(const App *a, size_t g);
@@ -245,11 +296,13 @@ void app_select_group(App *a, int g);
 void app_select_take(App *a, uint8_t *in, const char *rule, int group);
 void app_select_invert(App *a);
 void app_select_polygon(App *a, const double (*pts)[2], size_t n, const char *how);
-Selection *app_selection_copy(const App *a); /* NULL when nothing is selected */
+Selection *app_selection_copy(const App *a);        /* NULL when nothing is selected */
 size_t app_cell_order(App *a, const size_t **rows); /* pane 5: selected cells, best score first */
 
 /* ---- files: app_export.c ---- */
 char *app_export_default(const App *a);
+/* What the map shows, x0 y0 x1 y1; false: everything. */
+bool app_view_box(const App *a, double box[4]);
 char *app_export_command(const App *a, const char *output); /* what makes this view again */
 char *app_data_default(const App *a);
 

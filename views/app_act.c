@@ -41,7 +41,8 @@ static bool may_use_model(App *a)
 static void keep_set(App *a, Selection **slot, const char *name)
 {
     if (!a->selected) {
-        app_message(a, ROLE_WARN, "select cells first: a cluster in pane 1, V or v on the map, s for a rule");
+        app_message(a, ROLE_WARN,
+                    "select cells first: a cluster in pane 1, V or v on the map, s for a rule");
         return;
     }
     selection_free(*slot);
@@ -77,14 +78,18 @@ static void describe(App *a)
 
 static void remove_generated(App *a)
 {
-    size_t i = a->subject == SUBJECT_GENERATED ? a->subject_generated : a->n_generated ? a->n_generated - 1 : 0;
+    size_t i = a->subject == SUBJECT_GENERATED ? a->subject_generated
+               : a->n_generated                ? a->n_generated - 1
+                                               : 0;
     if (i >= a->n_generated) {
         app_message(a, ROLE_DIM, "there are no generated cells");
         return;
     }
     shared_drop(&a->generated[i]);
-    memmove(a->generated + i, a->generated + i + 1, (a->n_generated - i - 1) * sizeof *a->generated);
-    memmove(a->generated_seconds + i, a->generated_seconds + i + 1, (a->n_generated - i - 1) * sizeof *a->generated_seconds);
+    memmove(a->generated + i, a->generated + i + 1,
+            (a->n_generated - i - 1) * sizeof *a->generated);
+    memmove(a->generated_seconds + i, a->generated_seconds + i + 1,
+            (a->n_generated - i - 1) * sizeof *a->generated_seconds);
     a->generated[--a->n_generated] = NULL;
     if (a->n_generated)
         a->subject_generated = a->n_generated - 1;
@@ -131,7 +136,9 @@ static void back(App *a)
     else if (a->show_de)
         a->show_de = false;
     else if (a->subject == SUBJECT_LOG || a->subject == SUBJECT_CELL)
-        a->subject = a->selected ? (a->group >= 0 ? SUBJECT_GROUP : SUBJECT_SELECTION) : a->query ? SUBJECT_QUERY : SUBJECT_FILE;
+        a->subject = a->selected ? (a->group >= 0 ? SUBJECT_GROUP : SUBJECT_SELECTION)
+                     : a->query  ? SUBJECT_QUERY
+                                 : SUBJECT_FILE;
     else if (a->selected) {
         app_select_none(a);
         a->clusters.cursor = 0;
@@ -191,10 +198,16 @@ static void start_prompt(App *a, Action act)
         if (has_file(a))
             app_prompt_open(a, a->focus == PANE_MAP ? PROMPT_COLOR : PROMPT_SEARCH, "");
         return;
-    case ACT_COMMAND: app_prompt_open(a, PROMPT_COMMAND, ""); return;
+    case ACT_COMMAND:
+        app_prompt_open(a, PROMPT_COMMAND, "");
+        return;
     default:
         if (has_file(a))
-            app_prompt_open(a, act == ACT_COLOR ? PROMPT_COLOR : act == ACT_EMBEDDING ? PROMPT_MAP : PROMPT_GATE, "");
+            app_prompt_open(a,
+                            act == ACT_COLOR       ? PROMPT_COLOR
+                            : act == ACT_EMBEDDING ? PROMPT_MAP
+                                                   : PROMPT_GATE,
+                            "");
         return;
     }
 }
@@ -202,39 +215,91 @@ static void start_prompt(App *a, Action act)
 static void global(App *a, Action act)
 {
     switch (act) {
-    case ACT_ASK: case ACT_GENERATE: case ACT_EXPORT: case ACT_DATA: case ACT_SEARCH: case ACT_COMMAND: case ACT_COLOR:
-    case ACT_EMBEDDING: case ACT_GATE:
+    case ACT_ASK:
+    case ACT_GENERATE:
+    case ACT_EXPORT:
+    case ACT_DATA:
+    case ACT_SEARCH:
+    case ACT_COMMAND:
+    case ACT_COLOR:
+    case ACT_EMBEDDING:
+    case ACT_GATE:
         start_prompt(a, act);
         break;
-    case ACT_DESCRIBE: describe(a); break;
+    case ACT_DESCRIBE:
+        describe(a);
+        break;
     case ACT_ANNOTATE:
         if (may_use_model(a))
             app_start(a, WORK_ANNOTATE_CELLS, NULL);
         break;
-    case ACT_REMOVE_GENERATED: remove_generated(a); break;
-    case ACT_ZOOM_PANE: a->zoomed = !a->zoomed; break;
-    case ACT_LABELS: a->map_view.labels = !a->map_view.labels; break;
-    case ACT_INVERT: app_select_invert(a); break;
-    case ACT_ALL: app_select_all(a); break;
-    case ACT_SET_A: keep_set(a, &a->set_a, "A"); break;
-    case ACT_SET_B: keep_set(a, &a->set_b, "B"); break;
-    case ACT_DE: compare(a); break;
-    case ACT_BOX: case ACT_LASSO: /* from any pane */
+    case ACT_REMOVE_GENERATED:
+        remove_generated(a);
+        break;
+    case ACT_ZOOM_PANE:
+        a->zoomed = !a->zoomed;
+        break;
+    case ACT_LABELS:
+        a->map_view.labels = !a->map_view.labels;
+        break;
+    case ACT_INVERT:
+        app_select_invert(a);
+        break;
+    case ACT_ALL:
+        app_select_all(a);
+        break;
+    case ACT_SET_A:
+        keep_set(a, &a->set_a, "A");
+        break;
+    case ACT_SET_B:
+        keep_set(a, &a->set_b, "B");
+        break;
+    case ACT_DE:
+        compare(a);
+        break;
+    case ACT_BOX:
+    case ACT_LASSO: /* from any pane */
         focus_pane(a, PANE_MAP);
         pane_map.act(a, act);
         break;
-    case ACT_PLUS: case ACT_MINUS: case ACT_RESET: pane_map.act(a, act); break;
-    case ACT_NEXT_PANE: cycle(a, 1); break;
-    case ACT_PREV_PANE: cycle(a, -1); break;
-    case ACT_PANE_1: case ACT_PANE_2: case ACT_PANE_3: case ACT_PANE_4: case ACT_PANE_5: case ACT_PANE_6:
+    case ACT_PLUS:
+    case ACT_MINUS:
+    case ACT_RESET:
+        pane_map.act(a, act);
+        break;
+    case ACT_NEXT_PANE:
+        cycle(a, 1);
+        break;
+    case ACT_PREV_PANE:
+        cycle(a, -1);
+        break;
+    case ACT_PANE_1:
+    case ACT_PANE_2:
+    case ACT_PANE_3:
+    case ACT_PANE_4:
+    case ACT_PANE_5:
+    case ACT_PANE_6:
         focus_pane(a, (PaneId)(PANE_CLUSTERS + (act - ACT_PANE_1)));
         break;
-    case ACT_BACK: back(a); break;
-    case ACT_COPY: copy_command(a); break;
-    case ACT_HELP: a->help = true; a->help_top = 0; break;
-    case ACT_CANCEL: cancel(a); break;
-    case ACT_LOG: show_log(a); break;
-    case ACT_RELOAD: reload(a); break;
+    case ACT_BACK:
+        back(a);
+        break;
+    case ACT_COPY:
+        copy_command(a);
+        break;
+    case ACT_HELP:
+        a->help = true;
+        a->help_top = 0;
+        break;
+    case ACT_CANCEL:
+        cancel(a);
+        break;
+    case ACT_LOG:
+        show_log(a);
+        break;
+    case ACT_RELOAD:
+        reload(a);
+        break;
     case ACT_RESTORE:
         if (a->kept && has_file(a))
             app_session_restore(a, a->kept);
@@ -244,13 +309,24 @@ static void global(App *a, Action act)
     case ACT_MOUSE:
         a->opt.mouse = !a->opt.mouse;
         a->mouse_changed = true;
-        app_message(a, ROLE_DIM, a->opt.mouse ? "mouse on" : "mouse off: the terminal selects text; %% turns it on");
+        app_message(a, ROLE_DIM,
+                    a->opt.mouse ? "mouse on"
+                                 : "mouse off: the terminal selects text; %% turns it on");
         break;
-    case ACT_REDRAW: a->repaint = true; break;
-    case ACT_SUSPEND: a->suspend = true; break;
-    case ACT_QUIT: quit(a); break;
-    case ACT_QUIT_NOW: a->quit = true; break;
-    default: break;
+    case ACT_REDRAW:
+        a->repaint = true;
+        break;
+    case ACT_SUSPEND:
+        a->suspend = true;
+        break;
+    case ACT_QUIT:
+        quit(a);
+        break;
+    case ACT_QUIT_NOW:
+        a->quit = true;
+        break;
+    default:
+        break;
     }
 }
 
@@ -258,13 +334,27 @@ static void act_in_help(App *a, Action act)
 {
     int page = a->help_height > 2 ? a->help_height - 1 : 1;
     switch (act) {
-    case ACT_UP: a->help_top--; break;
-    case ACT_DOWN: a->help_top++; break;
-    case ACT_PAGE_UP: a->help_top -= page; break;
-    case ACT_PAGE_DOWN: a->help_top += page; break;
-    case ACT_TOP: a->help_top = 0; break;
-    case ACT_BOTTOM: a->help_top = a->help_lines; break;
-    default: a->help = false; break;
+    case ACT_UP:
+        a->help_top--;
+        break;
+    case ACT_DOWN:
+        a->help_top++;
+        break;
+    case ACT_PAGE_UP:
+        a->help_top -= page;
+        break;
+    case ACT_PAGE_DOWN:
+        a->help_top += page;
+        break;
+    case ACT_TOP:
+        a->help_top = 0;
+        break;
+    case ACT_BOTTOM:
+        a->help_top = a->help_lines;
+        break;
+    default:
+        a->help = false;
+        break;
     }
 }
 
@@ -272,7 +362,8 @@ void app_act(App *a, Action act)
 {
     a->dirty = true;
     a->message_old |= a->n_messages && a->now - a->messages[a->n_messages - 1].at > 4;
-    if (a->help && act != ACT_CANCEL && act != ACT_QUIT_NOW && act != ACT_SUSPEND && act != ACT_REDRAW) {
+    if (a->help && act != ACT_CANCEL && act != ACT_QUIT_NOW && act != ACT_SUSPEND &&
+        act != ACT_REDRAW) {
         act_in_help(a, act);
         return;
     }
@@ -300,7 +391,8 @@ void app_mouse(App *a, MouseKind kind, int x, int y)
             continue;
         if (kind == MOUSE_PRESS)
             a->focus = id;
-        if (pane_ops(id)->mouse && (held || (x > r.x && x < r.x + r.w - 1 && y > r.y && y < r.y + r.h - 1)))
+        if (pane_ops(id)->mouse &&
+            (held || (x > r.x && x < r.x + r.w - 1 && y > r.y && y < r.y + r.h - 1)))
             pane_ops(id)->mouse(a, kind, x - r.x - 1, y - r.y - 1);
         return;
     }

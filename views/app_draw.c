@@ -1,4 +1,5 @@
-/* The screen: two header lines, the panes, a line for messages, the ask line; overlays for help and suggestions. */
+/* The screen: two header lines, the panes, a line for messages, the ask line; overlays for help and
+ * suggestions. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -8,9 +9,10 @@
 
 const PaneOps *pane_ops(PaneId id)
 {
-    static const PaneOps *const all[N_PANES] = {[PANE_CLUSTERS] = &pane_clusters, [PANE_MAP] = &pane_map,
-                                                [PANE_MARKERS] = &pane_markers,   [PANE_TEXT] = &pane_text,
-                                                [PANE_CELLS] = &pane_cells,       [PANE_JOBS] = &pane_jobs};
+    static const PaneOps *const all[N_PANES] = {
+        [PANE_CLUSTERS] = &pane_clusters, [PANE_MAP] = &pane_map,
+        [PANE_MARKERS] = &pane_markers,   [PANE_TEXT] = &pane_text,
+        [PANE_CELLS] = &pane_cells,       [PANE_JOBS] = &pane_jobs};
     return all[id];
 }
 
@@ -19,7 +21,8 @@ bool app_is_wide(int w, int h)
     return w >= APP_WIDE && h >= 24;
 }
 
-/* Wide: clusters and markers left, map and a tabbed place right. Narrow: clusters left, all others tabbed. */
+/* Wide: clusters and markers left, map and a tabbed place right. Narrow: clusters left, all others
+ * tabbed. */
 void app_layout(App *a, int w, int h)
 {
     memset(a->rects, 0, sizeof a->rects);
@@ -65,7 +68,8 @@ static void draw_file_line(App *a, Canvas *c)
     }
     int name_w = c->w >= 100 ? 40 : 22;
     int x = 1 + canvas_text(c, 1, 0, name_w, theme_style(ROLE_HEADER), f->name);
-    x += canvas_textf(c, x, 0, -1, theme_style(ROLE_TEXT), "  %s cells x %s genes  ", thousands(f->cells, n), thousands(f->genes, g));
+    x += canvas_textf(c, x, 0, -1, theme_style(ROLE_TEXT), "  %s cells x %s genes  ",
+                      thousands(f->cells, n), thousands(f->genes, g));
     x += canvas_text(c, x, 0, -1, theme_style(f->matrix_ok ? ROLE_TEXT : ROLE_WARN), f->matrix);
     if (a->selected) {
         x += separator(c, x, 0);
@@ -83,22 +87,30 @@ static int draw_model_part(App *a, Canvas *c, int x, int room)
     char n[32];
     if (a->has_model) {
         /* "CPU (2 threads, AVX-512)": the details only where there is room */
-        int device = c->w >= 110 ? (int)strlen(a->model.device) : (int)strcspn(a->model.device, "(");
+        int device =
+            c->w >= 110 ? (int)strlen(a->model.device) : (int)strcspn(a->model.device, "(");
         device -= device > 0 && a->model.device[device - 1] == ' ';
-        x += canvas_textf(c, x, 1, room, theme_style(ROLE_TEXT), "%s on %.*s  ", a->model.name, device, a->model.device);
+        x += canvas_textf(c, x, 1, room, theme_style(ROLE_TEXT), "%s on %.*s  ", a->model.name,
+                          device, a->model.device);
         if (a->work[WORK_EMBED].state == WORK_FAILED) /* it cannot use this file: say why */
-            return x + canvas_text(c, x, 1, -1, theme_style(ROLE_ERROR), a->work[WORK_EMBED].message);
+            return x +
+                   canvas_text(c, x, 1, -1, theme_style(ROLE_ERROR), a->work[WORK_EMBED].message);
         if (!a->model.genes_in_file) /* not counted yet */
             return x;
-        double share = a->model.genes_in_file ? 100.0 * (double)a->model.genes_matched / (double)a->model.genes_in_file : 0;
+        double share = a->model.genes_in_file
+                           ? 100.0 * (double)a->model.genes_matched / (double)a->model.genes_in_file
+                           : 0;
         Style s = theme_style(share < 10 ? ROLE_WARN : ROLE_TEXT);
-        x += canvas_textf(c, x, 1, -1, s, "%s genes matched (%.0f%%)", thousands(a->model.genes_matched, n), share);
+        x += canvas_textf(c, x, 1, -1, s, "%s genes matched (%.0f%%)",
+                          thousands(a->model.genes_matched, n), share);
     } else if (m->state == WORK_FAILED) {
         x += canvas_textf(c, x, 1, room, theme_style(ROLE_ERROR), "no model: %s", m->message);
     } else if (m->state == WORK_BUSY) {
         x += canvas_text(c, x, 1, room, theme_style(ROLE_DIM), "model: loading");
     } else {
-        x += canvas_text(c, x, 1, room, theme_style(ROLE_DIM), m->state == WORK_STOPPED ? "no model: stopped, R loads again" : "model: later");
+        x += canvas_text(c, x, 1, room, theme_style(ROLE_DIM),
+                         m->state == WORK_STOPPED ? "no model: stopped, R loads again"
+                                                  : "model: later");
     }
     return x;
 }
@@ -114,9 +126,11 @@ static void draw_job_part(App *a, Canvas *c, int from)
     snprintf(what, sizeof what, "%.40s%s%.30s", j.name, named ? ": " : "", named ? j.stage : "");
     double seconds = a->now - a->stage_since;
     if (j.total && j.done && seconds > 0.5 && a->stage == j.stage) {
-        double per_s = (double)j.done / seconds, left = (double)(j.total - (j.done < j.total ? j.done : j.total)) / per_s;
+        double per_s = (double)j.done / seconds,
+               left = (double)(j.total - (j.done < j.total ? j.done : j.total)) / per_s;
         char n[32];
-        snprintf(rate, sizeof rate, " %s/s %d:%02d", thousands((size_t)per_s, n), (int)left / 60, (int)left % 60);
+        snprintf(rate, sizeof rate, " %s/s %d:%02d", thousands((size_t)per_s, n), (int)left / 60,
+                 (int)left % 60);
     }
     int bar = c->w >= 100 ? 14 : 8, name_w = text_width(what), need = bar + (int)strlen(rate) + 2;
     int room = c->w - from - need - 2;
@@ -125,12 +139,14 @@ static void draw_job_part(App *a, Canvas *c, int from)
     name_w = name_w < room ? name_w : room;
     int x = c->w - need - name_w;
     canvas_text(c, x, 1, name_w, theme_style(ROLE_ACCENT), what);
-    canvas_bar(c, x + name_w + 1, 1, bar, j.total ? (double)j.done / (double)j.total : -1, theme_style(ROLE_ACCENT));
+    canvas_bar(c, x + name_w + 1, 1, bar, j.total ? (double)j.done / (double)j.total : -1,
+               theme_style(ROLE_ACCENT));
     canvas_text(c, x + name_w + 1 + bar, 1, -1, theme_style(ROLE_DIM), rate);
 }
 
 /* ---- panes ---- */
-/* Names of the panes that share this place; where it is narrow their numbers alone. Returns where they begin. */
+/* Names of the panes that share this place; where it is narrow their numbers alone. Returns where
+ * they begin. */
 static int draw_tabs(App *a, Canvas *c, Rect r, PaneId id)
 {
     bool wide = a->wide;
@@ -138,7 +154,8 @@ static int draw_tabs(App *a, Canvas *c, Rect r, PaneId id)
     for (int k = N_PANES - 1; k >= (wide ? PANE_TEXT : PANE_MAP); k--) {
         const char *name = wide ? pane_ops((PaneId)k)->name : "";
         x -= (int)strlen(name) + 2;
-        canvas_textf(c, x, r.y, -1, theme_style(k == (int)id ? ROLE_TITLE : ROLE_DIM), wide ? "%d%s" : "%d", k, name);
+        canvas_textf(c, x, r.y, -1, theme_style(k == (int)id ? ROLE_TITLE : ROLE_DIM),
+                     wide ? "%d%s" : "%d", k, name);
     }
     return x;
 }
@@ -146,7 +163,8 @@ static int draw_tabs(App *a, Canvas *c, Rect r, PaneId id)
 static void draw_pane(App *a, Canvas *c, PaneId id)
 {
     Rect r = a->rects[id], inner = {r.x + 1, r.y + 1, r.w - 2, r.h - 2};
-    bool focus = a->focus == id, tabs = !a->zoomed && (id >= PANE_TEXT || (!a->wide && id != PANE_CLUSTERS));
+    bool focus = a->focus == id,
+         tabs = !a->zoomed && (id >= PANE_TEXT || (!a->wide && id != PANE_CLUSTERS));
     char text[200];
     Rect former = canvas_clip(c, r);
     canvas_box(c, r, theme_style(focus ? ROLE_FOCUS : ROLE_BORDER));
@@ -158,7 +176,8 @@ static void draw_pane(App *a, Canvas *c, PaneId id)
     int room = r.w - 3;
     if (tabs)
         room = draw_tabs(a, c, r, id) - r.x - 3;
-    canvas_textf(c, r.x + 1, r.y, room < r.w - 2 ? room : r.w - 2, theme_style(focus ? ROLE_FOCUS : ROLE_TITLE), "%d %s ", id, text);
+    canvas_textf(c, r.x + 1, r.y, room < r.w - 2 ? room : r.w - 2,
+                 theme_style(focus ? ROLE_FOCUS : ROLE_TITLE), "%d %s ", id, text);
     canvas_clip(c, inner);
     pane_ops(id)->draw(a, c, inner);
     canvas_unclip(c, former);
@@ -170,7 +189,9 @@ static void draw_message_line(App *a, Canvas *c)
 {
     int y = c->h - 2;
     if (!a->n_messages || a->message_old) {
-        canvas_text(c, 1, y, c->w - 2, theme_style(ROLE_DIM), "t ask   c colour   D describe   T generate   w figure   Tab next pane   : all commands   ? help   q quit");
+        canvas_text(c, 1, y, c->w - 2, theme_style(ROLE_DIM),
+                    "t ask   c colour   D describe   T generate   w figure   Tab next pane   : all "
+                    "commands   ? help   q quit");
         return;
     }
     const Message *m = &a->messages[a->n_messages - 1];
@@ -204,12 +225,14 @@ static void draw_ask_line(App *a, Canvas *c)
     int y = c->h - 1;
     if (p->kind == PROMPT_NONE) {
         int x = 1 + canvas_text(c, 1, y, -1, theme_style(ROLE_ACCENT), "ask> ");
-        canvas_text(c, x, y, c->w - x - 1, theme_style(ROLE_DIM), "press t and say which cells: \"cells that make antibodies\"");
+        canvas_text(c, x, y, c->w - x - 1, theme_style(ROLE_DIM),
+                    "press t and say which cells: \"cells that make antibodies\"");
         return;
     }
     const char *hint = hints[p->kind];
     int hint_w = c->w >= 90 ? text_width(hint) + 2 : 0;
-    int x = 1 + canvas_text(c, 1, y, -1, theme_style(ROLE_ACCENT), *p->before ? p->before : app_prompt_label(p->kind));
+    int x = 1 + canvas_text(c, 1, y, -1, theme_style(ROLE_ACCENT),
+                            *p->before ? p->before : app_prompt_label(p->kind));
     int room = c->w - x - hint_w - 1;
     /* scroll so that the cursor is in view */
     char head[sizeof p->text];
@@ -250,7 +273,8 @@ static void draw_suggestions(App *a, Canvas *c)
         if (here)
             canvas_fill(c, (Rect){r.x + 1, y, w - 2, 1}, ' ', st);
         canvas_text(c, r.x + 2, y, name_w, st, s->text);
-        canvas_text(c, r.x + 3 + name_w, y, r.w - name_w - 5, here ? st : theme_style(ROLE_DIM), s->detail);
+        canvas_text(c, r.x + 3 + name_w, y, r.w - name_w - 5, here ? st : theme_style(ROLE_DIM),
+                    s->detail);
     }
 }
 
@@ -258,7 +282,8 @@ void app_draw(App *a, Canvas *c)
 {
     canvas_clear(c);
     if (c->w < APP_MIN_W || c->h < APP_MIN_H) {
-        canvas_textf(c, 0, 0, -1, theme_style(ROLE_TEXT), "terminal too small (have %d x %d,", c->w, c->h);
+        canvas_textf(c, 0, 0, -1, theme_style(ROLE_TEXT), "terminal too small (have %d x %d,", c->w,
+                     c->h);
         canvas_textf(c, 0, 1, -1, theme_style(ROLE_TEXT), "need %d x %d)", APP_MIN_W, APP_MIN_H);
         return;
     }

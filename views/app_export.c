@@ -11,6 +11,7 @@
 #include "core/data/outfile.h"
 #include "core/data/table.h"
 #include "views/facts.h"
+#include "views/map_raster.h"
 #include "views/pane.h"
 
 static char *stem(const App *a)
@@ -42,7 +43,8 @@ static void add_slug(Str *out, const char *text)
 static char *fresh_name(Str *base, const char *ext)
 {
     for (int i = 1; i < 1000; i++) {
-        char *name = i == 1 ? str_format("%s%s", str_text(base), ext) : str_format("%s-%d%s", str_text(base), i, ext);
+        char *name = i == 1 ? str_format("%s%s", str_text(base), ext)
+                            : str_format("%s-%d%s", str_text(base), i, ext);
         if (access(name, F_OK) != 0) {
             str_free(base);
             return name;
@@ -62,7 +64,10 @@ char *app_export_default(const App *a)
     str_add(&s, base);
     free(base);
     str_add_char(&s, '_');
-    add_slug(&s, a->color_mode == COLOR_BY_QUERY && app_query(a) ? app_query(a)->text : v ? v->name : g ? g->key : "map");
+    add_slug(&s, a->color_mode == COLOR_BY_QUERY && app_query(a) ? app_query(a)->text
+                 : v                                             ? v->name
+                 : g                                             ? g->key
+                                                                 : "map");
     return fresh_name(&s, ".png");
 }
 
@@ -79,10 +84,25 @@ char *app_data_default(const App *a)
     return fresh_name(&s, generated ? ".h5ad" : ".tsv");
 }
 
+bool app_view_box(const App *a, double box[4])
+{
+    const MapState *v = &a->map_view;
+    const MapRaster *r = a->raster;
+    memset(box, 0, 4 * sizeof *box);
+    if (!r || (v->zoom <= 1 && v->cx == 0 && v->cy == 0))
+        return false;
+    map_from_dots(r, 0, 4 * r->h, &box[0], &box[1]);
+    map_from_dots(r, 2 * r->w, 0, &box[2], &box[3]);
+    return true;
+}
+
 /* A word as a POSIX shell reads it. */
 static void add_quoted(Str *s, const char *word)
 {
-    if (*word && word[strspn(word, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_./:=@%+,-")] == 0) {
+    if (*word &&
+        word[strspn(word,
+                    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_./:=@%+,-")] ==
+            0) {
         str_add(s, word);
         return;
     }
@@ -101,7 +121,8 @@ char *app_export_command(const App *a, const char *output)
     const Values *v = app_color_values(a);
     const Map *m = app_map(a);
     Str s = {0};
-    if (a->color_mode == COLOR_BY_QUERY && app_query(a)) { /* the scores; no subcommand draws them */
+    if (a->color_mode == COLOR_BY_QUERY &&
+        app_query(a)) { /* the scores; no subcommand draws them */
         str_add(&s, "scmmgpt query ");
         add_quoted(&s, a->opt.path);
         str_add_char(&s, ' ');
@@ -113,7 +134,8 @@ char *app_export_command(const App *a, const char *output)
     if (own) {
         str_add(&s, "scmmgpt cluster ");
         add_quoted(&s, a->opt.path);
-        str_addf(&s, " --resolution %g -o clustered.h5ad && scmmgpt plot clustered.h5ad", a->resolution);
+        str_addf(&s, " --resolution %g -o clustered.h5ad && scmmgpt plot clustered.h5ad",
+                 a->resolution);
     } else {
         str_add(&s, "scmmgpt plot ");
         add_quoted(&s, a->opt.path);
@@ -124,6 +146,9 @@ char *app_export_command(const App *a, const char *output)
         str_add(&s, " --basis ");
         add_quoted(&s, m->name + 2);
     }
+    double box[4];
+    if (app_view_box(a, box))
+        str_addf(&s, " --view=%.6g,%.6g,%.6g,%.6g", box[0], box[1], box[2], box[3]);
     str_add(&s, " -o ");
     add_quoted(&s, output);
     return str_take(&s);
@@ -175,7 +200,8 @@ static void sheet_end_row(Sheet *s)
         return;
     }
     str_add_char(&s->row, '\n');
-    fwrite(str_text(&s->row), 1, s->row.len, s->csv); /* errors stay in the FILE until it is closed */
+    fwrite(str_text(&s->row), 1, s->row.len,
+           s->csv); /* errors stay in the FILE until it is closed */
     str_clear(&s->row);
     s->started = false;
 }
@@ -193,8 +219,8 @@ static Err sheet_open(Sheet *s, const char *path, const Provenance *p)
         outfile_abort(&s->file);
         FAIL(ERR_GENERAL, "%s: cannot be written: %s", path, strerror(errno));
     }
-    fprintf(s->csv, "# version: %s\n# dataset_sha256: %s\n# model_sha256: %s\n", p->version, p->dataset_sha256 ? p->dataset_sha256 : "",
-            p->model_sha256 ? p->model_sha256 : "");
+    fprintf(s->csv, "# version: %s\n# dataset_sha256: %s\n# model_sha256: %s\n", p->version,
+            p->dataset_sha256 ? p->dataset_sha256 : "", p->model_sha256 ? p->model_sha256 : "");
     return OK;
 }
 
@@ -280,5 +306,6 @@ Err export_labels(const DataExport *d, const char *path, JobCtl *ctl)
 
 Err export_generated(const Generated *g, const ModelInfo *m, const char *path, JobCtl *ctl)
 {
-    FAIL(ERR_GENERAL, "%s: generated cells cannot be saved from here yet; scmmgpt generate writes them", path);
+    FAIL(ERR_GENERAL,
+         "%s: generated cells cannot be saved from here yet; scmmgpt generate writes them", path);
 }

@@ -1,4 +1,5 @@
-/* What the ask line is for: labels, suggestions, and what Enter does, by kind of prompt. Editing itself is outside. */
+/* What the ask line is for: labels, suggestions, and what Enter does, by kind of prompt. Editing
+ * itself is outside. */
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,9 +11,17 @@
 
 const char *app_prompt_label(PromptKind k)
 {
-    static const char *const labels[N_PROMPTS] = {
-        "",           "ask> ",         "generate> ", "find> ", ":", "colour by> ", "map> ", "select cells> ",
-        "figure to> ", "data to> ", "leave? (y/n) "};
+    static const char *const labels[N_PROMPTS] = {"",
+                                                  "ask> ",
+                                                  "generate> ",
+                                                  "find> ",
+                                                  ":",
+                                                  "colour by> ",
+                                                  "map> ",
+                                                  "select cells> ",
+                                                  "figure to> ",
+                                                  "data to> ",
+                                                  "leave? (y/n) "};
     return labels[k];
 }
 
@@ -30,7 +39,8 @@ static int match(const char *text, const char *typed)
     size_t n = strlen(typed);
     if (!strcasecmp(text, typed))
         return 200;
-    int shorter = 40 - (int)(strlen(text) - n < 40 ? strlen(text) - n : 40); /* CD3E before CD300LB */
+    int shorter =
+        40 - (int)(strlen(text) - n < 40 ? strlen(text) - n : 40); /* CD3E before CD300LB */
     if (!strncasecmp(text, typed, n))
         return 150 + shorter;
     const char *in = strcasestr(text, typed);
@@ -89,7 +99,8 @@ static void offer_commands(Candidates *c)
 {
     static const struct {
         const char *name, *detail;
-    } more[] = {{"resolution ", "of the clusters: resolution 1.5"}, {"seed ", "of generating: seed 7"}};
+    } more[] = {{"resolution ", "of the clusters: resolution 1.5"},
+                {"seed ", "of generating: seed 7"}};
     char detail[112];
     for (Action i = 1; i < N_ACTIONS; i++) {
         const ActionInfo *info = action_info(i);
@@ -201,8 +212,8 @@ static void color_by(App *a, const char *name)
     }
     for (size_t i = 0; i < a->facts->n_obs; i++)
         if (!strcmp(a->facts->obs[i], name)) {
-            bool groups = a->facts->obs_kind[i] == COLUMN_CATEGORICAL || a->facts->obs_kind[i] == COLUMN_STRING ||
-                          names_a_clustering(name);
+            bool groups = a->facts->obs_kind[i] == COLUMN_CATEGORICAL ||
+                          a->facts->obs_kind[i] == COLUMN_STRING || names_a_clustering(name);
             app_start(a, groups ? WORK_GROUPS : WORK_COLOR, name);
             return;
         }
@@ -268,15 +279,33 @@ static void command(App *a, const char *line)
         return;
     }
     switch (act) {
-    case ACT_COLOR: color_by(a, arg); break;
-    case ACT_GATE: app_start(a, WORK_GATE, arg); break;
-    case ACT_ASK: ask(a, arg); break;
-    case ACT_GENERATE: generate(a, arg); break;
-    case ACT_EXPORT: app_start(a, WORK_PLOT, arg); break;
-    case ACT_DATA: app_start(a, WORK_DATA, arg); break;
-    case ACT_EMBEDDING: app_start(a, WORK_MAP, arg); break;
-    case ACT_SEARCH: search_for(a, arg); break;
-    default: app_message(a, ROLE_ERROR, "%s takes no argument", name); break;
+    case ACT_COLOR:
+        color_by(a, arg);
+        break;
+    case ACT_GATE:
+        app_start(a, WORK_GATE, arg);
+        break;
+    case ACT_ASK:
+        ask(a, arg);
+        break;
+    case ACT_GENERATE:
+        generate(a, arg);
+        break;
+    case ACT_EXPORT:
+        app_start(a, WORK_PLOT, arg);
+        break;
+    case ACT_DATA:
+        app_start(a, WORK_DATA, arg);
+        break;
+    case ACT_EMBEDDING:
+        app_start(a, WORK_MAP, arg);
+        break;
+    case ACT_SEARCH:
+        search_for(a, arg);
+        break;
+    default:
+        app_message(a, ROLE_ERROR, "%s takes no argument", name);
+        break;
     }
 }
 
@@ -284,7 +313,8 @@ static void command(App *a, const char *line)
 static void write_data(App *a, const char *path)
 {
     if (str_ends(path, ".h5ad") && !a->n_generated)
-        app_message(a, ROLE_ERROR, "there are no generated cells: T makes some; labels go to .tsv or .csv");
+        app_message(a, ROLE_ERROR,
+                    "there are no generated cells: T makes some; labels go to .tsv or .csv");
     else
         app_start(a, WORK_DATA, path);
 }
@@ -297,7 +327,9 @@ void app_prompt_accept(App *a, bool alternative)
     size_t len = strlen(text);
     while (len && text[len - 1] == ' ')
         text[--len] = 0;
-    bool pick = (kind == PROMPT_COLOR || kind == PROMPT_MAP || (kind == PROMPT_COMMAND && !strchr(text, ' '))) && p->chosen < p->n;
+    bool pick = (kind == PROMPT_COLOR || kind == PROMPT_MAP ||
+                 (kind == PROMPT_COMMAND && !strchr(text, ' '))) &&
+                p->chosen < p->n;
     if (pick) {
         const char *chosen = p->suggestions[p->chosen].text;
         if (str_ends(chosen, " ")) { /* it wants an argument */
@@ -317,15 +349,32 @@ void app_prompt_accept(App *a, bool alternative)
             else
                 ask(a, text);
             break;
-        case PROMPT_GENERATE: generate(a, text); break;
-        case PROMPT_SEARCH: search_for(a, text); break;
-        case PROMPT_COMMAND: command(a, text); break;
-        case PROMPT_COLOR: color_by(a, text); break;
-        case PROMPT_MAP: app_start(a, WORK_MAP, text); break;
-        case PROMPT_GATE: app_start(a, WORK_GATE, text); break;
-        case PROMPT_EXPORT: app_start(a, WORK_PLOT, text); break;
-        case PROMPT_DATA: write_data(a, text); break;
-        default: break;
+        case PROMPT_GENERATE:
+            generate(a, text);
+            break;
+        case PROMPT_SEARCH:
+            search_for(a, text);
+            break;
+        case PROMPT_COMMAND:
+            command(a, text);
+            break;
+        case PROMPT_COLOR:
+            color_by(a, text);
+            break;
+        case PROMPT_MAP:
+            app_start(a, WORK_MAP, text);
+            break;
+        case PROMPT_GATE:
+            app_start(a, WORK_GATE, text);
+            break;
+        case PROMPT_EXPORT:
+            app_start(a, WORK_PLOT, text);
+            break;
+        case PROMPT_DATA:
+            write_data(a, text);
+            break;
+        default:
+            break;
         }
     free(text);
 }

@@ -56,7 +56,10 @@ void app_select_all(App *a)
 /* A value as a rule writes it: quoted unless it is one plain word. */
 static char *rule_equals(const char *key, const char *value)
 {
-    bool plain = *value && value[strspn(value, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.+-")] == 0;
+    bool plain =
+        *value &&
+        value[strspn(value,
+                     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.+-")] == 0;
     return str_format(plain ? "%s=%s" : "%s=\"%s\"", key, value);
 }
 

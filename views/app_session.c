@@ -1,5 +1,6 @@
-/* The view as text, one line a step, and back: what was coloured, selected, asked, generated. It is kept when the
- * program ends, however it ends, and brought back on request; a person can hand it to a colleague. */
+/* The view as text, one line a step, and back: what was coloured, selected, asked, generated. It is
+ * kept when the program ends, however it ends, and brought back on request; a person can hand it to
+ * a colleague. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,8 +12,9 @@
 /* Selections that have a rule which session_select understands. */
 static bool has_rule(const App *a)
 {
-    return a->selected && a->rule && !str_starts(a->rule, "rectangle") && !str_starts(a->rule, "polygon") &&
-           !strstr(a->rule, "(rectangle") && !strstr(a->rule, "(polygon");
+    return a->selected && a->rule && !str_starts(a->rule, "rectangle") &&
+           !str_starts(a->rule, "polygon") && !strstr(a->rule, "(rectangle") &&
+           !strstr(a->rule, "(polygon");
 }
 
 static void add(Str *s, const char *key, const char *value)
@@ -29,7 +31,8 @@ char *app_session_text(const App *a)
     const Values *v = app_color_values(a);
     const MapState *view = &a->map_view;
     bool moved = view->zoom != 1 || view->cx != 0 || view->cy != 0;
-    if (!a->facts || (!a->n_generated && !a->query && !has_rule(a) && !v && !moved && a->resolution == 1))
+    if (!a->facts ||
+        (!a->n_generated && !a->query && !has_rule(a) && !v && !moved && a->resolution == 1))
         return NULL;
     Str s = {0};
     str_add(&s, "# a view of scmmgpt, version 1\n");
@@ -78,7 +81,8 @@ static void restore_line(App *a, const char *key, const char *value)
     else if (!strcmp(key, "resolution") && strtod(value, NULL) > 0 && strtod(value, NULL) <= 20) {
         a->resolution = strtod(value, NULL);
         start(a, WORK_CLUSTER, NULL);
-    } else if (!strcmp(key, "view") && sscanf(value, "%lf %lf %lf", &x, &y, &zoom) == 3 && zoom >= 0.2 && zoom <= 1000) {
+    } else if (!strcmp(key, "view") && sscanf(value, "%lf %lf %lf", &x, &y, &zoom) == 3 &&
+               zoom >= 0.2 && zoom <= 1000) {
         v->cx = x, v->cy = y, v->zoom = zoom;
     } else if (!strcmp(key, "select"))
         start(a, WORK_GATE, value);
@@ -86,7 +90,8 @@ static void restore_line(App *a, const char *key, const char *value)
         start(a, WORK_QUERY, value);
     else if (!strcmp(key, "color"))
         start(a, WORK_COLOR, value);
-    else if (!strcmp(key, "generate") && sscanf(value, "%llu %zu %n", &seed, &n, &at) == 2 && at && n > 0 && n <= 100000) {
+    else if (!strcmp(key, "generate") && sscanf(value, "%llu %zu %n", &seed, &n, &at) == 2 && at &&
+             n > 0 && n <= 100000) {
         a->seed = seed;
         a->n_to_generate = n;
         start(a, WORK_GENERATE, value + at);

@@ -32,8 +32,8 @@ static void describe_matrix(FileFacts *f, const Dataset *d)
     const MatrixInfo *info = dataset_matrix(d, (size_t)m);
     const MatrixInfo *first = dataset_matrix(d, 0);
     bool other = strcmp(info->name, "X") && !strcmp(first->name, "X");
-    f->matrix = other ? str_format("X %s: using %s (%s)", matrix_state_name(first->state), info->name,
-                                   matrix_state_name(info->state))
+    f->matrix = other ? str_format("X %s: using %s (%s)", matrix_state_name(first->state),
+                                   info->name, matrix_state_name(info->state))
                       : str_format("%s %s", info->name, matrix_state_name(info->state));
 }
 

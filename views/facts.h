@@ -1,4 +1,5 @@
-/* Copies what the screen says about a file out of the dataset, on the worker; and other internals of the App. */
+/* Copies what the screen says about a file out of the dataset, on the worker; and other internals
+ * of the App. */
 #ifndef SCMM_VIEWS_FACTS_H
 #define SCMM_VIEWS_FACTS_H
 #include "core/data/provenance.h"

@@ -1,5 +1,6 @@
-/* Binning: each point votes for its group in its character (Boyer and Moore 1981: one counter finds a majority).
- * Selected cells hide the others in their character, so that a small selection stays visible in a dense map. */
+/* Binning: each point votes for its group in its character (Boyer and Moore 1981: one counter finds
+ * a majority). Selected cells hide the others in their character, so that a small selection stays
+ * visible in a dense map. */
 #include "views/map_raster.h"
 
 #include <math.h>
@@ -118,7 +119,8 @@ static void find_scale(MapRaster *r, const Values *v)
     free(s);
 }
 
-static void add_point(MapRaster *r, size_t at, uint8_t dot, int32_t group, float value, bool selected)
+static void add_point(MapRaster *r, size_t at, uint8_t dot, int32_t group, float value,
+                      bool selected)
 {
     if (selected && !r->selected[at]) { /* what was not selected gives way */
         r->selected[at] = 1;
@@ -169,7 +171,8 @@ static void bin_points(App *a, MapRaster *r, const Map *m)
         int x = (int)px, y = (int)py;
         size_t at = (size_t)(y / down) * (size_t)r->w + (size_t)(x / 2);
         uint8_t dot = (uint8_t)(1u << (2 * (y % 4) + x % 2));
-        add_point(r, at, dot, g ? g->codes[i] : -1, v ? v->v[i] : NAN, a->selected && a->selected[i]);
+        add_point(r, at, dot, g ? g->codes[i] : -1, v ? v->v[i] : NAN,
+                  a->selected && a->selected[i]);
     }
 }
 
@@ -182,10 +185,12 @@ MapRaster *map_raster(App *a, int w, int h, GlyphTier tier)
     if (!m || w < 1 || h < 1)
         return NULL;
     MapRaster *r = a->raster;
-    bool letters = tier == GLYPHS_ASCII || (v ? a->opt.colors == 0 : theme_needs_letters(a->opt.colors, g ? g->n_groups : 1));
+    bool letters =
+        tier == GLYPHS_ASCII ||
+        (v ? a->opt.colors == 0 : theme_needs_letters(a->opt.colors, g ? g->n_groups : 1));
     int rows = tier == GLYPHS_BLOCK && !letters ? 2 * h : h;
-    if (r && r->version == a->version && r->w == w && r->h == h && r->rows == rows && r->letters == letters &&
-        r->cx == view->cx && r->cy == view->cy && r->zoom == view->zoom)
+    if (r && r->version == a->version && r->w == w && r->h == h && r->rows == rows &&
+        r->letters == letters && r->cx == view->cx && r->cy == view->cy && r->zoom == view->zoom)
         return r;
     bool fresh = !r || r->version != a->version;
     if (!r || r->w != w || r->rows != rows) {

@@ -1,14 +1,15 @@
-/* A pane: one rectangle with a title. Drawing is pure: the same state and size give the same cells. */
+/* A pane: one rectangle with a title. Drawing is pure: the same state and size give the same cells.
+ */
 #ifndef SCMM_VIEWS_PANE_H
 #define SCMM_VIEWS_PANE_H
 #include "views/app.h"
 
 typedef struct PaneOps {
-    const char *name;                                         /* on its tab */
-    void (*title)(const App *a, char *out, size_t cap);       /* on its border */
+    const char *name;                                   /* on its tab */
+    void (*title)(const App *a, char *out, size_t cap); /* on its border */
     void (*draw)(App *a, Canvas *c, Rect inner);
-    bool (*act)(App *a, Action act);                          /* false: not mine */
-    void (*mouse)(App *a, MouseKind kind, int x, int y);      /* within inner; NULL ok */
+    bool (*act)(App *a, Action act);                     /* false: not mine */
+    void (*mouse)(App *a, MouseKind kind, int x, int y); /* within inner; NULL ok */
 } PaneOps;
 
 const PaneOps *pane_ops(PaneId id);
@@ -21,9 +22,10 @@ size_t list_fit(ListState *l, size_t n, int h);
 bool list_act(ListState *l, Action act, size_t n, int h);
 void list_scrollbar(Canvas *c, Rect r, size_t top, size_t n);
 
-/* Shows the state of a work that has not delivered: working with a bar, stopped, failed with the reason and way out.
- * Returns false (draws nothing) when idle or done. */
-bool pane_draw_work(App *a, Canvas *c, Rect r, WorkKind kind, const char *what, const char *way_out);
+/* Shows the state of a work that has not delivered: working with a bar, stopped, failed with the
+ * reason and way out. Returns false (draws nothing) when idle or done. */
+bool pane_draw_work(App *a, Canvas *c, Rect r, WorkKind kind, const char *what,
+                    const char *way_out);
 
 /* ---- wrapped text ---- */
 typedef struct DocLine {
@@ -50,7 +52,7 @@ void doc_draw(const Doc *d, Canvas *c, Rect r, int top);
 /* "12,301" */
 const char *thousands(size_t n, char buf[32]);
 void pane_help_draw(App *a, Canvas *c, Rect screen);
-void doc_text_pane(App *a, Doc *d);   /* pane_text.c */
+void doc_text_pane(App *a, Doc *d); /* pane_text.c */
 /* quality.c: the panel of pseudo-cells; `how` is what made them and how long it took. */
 void doc_quality(Doc *d, const Generated *g, const char *how);
 #endif

@@ -1,4 +1,5 @@
-/* Pane 5: the cells of the selection, best match of the last question first. Enter speaks of one cell. */
+/* Pane 5: the cells of the selection, best match of the last question first. Enter speaks of one
+ * cell. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -41,7 +42,8 @@ static void draw_row(const App *a, Canvas *c, Rect r, int y, size_t cell, Style 
         x += 8;
     }
     if (g && cell < g->n_cells)
-        canvas_text(c, x, y, r.x + r.w - x, s, g->codes[cell] < 0 ? "NA" : app_group_name(a, (size_t)g->codes[cell]));
+        canvas_text(c, x, y, r.x + r.w - x, s,
+                    g->codes[cell] < 0 ? "NA" : app_group_name(a, (size_t)g->codes[cell]));
 }
 
 static void draw(App *a, Canvas *c, Rect r)
@@ -55,7 +57,9 @@ static void draw(App *a, Canvas *c, Rect r)
         const Values *v = app_color_values(a);
         int name_w = r.w > 60 ? 24 : r.w / 3;
         canvas_textf(c, r.x + 1, r.y, r.w - 1, theme_style(ROLE_DIM), "%-*s%s", name_w + 1, "cell",
-                     q ? "score   rank%  group" : v ? v->name : "group");
+                     q   ? "score   rank%  group"
+                     : v ? v->name
+                         : "group");
         r.y++;
         r.h--;
     }
@@ -63,7 +67,8 @@ static void draw(App *a, Canvas *c, Rect r)
     for (int y = 0; y < r.h && top + (size_t)y < n; y++) {
         size_t i = top + (size_t)y;
         bool here = i == a->cells.cursor;
-        draw_row(a, c, r, r.y + y, rows[i], theme_style(here && a->focus == PANE_CELLS ? ROLE_CURSOR : ROLE_TEXT));
+        draw_row(a, c, r, r.y + y, rows[i],
+                 theme_style(here && a->focus == PANE_CELLS ? ROLE_CURSOR : ROLE_TEXT));
         if (here)
             canvas_put(c, r.x, r.y + y, '>', theme_style(ROLE_ACCENT));
     }

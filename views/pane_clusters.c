@@ -1,5 +1,5 @@
-/* Pane 1: the groups of the partition on the screen, with what the model calls them. Row 0 stands for all cells, and
- * the sets of generated cells follow below the groups. */
+/* Pane 1: the groups of the partition on the screen, with what the model calls them. Row 0 stands
+ * for all cells, and the sets of generated cells follow below the groups. */
 #include <stdio.h>
 #include <string.h>
 
@@ -45,14 +45,17 @@ static void draw_group(App *a, Canvas *c, Rect r, int y, size_t g, Style s)
     else if (an && g < an->n && an->unknown[g])
         snprintf(tail, sizeof tail, "  -- ?");
     else if (an && g < an->n)
-        snprintf(tail, sizeof tail, "%.2f %c", (double)an->probability[g], app_confidence_sign(a, g));
+        snprintf(tail, sizeof tail, "%.2f %c", (double)an->probability[g],
+                 app_confidence_sign(a, g));
     int tail_w = r.w >= 20 ? (int)strlen(tail) : 0;
     draw_swatch(a, c, r.x + 1, y, g);
     int x = r.x + 3;
-    x += canvas_textf(c, x, y, r.x + r.w - x, s, "%-*s", narrow ? 6 : 7, thousands(groups->sizes[g], n));
+    x += canvas_textf(c, x, y, r.x + r.w - x, s, "%-*s", narrow ? 6 : 7,
+                      thousands(groups->sizes[g], n));
     int room = r.x + r.w - x - (tail_w ? tail_w + 1 : 0);
     snprintf(name, sizeof name, "%.180s (%.60s)", shown, own);
-    if (shown == own || text_width(name) > room) /* the file's own number only where there is room */
+    if (shown == own ||
+        text_width(name) > room) /* the file's own number only where there is room */
         snprintf(name, sizeof name, "%s", shown);
     canvas_text(c, x, y, room, s, name);
     if (tail_w)
@@ -64,13 +67,15 @@ static void draw(App *a, Canvas *c, Rect r)
     if (!a->facts)
         return;
     if (!a->groups) {
-        if (pane_draw_work(a, c, r, WORK_CLUSTER, "finding clusters", "+ tries again; c colours by a column"))
+        if (pane_draw_work(a, c, r, WORK_CLUSTER, "finding clusters",
+                           "+ tries again; c colours by a column"))
             return;
         pane_draw_work(a, c, r, WORK_GROUPS, "reading the groups", "");
         return;
     }
     if (r.h > 3) {
-        canvas_textf(c, r.x + 3, r.y, r.w - 3, theme_style(ROLE_DIM), "%-*sname", r.w < 34 ? 6 : 7, "n");
+        canvas_textf(c, r.x + 3, r.y, r.w - 3, theme_style(ROLE_DIM), "%-*sname", r.w < 34 ? 6 : 7,
+                     "n");
         const char *tail = a->query_means ? "score" : a->annotation ? "conf  " : "";
         if (r.w >= 34)
             canvas_text(c, r.x + r.w - (int)strlen(tail), r.y, -1, theme_style(ROLE_DIM), tail);
@@ -84,14 +89,16 @@ static void draw(App *a, Canvas *c, Rect r)
         Style s = theme_style(ROLE_TEXT);
         char num[32];
         if (row == 0) {
-            canvas_textf(c, r.x + 3, r.y + y, r.w - 3, s, "%-*sall cells", r.w < 34 ? 6 : 7, thousands(a->facts->cells, num));
+            canvas_textf(c, r.x + 3, r.y + y, r.w - 3, s, "%-*sall cells", r.w < 34 ? 6 : 7,
+                         thousands(a->facts->cells, num));
         } else if (row <= a->n_cluster_rows) {
             draw_group(a, c, r, r.y + y, a->cluster_rows[row - 1], s);
         } else {
             const Generated *g = app_generated(a, row - 1 - a->n_cluster_rows);
             canvas_put(c, r.x + 1, r.y + y, 'o', theme_style(ROLE_GENERATED));
-            canvas_textf(c, r.x + 3, r.y + y, r.w - 3, theme_style(ROLE_GENERATED), "%-*sgenerated: %s", r.w < 34 ? 6 : 7,
-                         thousands(g->counts.rows, num), g->prompt);
+            canvas_textf(c, r.x + 3, r.y + y, r.w - 3, theme_style(ROLE_GENERATED),
+                         "%-*sgenerated: %s", r.w < 34 ? 6 : 7, thousands(g->counts.rows, num),
+                         g->prompt);
         }
         if (here) {
             canvas_put(c, r.x, r.y + y, '>', theme_style(ROLE_ACCENT));
@@ -126,7 +133,8 @@ static void search(App *a, int step)
     for (size_t i = 1; i <= n; i++) {
         size_t at = (a->clusters.cursor + n - 1 + (step > 0 ? i : n - i)) % n;
         size_t g = a->cluster_rows[at];
-        if (strcasestr(app_group_name(a, g), a->search) || strcasestr(app_groups(a)->names[g], a->search)) {
+        if (strcasestr(app_group_name(a, g), a->search) ||
+            strcasestr(app_groups(a)->names[g], a->search)) {
             a->clusters.cursor = at + 1;
             choose(a);
             return;

@@ -8,10 +8,9 @@
 
 const ActionInfo *action_info(Action a)
 {
-    static const ActionInfo table[N_ACTIONS] = {
-        [ACT_NONE] = {"", "", "", ""},
+    static const ActionInfo table[N_ACTIONS] = {[ACT_NONE] = {"", "", "", ""},
 #define X(id, command, keys, help, title) [ACT_##id] = {command, keys, help, title},
-        ACTIONS(X)
+                                                ACTIONS(X)
 #undef X
     };
     return &table[a < N_ACTIONS ? a : ACT_NONE];
@@ -56,16 +55,20 @@ void pane_help_draw(App *a, Canvas *c, Rect screen)
     Rect inner = {r.x + 2, r.y + 1, r.w - 4, r.h - 2};
     canvas_fill(c, r, ' ', theme_style(ROLE_TEXT));
     canvas_box(c, r, theme_style(ROLE_FOCUS));
-    canvas_text(c, r.x + 2, r.y, r.w - 4, theme_style(ROLE_FOCUS), " Help: up and down scroll, any other key closes ");
+    canvas_text(c, r.x + 2, r.y, r.w - 4, theme_style(ROLE_FOCUS),
+                " Help: up and down scroll, any other key closes ");
     Doc d = {.width = inner.w};
     add_actions(&d);
     doc_blank(&d);
     doc_add(&d, theme_style(ROLE_TITLE), 0, "With arguments");
-    doc_pair(&d, 15, "  :color", theme_style(ROLE_TEXT), "GENE or column     :select RULE     :ask TEXT     :generate [N] TEXT");
-    doc_pair(&d, 15, "  :resolution", theme_style(ROLE_TEXT), "1.5     :seed 7     :write FILE.svg     :write-data FILE.tsv");
+    doc_pair(&d, 15, "  :color", theme_style(ROLE_TEXT),
+             "GENE or column     :select RULE     :ask TEXT     :generate [N] TEXT");
+    doc_pair(&d, 15, "  :resolution", theme_style(ROLE_TEXT),
+             "1.5     :seed 7     :write FILE.svg     :write-data FILE.tsv");
     doc_blank(&d);
     doc_add(&d, theme_style(ROLE_DIM), 0,
-            "Mouse: click chooses, drag on the map selects, wheel zooms; hold Shift (Option on a Mac) to select text in the terminal.");
+            "Mouse: click chooses, drag on the map selects, wheel zooms; hold Shift (Option on a "
+            "Mac) to select text in the terminal.");
     int max = (int)d.n > inner.h ? (int)d.n - inner.h : 0;
     a->help_top = a->help_top > max ? max : a->help_top < 0 ? 0 : a->help_top;
     a->help_lines = (int)d.n;

@@ -19,11 +19,13 @@ static void draw(App *a, Canvas *c, Rect r)
     for (size_t i = 0; i < n && i < 32 && y < r.y + r.h; i++, y++) {
         const JobInfo *j = &jobs[i];
         int x = r.x + canvas_textf(c, r.x, y, r.w - 32, theme_style(ROLE_TEXT), "%s%s%s", j->name,
-                                   j->running && j->stage && *j->stage ? ": " : "", j->running && j->stage ? j->stage : "");
+                                   j->running && j->stage && *j->stage ? ": " : "",
+                                   j->running && j->stage ? j->stage : "");
         if (!j->running)
             canvas_text(c, x + 1, y, -1, theme_style(ROLE_DIM), "waiting");
         else if (j->total)
-            canvas_bar(c, r.x + r.w - 30, y, 20, (double)j->done / (double)j->total, theme_style(ROLE_ACCENT));
+            canvas_bar(c, r.x + r.w - 30, y, 20, (double)j->done / (double)j->total,
+                       theme_style(ROLE_ACCENT));
         if (j->running)
             canvas_textf(c, r.x + r.w - 9, y, 9, theme_style(ROLE_DIM), "%7.1f s", j->seconds);
     }
@@ -31,7 +33,8 @@ static void draw(App *a, Canvas *c, Rect r)
         const Work *w = &a->work[k];
         if (w->state < WORK_DONE)
             continue;
-        int x = r.x + canvas_textf(c, r.x, y, 18, theme_style(ROLE_DIM), "%-18s", work_name((WorkKind)k));
+        int x = r.x +
+                canvas_textf(c, r.x, y, 18, theme_style(ROLE_DIM), "%-18s", work_name((WorkKind)k));
         x += canvas_textf(c, x, y, 8, theme_style(roles[w->state]), "%-8s", states[w->state]);
         canvas_text(c, x, y, r.x + r.w - x, theme_style(ROLE_TEXT), w->message);
         y++;

@@ -1,5 +1,5 @@
-/* Pane 2: the cells as points, one colour a group or a scale of values, names on the densest spots, generated cells
- * hollow. Zoom, pan, and selections by rectangle and polygon. */
+/* Pane 2: the cells as points, one colour a group or a scale of values, names on the densest spots,
+ * generated cells hollow. Zoom, pan, and selections by rectangle and polygon. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,10 +37,12 @@ static Style cell_style(const App *a, const MapRaster *r, size_t at, const Value
         return g ? theme_style(ROLE_DIM) : theme_style(ROLE_TEXT);
     size_t k = (size_t)r->top[at];
     *letter = theme_letter(k);
-    return (Style){theme_group_color(a->opt.colors, k, g->colors[k]), 0, a->opt.colors ? 0 : ATTR_BOLD};
+    return (Style){theme_group_color(a->opt.colors, k, g->colors[k]), 0,
+                   a->opt.colors ? 0 : ATTR_BOLD};
 }
 
-static void draw_halves(App *a, Canvas *c, Rect in, const MapRaster *r, const Values *v, int x, int y)
+static void draw_halves(App *a, Canvas *c, Rect in, const MapRaster *r, const Values *v, int x,
+                        int y)
 {
     char letter;
     Color half[2] = {0, 0};
@@ -91,7 +93,8 @@ static void draw_generated(App *a, Canvas *c, Rect in, const MapRaster *r)
             double px, py;
             map_to_dots(r, g->xy[2 * i], g->xy[2 * i + 1], &px, &py);
             if (px >= 0 && py >= 0 && px < 2 * in.w && py < 4 * in.h)
-                canvas_put(c, in.x + (int)px / 2, in.y + (int)py / 4, 0x25cb, generated_style(a, k));
+                canvas_put(c, in.x + (int)px / 2, in.y + (int)py / 4, 0x25cb,
+                           generated_style(a, k));
         }
     }
 }
@@ -111,7 +114,8 @@ static void draw_labels(App *a, Canvas *c, Rect in, const MapRaster *r, Rect leg
     static const int shifts[] = {0, -1, 1, -2, 2, -3, 3};
     const Groups *g = app_groups(a);
     Rect taken[MAX_LABELS + 8];
-    size_t n = 0, shown = 0, most = 4 + (size_t)(in.w * in.h) / 130; /* names must not hide the cells */
+    size_t n = 0, shown = 0,
+           most = 4 + (size_t)(in.w * in.h) / 130; /* names must not hide the cells */
     for (int y = 0; y < legend.h && n < 8; y++)
         taken[n++] = (Rect){legend.x, legend.y + y, legend.w, 1};
     for (size_t i = 0; g && i < a->n_cluster_rows && n < MAX_LABELS && shown < most; i++) {
@@ -135,7 +139,8 @@ static void draw_labels(App *a, Canvas *c, Rect in, const MapRaster *r, Rect leg
             at.x = at.x < in.x ? in.x : at.x;
             if (at.y < in.y || at.y >= in.y + in.h || !is_free(taken, n, at))
                 continue;
-            Style st = theme_style(a->selected && (int)k != a->group && a->group >= 0 ? ROLE_DIM : ROLE_TITLE);
+            Style st = theme_style(a->selected && (int)k != a->group && a->group >= 0 ? ROLE_DIM
+                                                                                      : ROLE_TITLE);
             canvas_text(c, at.x, at.y, w, st, name);
             taken[n++] = at;
             shown++;
@@ -144,7 +149,8 @@ static void draw_labels(App *a, Canvas *c, Rect in, const MapRaster *r, Rect leg
     }
 }
 
-/* The right upper corner: the scale of values, the generated sets, and (over the whole screen) the groups. */
+/* The right upper corner: the scale of values, the generated sets, and (over the whole screen) the
+ * groups. */
 static Rect draw_legend(App *a, Canvas *c, Rect in, const MapRaster *r)
 {
     const Values *v = app_color_values(a);
@@ -154,25 +160,29 @@ static Rect draw_legend(App *a, Canvas *c, Rect in, const MapRaster *r)
     if (in.w < 24 || in.h < 5)
         return used;
     if (v) {
-        canvas_textf(c, x, y++, w, theme_style(ROLE_TITLE), "%s%s%s", v->name, *v->unit ? "  " : "", v->unit);
+        canvas_textf(c, x, y++, w, theme_style(ROLE_TITLE), "%s%s%s", v->name, *v->unit ? "  " : "",
+                     v->unit);
         int at = x + canvas_textf(c, x, y, 9, theme_style(ROLE_DIM), "%.3g ", r->lo);
         for (int i = 0; i < 9; i++)
-            canvas_put(c, at++, y, r->letters ? (uint32_t)('1' + i) : 0x2588,
-                       (Style){theme_value_color(a->opt.colors, 0.12 + 0.88 * (i + 0.5) / 9), 0, 0});
+            canvas_put(
+                c, at++, y, r->letters ? (uint32_t)('1' + i) : 0x2588,
+                (Style){theme_value_color(a->opt.colors, 0.12 + 0.88 * (i + 0.5) / 9), 0, 0});
         canvas_textf(c, at, y++, x + w - at, theme_style(ROLE_DIM), " %.3g", r->hi);
     } else if (a->zoomed && g) {
         for (size_t i = 0; i < a->n_cluster_rows && y < in.y + in.h - 4; i++, y++) {
             size_t k = a->cluster_rows[i];
             Style s = {theme_group_color(a->opt.colors, k, g->colors[k]), 0, ATTR_BOLD};
             canvas_put(c, x, y, r->letters ? (uint32_t)theme_letter(k) : 0x25cf, s);
-            canvas_textf(c, x + 2, y, w - 2, theme_style(ROLE_TEXT), "%s (%zu)", app_group_name(a, k), g->sizes[k]);
+            canvas_textf(c, x + 2, y, w - 2, theme_style(ROLE_TEXT), "%s (%zu)",
+                         app_group_name(a, k), g->sizes[k]);
         }
     }
     for (size_t k = 0; k < a->n_generated && y < in.y + in.h; k++, y++) {
         const Generated *gen = app_generated(a, k);
         canvas_put(c, x, y, 0x25cb, generated_style(a, k));
-        canvas_textf(c, x + 2, y, w - 2, generated_style(a, k), "generated n=%zu seed %llu%s", gen->counts.rows,
-                     (unsigned long long)gen->seed, gen->xy ? "" : " (not on the map)");
+        canvas_textf(c, x + 2, y, w - 2, generated_style(a, k), "generated n=%zu seed %llu%s",
+                     gen->counts.rows, (unsigned long long)gen->seed,
+                     gen->xy ? "" : " (not on the map)");
     }
     used.h = y - in.y;
     return used;
@@ -227,7 +237,8 @@ static void draw(App *a, Canvas *c, Rect in)
         if (a->work[WORK_CLUSTER].state == WORK_IDLE || a->work[WORK_CLUSTER].state == WORK_DONE)
             pane_draw_work(a, c, in, WORK_MAP, "reading the map", "");
         else
-            pane_draw_work(a, c, in, WORK_CLUSTER, "no map in this file: making one", "+ in pane 1 tries again; e chooses another map");
+            pane_draw_work(a, c, in, WORK_CLUSTER, "no map in this file: making one",
+                           "+ in pane 1 tries again; e chooses another map");
         return;
     }
     MapRaster *r = map_raster(a, in.w, in.h, c->tier);
@@ -246,7 +257,8 @@ static void point_here(App *a, int x, int y)
 {
     MapState *v = &a->map_view;
     if (a->raster && v->n_points < sizeof v->points / sizeof *v->points) {
-        map_from_dots(a->raster, 2 * x + 1, 4 * y + 2, &v->points[v->n_points][0], &v->points[v->n_points][1]);
+        map_from_dots(a->raster, 2 * x + 1, 4 * y + 2, &v->points[v->n_points][0],
+                      &v->points[v->n_points][1]);
         v->n_points++;
     }
 }
@@ -265,7 +277,8 @@ static void close_box(App *a)
     if (!a->raster || !v->n_points)
         return;
     map_from_dots(a->raster, 2 * v->cur_x + 1, 4 * v->cur_y + 2, &end[0], &end[1]);
-    double half_x = 1 / a->raster->scale_x, half_y = 2 / a->raster->scale_y; /* to the edges of the corner characters */
+    double half_x = 1 / a->raster->scale_x,
+           half_y = 2 / a->raster->scale_y; /* to the edges of the corner characters */
     double x0 = fmin(v->points[0][0], end[0]) - half_x, x1 = fmax(v->points[0][0], end[0]) + half_x;
     double y0 = fmin(v->points[0][1], end[1]) - half_y, y1 = fmax(v->points[0][1], end[1]) + half_y;
     double box[4][2] = {{x0, y0}, {x1, y0}, {x1, y1}, {x0, y1}};
@@ -294,8 +307,10 @@ static void begin_mode(App *a, MapMode mode)
     v->mode = mode;
     v->cur_x = v->inner.w / 2;
     v->cur_y = v->inner.h / 2;
-    app_message(a, ROLE_DIM, mode == MAP_BOX ? "arrows move; Enter sets the first corner, again the second; Esc leaves"
-                                             : "arrows move; Enter sets corners, v closes the polygon; Esc leaves");
+    app_message(a, ROLE_DIM,
+                mode == MAP_BOX
+                    ? "arrows move; Enter sets the first corner, again the second; Esc leaves"
+                    : "arrows move; Enter sets corners, v closes the polygon; Esc leaves");
 }
 
 static void pan(App *a, double dx, double dy)
@@ -339,7 +354,8 @@ static bool act_in_mode(App *a, Action act_)
 
 static bool act(App *a, Action act_)
 {
-    static const int step[][2] = {[ACT_UP] = {0, -1}, [ACT_DOWN] = {0, 1}, [ACT_LEFT] = {-1, 0}, [ACT_RIGHT] = {1, 0}};
+    static const int step[][2] = {
+        [ACT_UP] = {0, -1}, [ACT_DOWN] = {0, 1}, [ACT_LEFT] = {-1, 0}, [ACT_RIGHT] = {1, 0}};
     MapState *v = &a->map_view;
     if (v->mode != MAP_BROWSE && act_in_mode(a, act_))
         return true;
@@ -360,18 +376,32 @@ static bool act(App *a, Action act_)
         else
             pan(a, 0, (act_ == ACT_PAGE_UP ? -0.5 : 0.5) * v->inner.h);
         return true;
-    case ACT_PLUS: v->zoom = fmin(v->zoom * 1.25, 1000); return true;
-    case ACT_MINUS: v->zoom = fmax(v->zoom / 1.25, 0.2); return true;
-    case ACT_RESET: v->zoom = 1; v->cx = v->cy = 0; return true;
-    case ACT_ENTER: a->zoomed = !a->zoomed; return true;
-    case ACT_BOX: begin_mode(a, MAP_BOX); return true;
-    case ACT_LASSO: begin_mode(a, MAP_LASSO); return true;
+    case ACT_PLUS:
+        v->zoom = fmin(v->zoom * 1.25, 1000);
+        return true;
+    case ACT_MINUS:
+        v->zoom = fmax(v->zoom / 1.25, 0.2);
+        return true;
+    case ACT_RESET:
+        v->zoom = 1;
+        v->cx = v->cy = 0;
+        return true;
+    case ACT_ENTER:
+        a->zoomed = !a->zoomed;
+        return true;
+    case ACT_BOX:
+        begin_mode(a, MAP_BOX);
+        return true;
+    case ACT_LASSO:
+        begin_mode(a, MAP_LASSO);
+        return true;
     case ACT_SEARCH_NEXT:
     case ACT_SEARCH_PREV:
         if (*a->search)
             app_start(a, WORK_COLOR, a->search);
         return true;
-    default: return false;
+    default:
+        return false;
     }
 }
 

@@ -1,11 +1,13 @@
-/* Pane 3: marker genes of the chosen group, or of A against B. Enter colours the map by the gene. */
+/* Pane 3: marker genes of the chosen group, or of A against B. Enter colours the map by the gene.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "views/pane.h"
 
-/* Rows [first, first + n) of the table that belong on the screen; with nothing chosen, the first two of each group. */
+/* Rows [first, first + n) of the table that belong on the screen; with nothing chosen, the first
+ * two of each group. */
 static size_t rows_of(const App *a, const Marker **rows, size_t *first)
 {
     const MarkerTable *t = app_markers(a);
@@ -50,8 +52,8 @@ static void draw_row(Canvas *c, Rect r, int y, const Marker *m, Style s)
     p_text(m->pval_adj, p);
     int wide = r.w >= 34;
     canvas_textf(c, r.x + 1, y, 10, s, "%s", m->gene);
-    canvas_textf(c, r.x + 12, y, -1, s, wide ? "%6.2f  %.2f %.2f  %s" : "%6.2f  %.2f %.2f", (double)m->logfoldchange,
-                 (double)m->frac_in, (double)m->frac_out, p);
+    canvas_textf(c, r.x + 12, y, -1, s, wide ? "%6.2f  %.2f %.2f  %s" : "%6.2f  %.2f %.2f",
+                 (double)m->logfoldchange, (double)m->frac_in, (double)m->frac_out, p);
 }
 
 /* Nothing chosen: what sets each group apart, one line a group. */
@@ -67,7 +69,8 @@ static void draw_overview(App *a, Canvas *c, Rect r)
         for (size_t k = 0; k < t->n && n < 4; k++)
             if (t->rows[k].group == (int32_t)g) {
                 size_t used = strlen(genes);
-                snprintf(genes + used, sizeof genes - used, "%s%.40s", n ? " " : "", t->rows[k].gene);
+                snprintf(genes + used, sizeof genes - used, "%s%.40s", n ? " " : "",
+                         t->rows[k].gene);
                 n++;
             }
         char name[64];
@@ -87,17 +90,20 @@ static void draw(App *a, Canvas *c, Rect r)
     if (!app_markers(a)) {
         if (pane_draw_work(a, c, r, WORK_MARKERS, "marker genes", "R reads the file again"))
             return;
-        canvas_text(c, r.x, r.y, r.w, theme_style(ROLE_DIM), a->groups ? "" : "markers follow when there are clusters");
+        canvas_text(c, r.x, r.y, r.w, theme_style(ROLE_DIM),
+                    a->groups ? "" : "markers follow when there are clusters");
         return;
     }
-    if (a->work[WORK_DE].state == WORK_BUSY && pane_draw_work(a, c, r, WORK_DE, "comparing A with B", ""))
+    if (a->work[WORK_DE].state == WORK_BUSY &&
+        pane_draw_work(a, c, r, WORK_DE, "comparing A with B", ""))
         return;
     const Marker *rows;
     size_t first, n = rows_of(a, &rows, &first);
     if (!n && !a->show_de && a->group < 0) {
         if (a->selected) {
             Doc d = {.width = r.w};
-            doc_add(&d, theme_style(ROLE_DIM), 0, "a makes this selection group A; d compares it with all other cells");
+            doc_add(&d, theme_style(ROLE_DIM), 0,
+                    "a makes this selection group A; d compares it with all other cells");
             doc_draw(&d, c, r, 0);
             doc_free(&d);
         } else {
@@ -106,7 +112,9 @@ static void draw(App *a, Canvas *c, Rect r)
         return;
     }
     if (r.h > 3) {
-        canvas_text(c, r.x + 1, r.y, r.w - 1, theme_style(ROLE_DIM), r.w >= 34 ? "gene        logFC  in   out   padj" : "gene        logFC  in   out");
+        canvas_text(c, r.x + 1, r.y, r.w - 1, theme_style(ROLE_DIM),
+                    r.w >= 34 ? "gene        logFC  in   out   padj"
+                              : "gene        logFC  in   out");
         r.y++;
         r.h--;
     }
@@ -139,7 +147,8 @@ static bool act(App *a, Action act_)
                 return true;
             }
         }
-        app_message(a, ROLE_WARN, "%s is not among these markers; c colours by any gene", a->search);
+        app_message(a, ROLE_WARN, "%s is not among these markers; c colours by any gene",
+                    a->search);
         return true;
     }
     return false;

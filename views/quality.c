@@ -1,4 +1,5 @@
-/* The panel of generated cells: how near they are to real ones, with real-against-real and a shuffled prompt beside. */
+/* The panel of generated cells: how near they are to real ones, with real-against-real and a
+ * shuffled prompt beside. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,7 +35,8 @@ static void row(Doc *d, const char *name, const char *value, const char *control
         return;
     }
     while (*name || *value || *control) {
-        size_t skip_v, skip_c, n_v = text_wrap(value, left - 1, &skip_v), n_c = text_wrap(control, right, &skip_c);
+        size_t skip_v, skip_c, n_v = text_wrap(value, left - 1, &skip_v),
+                               n_c = text_wrap(control, right, &skip_c);
         char *v = mem_strndup(value, n_v), *c = mem_strndup(control, n_c);
         char *line = str_format("%s%*s%s", v, left - text_width(v), "", c);
         doc_pair(d, KEY_W, *name ? name : " ", theme_style(ROLE_TEXT), line);
@@ -84,12 +86,14 @@ static void sizes(const Quality *q, Doc *d)
     whole(q->genes_median_real, v[1]);
     whole(q->counts_median, v[2]);
     whole(q->counts_median_real, v[3]);
-    snprintf(line, sizeof line, "median %s (real %s)   counts %s (real %s)", v[0], v[1], v[2], v[3]);
+    snprintf(line, sizeof line, "median %s (real %s)   counts %s (real %s)", v[0], v[1], v[2],
+             v[3]);
     row(d, "genes per cell", line, "");
     num(100 * q->sparsity, "%.1f", z[0]);
     num(100 * q->sparsity_real, "%.1f", z[1]);
     num(q->diversity, "%.2f", z[2]);
-    snprintf(line, sizeof line, "%s %% (real %s %%)   diversity %s of the real one", z[0], z[1], z[2]);
+    snprintf(line, sizeof line, "%s %% (real %s %%)   diversity %s of the real one", z[0], z[1],
+             z[2]);
     row(d, "zeros", line, "");
 }
 
@@ -97,7 +101,8 @@ void doc_quality(Doc *d, const Generated *g, const char *how)
 {
     const Quality *q = g->quality;
     char line[300], control[120];
-    snprintf(line, sizeof line, "\"%.150s\"  %zu cells  seed %llu  %s", g->prompt, g->counts.rows, (unsigned long long)g->seed, how);
+    snprintf(line, sizeof line, "\"%.150s\"  %zu cells  seed %llu  %s", g->prompt, g->counts.rows,
+             (unsigned long long)g->seed, how);
     if (!q) {
         doc_add(d, theme_style(ROLE_GENERATED), 0, line);
         doc_add(d, theme_style(ROLE_DIM), 0, "no real cells to compare with");
@@ -105,20 +110,25 @@ void doc_quality(Doc *d, const Generated *g, const char *how)
     }
     int right = control_width(d);
     if (right) {
-        char *head = str_format("%-*.*s shuffled prompt", d->width - right - 1, d->width - right - 1, line);
+        char *head =
+            str_format("%-*.*s shuffled prompt", d->width - right - 1, d->width - right - 1, line);
         doc_add(d, theme_style(ROLE_GENERATED), 0, head);
         free(head);
     } else {
         doc_add(d, theme_style(ROLE_GENERATED), 0, line);
     }
-    row(d, "nearest real type", q->nearest_types[0] ? q->nearest_types[0] : "", q->nearest_types[1] ? q->nearest_types[1] : "");
+    row(d, "nearest real type", q->nearest_types[0] ? q->nearest_types[0] : "",
+        q->nearest_types[1] ? q->nearest_types[1] : "");
     knn(q->knn_acc[0], line, sizeof line);
-    snprintf(control, sizeof control, "%.2f %.2f %.2f %.2f", q->knn_acc[1][0], q->knn_acc[1][1], q->knn_acc[1][2], q->knn_acc[1][3]);
+    snprintf(control, sizeof control, "%.2f %.2f %.2f %.2f", q->knn_acc[1][0], q->knn_acc[1][1],
+             q->knn_acc[1][2], q->knn_acc[1][3]);
     row(d, "k-NN accuracy", line, control);
     distances(q, d);
     sizes(q, d);
-    doc_pair(d, KEY_W, "high as they should", theme_style(ROLE_GOOD), q->high && *q->high ? q->high : "none");
-    doc_pair(d, KEY_W, "low as they should", theme_style(ROLE_GOOD), q->low && *q->low ? q->low : "none");
+    doc_pair(d, KEY_W, "high as they should", theme_style(ROLE_GOOD),
+             q->high && *q->high ? q->high : "none");
+    doc_pair(d, KEY_W, "low as they should", theme_style(ROLE_GOOD),
+             q->low && *q->low ? q->low : "none");
     if (q->shuffled_prompt && *q->shuffled_prompt)
         doc_pair(d, KEY_W, "shuffled prompt", theme_style(ROLE_DIM), q->shuffled_prompt);
 }

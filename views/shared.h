@@ -1,5 +1,6 @@
-/* A counted reference to a result. Panes show a result while a job on the worker reads it; it is freed when the last
- * of them lets go. Counts change on the UI thread alone (a job is submitted and ends there), so no lock is needed. */
+/* A counted reference to a result. Panes show a result while a job on the worker reads it; it is
+ * freed when the last of them lets go. Counts change on the UI thread alone (a job is submitted and
+ * ends there), so no lock is needed. */
 #ifndef SCMM_VIEWS_SHARED_H
 #define SCMM_VIEWS_SHARED_H
 #include "core/base/mem.h"

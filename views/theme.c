@@ -1,4 +1,5 @@
-/* Roles and scales as colours. The terminal's own foreground and background stay, so that light and dark both work. */
+/* Roles and scales as colours. The terminal's own foreground and background stay, so that light and
+ * dark both work. */
 #include "views/theme.h"
 
 Style theme_style(Role r)
@@ -22,7 +23,8 @@ Style theme_style(Role r)
 
 Color theme_group_color(int colors, size_t g, uint32_t rgb)
 {
-    static const uint8_t order[] = {2, 6, 3, 5, 1, 4}; /* readable ones first; black and white left out */
+    static const uint8_t order[] = {2, 6, 3,
+                                    5, 1, 4}; /* readable ones first; black and white left out */
     if (colors == 0)
         return COLOR_DEFAULT;
     if (colors >= 256)

@@ -26,13 +26,26 @@ bool list_act(ListState *l, Action act, size_t n, int h)
 {
     size_t page = h > 1 ? (size_t)h - 1 : 1, last = n ? n - 1 : 0;
     switch (act) {
-    case ACT_UP: l->cursor -= l->cursor > 0; return true;
-    case ACT_DOWN: l->cursor += l->cursor < last; return true;
-    case ACT_PAGE_UP: l->cursor = l->cursor > page ? l->cursor - page : 0; return true;
-    case ACT_PAGE_DOWN: l->cursor = l->cursor + page < last ? l->cursor + page : last; return true;
-    case ACT_TOP: l->cursor = 0; return true;
-    case ACT_BOTTOM: l->cursor = last; return true;
-    default: return false;
+    case ACT_UP:
+        l->cursor -= l->cursor > 0;
+        return true;
+    case ACT_DOWN:
+        l->cursor += l->cursor < last;
+        return true;
+    case ACT_PAGE_UP:
+        l->cursor = l->cursor > page ? l->cursor - page : 0;
+        return true;
+    case ACT_PAGE_DOWN:
+        l->cursor = l->cursor + page < last ? l->cursor + page : last;
+        return true;
+    case ACT_TOP:
+        l->cursor = 0;
+        return true;
+    case ACT_BOTTOM:
+        l->cursor = last;
+        return true;
+    default:
+        return false;
     }
 }
 
@@ -45,7 +58,8 @@ void list_scrollbar(Canvas *c, Rect r, size_t top, size_t n)
     len = len ? len : 1;
     at = at + len > h ? h - len : at;
     for (size_t i = 0; i < len; i++)
-        canvas_put(c, r.x + r.w - 1, r.y + (int)(at + i), c->tier == GLYPHS_ASCII ? '#' : 0x2590, theme_style(ROLE_DIM));
+        canvas_put(c, r.x + r.w - 1, r.y + (int)(at + i), c->tier == GLYPHS_ASCII ? '#' : 0x2590,
+                   theme_style(ROLE_DIM));
 }
 
 const char *thousands(size_t n, char buf[32])
@@ -73,14 +87,15 @@ bool pane_draw_work(App *a, Canvas *c, Rect r, WorkKind kind, const char *what, 
             if (jobs[i].id == w->job)
                 mine = &jobs[i];
         bool running = mine && mine->running;
-        doc_addf(&d, theme_style(ROLE_TEXT), 0, "%s%s", what, running ? " ..." : ": waiting for other work");
+        doc_addf(&d, theme_style(ROLE_TEXT), 0, "%s%s", what,
+                 running ? " ..." : ": waiting for other work");
         if (running && mine->stage && *mine->stage)
             doc_addf(&d, theme_style(ROLE_DIM), 0, "%s", mine->stage);
         doc_add(&d, theme_style(ROLE_DIM), 0, "Ctrl-C stops it");
         doc_draw(&d, c, r, 0);
         if (running && mine->total && (int)d.n < r.h)
-            canvas_bar(c, r.x, r.y + (int)d.n, r.w < 30 ? r.w : 30, (double)mine->done / (double)mine->total,
-                       theme_style(ROLE_ACCENT));
+            canvas_bar(c, r.x, r.y + (int)d.n, r.w < 30 ? r.w : 30,
+                       (double)mine->done / (double)mine->total, theme_style(ROLE_ACCENT));
     } else if (w->state == WORK_FAILED) {
         doc_addf(&d, theme_style(ROLE_ERROR), 0, "%s: failed", what);
         doc_add(&d, theme_style(ROLE_TEXT), 0, w->message);
@@ -156,7 +171,8 @@ void doc_pair_hang(Doc *d, int key_w, int hang, const char *key, Style s, const 
         doc_add(d, s, 1, value);
         return;
     }
-    char *line = str_format("%s%*s%s", key, key_w > text_width(key) ? key_w - text_width(key) : 1, "", value);
+    char *line = str_format("%s%*s%s", key, key_w > text_width(key) ? key_w - text_width(key) : 1,
+                            "", value);
     size_t first = d->n, bytes = strlen(key);
     doc_add(d, s, hang, line);
     if (d->n > first && strlen(d->lines[first].text) >= bytes)

@@ -1,0 +1,40 @@
+/* One piece of work on its way: what the jobs of app_work.c, work_file.c and work_model.c share.
+ * `run` is on the worker and sees only its AppJob; `done` is on the UI thread, takes the result and
+ * stores it in the App. */
+#ifndef SCMM_VIEWS_APP_JOB_H
+#define SCMM_VIEWS_APP_JOB_H
+#include "views/facts.h"
+
+typedef struct AppJob {
+    App *app;
+    WorkKind kind;
+    unsigned id;
+    Session *session;
+    /* in */
+    char *text, *name, *key, *command;
+    Shared *map, *groups, *values, *query, *generated, *annotation, *cell_annotation;
+    Selection *selection, *other;
+    bool by_values;
+    size_t cell, n;
+    double resolution;
+    double view[4];
+    uint64_t seed;
+    /* out */
+    double seconds;
+    void *out;
+    FileFacts *facts;
+    ModelInfo model;
+} AppJob;
+
+typedef Err WorkRun(JobCtl *ctl, AppJob *j);
+typedef void WorkDone(App *a, AppJob *j);
+typedef void WorkFailed(App *a, AppJob *j, Err err);
+
+WorkRun run_open, run_map, run_groups, run_names, run_cluster, run_markers, run_de, run_model,
+    run_embed, run_annotate, run_describe, run_query, run_generate, run_color, run_gate, run_plot,
+    run_data;
+WorkDone done_open, done_map, done_groups, done_names, done_cluster, done_markers, done_de,
+    done_model, done_embed, done_annotate, done_annotate_cells, done_describe, done_query,
+    done_generate, done_color, done_gate, done_plot, done_data;
+WorkFailed failed_open, failed_groups;
+#endif
