@@ -1,7 +1,6 @@
 #!/bin/sh
 # Runs every test program of a build folder and every tests/e2e script; the last line is "N passed, N failed".
 build=${1:-build}
-export OMP_WAIT_POLICY=passive # spinning threads starve each other on shared cores
 passed=0 failed=0
 # Threads that wait sleep soon: on shared cores spinning ones starve those that work.
 export GOMP_SPINCOUNT=${GOMP_SPINCOUNT:-1000}

@@ -1,6 +1,6 @@
 /* Exact neighbours: tiles of -2 q.r by oneDNN, a vectorised scan against each query's worst candidate,
  * candidates in a heap, then exact distances. A thread owns its queries: no order to race for. */
-#include "core/analysis/knn.h"
+#include "core/analysis/knn_internal.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -9,7 +9,7 @@
 #include "core/analysis/linalg.h"
 #include "core/base/mem.h"
 
-enum { QUERIES = 256, REFS = 1024, SCAN = 32 };
+enum { QUERIES = KNN_QUERIES, REFS = KNN_REFS, SCAN = 32 };
 
 void knn_done(Knn *k)
 {
@@ -69,13 +69,6 @@ static void offer_row(Candidate *heap, size_t size, float *product, const float 
     }
 }
 
-typedef struct Search {
-    const float *x, *queries, *norms; /* norms [n padded] */
-    size_t n, m, d, k, heap;
-    bool self; /* queries are x: the cell itself comes first */
-    Knn *out;
-} Search;
-
 typedef struct Exact {
     double distance;
     int32_t index;
@@ -89,11 +82,11 @@ static int nearer(const void *a, const void *b)
     return x->index < y->index ? -1 : x->index > y->index;
 }
 
-/* Exact distances of the candidates, sorted, the best k kept. */
-static void finish_query(const Search *s, size_t q, const Candidate *heap, Exact *exact)
+/* Exact distances of the candidates of query row q, sorted, the best k kept. */
+static void finish_query(const KnnSearch *s, size_t q, const Candidate *heap, Exact *exact)
 {
     const float *a = s->queries + q * s->d;
-    size_t count = 0;
+    size_t count = 0, row = s->order && s->self ? (size_t)s->order[q] : q;
     for (size_t c = 0; c < s->heap; c++) {
         if (heap[c].index < 0)
             continue;
@@ -105,97 +98,119 @@ static void finish_query(const Search *s, size_t q, const Candidate *heap, Exact
         }
         if (s->self && heap[c].index == (int32_t)q)
             sum = -1; /* first whatever its twins */
-        exact[count++] = (Exact){sum, heap[c].index};
+        exact[count++] = (Exact){sum, s->order ? s->order[heap[c].index] : heap[c].index};
     }
     qsort(exact, count, sizeof *exact, nearer);
     for (size_t j = 0; j < s->k; j++) {
-        s->out->indices[q * s->k + j] = exact[j].index;
-        s->out->distances[q * s->k + j] = exact[j].distance > 0 ? (float)sqrt(exact[j].distance) : 0;
+        Exact e = j < count ? exact[j] : (Exact){0, (int32_t)row};
+        s->out->indices[row * s->k + j] = e.index;
+        s->out->distances[row * s->k + j] = e.distance > 0 ? (float)sqrt(e.distance) : 0;
     }
 }
 
-/* Queries first .. first+count-1 against all references. */
-static void search_tile(const Search *s, size_t first, size_t count, float *product, Candidate *heaps,
-                        Exact *exact, const JobCtl *ctl)
+/* Scratch of one thread. */
+typedef struct Bench {
+    float *product;   /* [QUERIES, REFS] */
+    Candidate *heaps; /* [QUERIES, heap] */
+    Exact *exact;     /* [heap] */
+} Bench;
+
+/* Queries against rows first .. end-1 of x. */
+static void search_range(const KnnSearch *s, KnnRange queries, size_t first, size_t end, Bench *w)
 {
-    for (size_t i = 0; i < count * s->heap; i++)
-        heaps[i] = (Candidate){INFINITY, -1};
-    for (size_t i = 0; s->self && i < count; i++) /* the cell itself takes a place for certain */
-        heaps[i * s->heap + s->heap - 1] = (Candidate){-INFINITY, (int32_t)(first + i)};
-    for (size_t r = 0; r < s->n && !job_cancelled(ctl); r += REFS) {
-        size_t n = s->n - r < REFS ? s->n - r : REFS;
-        linalg_sgemm_nt(count, n, s->d, -2.0f, s->queries + first * s->d, s->d, s->x + r * s->d, s->d,
-                        product, REFS);
-        for (size_t i = 0; i < count; i++) {
-            if (s->self && first + i >= r && first + i < r + n)
-                product[i * REFS + first + i - r] = INFINITY; /* already there */
-            offer_row(heaps + i * s->heap, s->heap, product + i * REFS, s->norms + r, r, n);
+    for (size_t r = first; r < end; r += REFS) {
+        size_t n = end - r < REFS ? end - r : REFS;
+        linalg_sgemm_nt(queries.count, n, s->d, -2.0f, s->queries + queries.first * s->d, s->d,
+                        s->x + r * s->d, s->d, w->product, REFS);
+        for (size_t i = 0; i < queries.count; i++) {
+            size_t q = queries.first + i;
+            if (s->self && q >= r && q < r + n)
+                w->product[i * REFS + q - r] = INFINITY; /* already there */
+            offer_row(w->heaps + i * s->heap, s->heap, w->product + i * REFS, s->norms + r, r, n);
         }
     }
-    for (size_t i = 0; i < count && !job_cancelled(ctl); i++)
-        finish_query(s, first + i, heaps + i * s->heap, exact);
 }
 
-static Err allocation_failed(void)
+static void search_tile(const KnnSearch *s, const KnnTile *t, Bench *w, const JobCtl *ctl)
 {
-    return err_set(ERR_NOMEM, "out of memory in the neighbour search");
+    size_t count = t->queries.count, first = t->queries.first;
+    for (size_t i = 0; i < count * s->heap; i++)
+        w->heaps[i] = (Candidate){INFINITY, -1};
+    for (size_t i = 0; s->self && i < count; i++) /* the cell itself takes a place for certain */
+        w->heaps[i * s->heap + s->heap - 1] = (Candidate){-INFINITY, (int32_t)(first + i)};
+    for (size_t r = 0; r < t->n_refs; r++)
+        for (size_t begin = 0; begin < t->refs[r].count && !job_cancelled(ctl); begin += 8 * REFS) {
+            size_t end = begin + 8 * REFS < t->refs[r].count ? begin + 8 * REFS : t->refs[r].count;
+            search_range(s, t->queries, t->refs[r].first + begin, t->refs[r].first + end, w);
+        }
+    for (size_t i = 0; i < count && !job_cancelled(ctl); i++)
+        finish_query(s, first + i, w->heaps + i * s->heap, w->exact);
 }
 
 /* Tiles first .. end-1, each by one thread. */
-static Err search_tiles(const Search *s, size_t first, size_t end, const JobCtl *ctl)
+static Err search_tiles(const KnnSearch *s, const KnnTile *tiles, size_t first, size_t end,
+                        const JobCtl *ctl)
 {
     int failed = 0;
 #pragma omp parallel reduction(| : failed)
     {
-        float *product = NULL;
-        Candidate *heaps = NULL;
-        Exact *exact = NULL;
-        failed = NEW0(product, QUERIES * REFS) || NEW(heaps, QUERIES * s->heap) || NEW(exact, s->heap);
+        Bench w = {0};
+        failed = NEW0(w.product, QUERIES * REFS) || NEW(w.heaps, QUERIES * s->heap) ||
+                 NEW(w.exact, s->heap);
 #pragma omp for schedule(dynamic, 1)
-        for (size_t t = first; t < end; t++) {
-            size_t q = t * QUERIES, count = s->m - q < QUERIES ? s->m - q : QUERIES;
+        for (size_t t = first; t < end; t++)
             if (!failed && !job_cancelled(ctl))
-                search_tile(s, q, count, product, heaps, exact, ctl);
-        }
-        free(product);
-        free(heaps);
-        free(exact);
+                search_tile(s, &tiles[t], &w, ctl);
+        free(w.product);
+        free(w.heaps);
+        free(w.exact);
     }
-    return failed ? allocation_failed() : OK;
+    if (failed)
+        FAIL(ERR_NOMEM, "out of memory in the neighbour search");
+    return OK;
 }
 
-static Err search(Search *s, JobCtl *ctl)
+static double tile_work(const KnnSearch *s, const KnnTile *t)
+{
+    double refs = 0;
+    for (size_t r = 0; r < t->n_refs; r++)
+        refs += (double)t->refs[r].count;
+    return refs * (double)t->queries.count * (double)(2 * s->d + 10);
+}
+
+Err knn_search(KnnSearch *s, const KnnTile *tiles, size_t n_tiles, JobCtl *ctl)
 {
     Err err = OK;
-    float *norms = NULL;
-    size_t tiles = (s->m + QUERIES - 1) / QUERIES;
-    TRY_GOTO(NEW0(norms, s->n + REFS));
+    size_t done = 0;
+    /* Spare candidates: float32 products may swap neighbours of nearly equal distance. */
+    s->heap = s->k + 8 < s->n ? s->k + 8 : s->n;
+    TRY(NEW0(s->norms, s->n + REFS));
     for (size_t i = 0; i < s->n; i++)
         for (size_t j = 0; j < s->d; j++)
-            norms[i] += s->x[i * s->d + j] * s->x[i * s->d + j];
-    s->norms = norms;
-    /* Between two progress calls about 50 ms on two slow cores, but enough tiles for many cores. */
-    size_t step = (size_t)(5e9 / ((double)s->n * (double)s->d * 2 * QUERIES)) + 1;
-    for (size_t t = 0; t < tiles; t += step) {
-        TRY_GOTO(job_progress(ctl, t * QUERIES));
-        TRY_GOTO(search_tiles(s, t, t + step < tiles ? t + step : tiles, ctl));
+            s->norms[i] += s->x[i * s->d + j] * s->x[i * s->d + j];
+    for (size_t t = 0, end; t < n_tiles; t = end) {
+        double work = 0; /* about 50 ms on two slow cores between two looks at the clock */
+        for (end = t; end < n_tiles && (work < 5e9 || end == t); end++) {
+            work += tile_work(s, &tiles[end]);
+            done += tiles[end].queries.count;
+        }
+        TRY_GOTO(search_tiles(s, tiles, t, end, ctl));
+        TRY_GOTO(job_progress(ctl, done));
     }
-    TRY_GOTO(job_progress(ctl, s->m));
 done:
-    free(norms);
+    free(s->norms);
+    s->norms = NULL;
     return err;
 }
 
-static Err run_search(Search *s, JobCtl *ctl, Knn *out)
+Err knn_run(KnnSearch *s, const KnnTile *tiles, size_t n_tiles, JobCtl *ctl, Knn *out)
 {
     Err err = OK;
     Knn result = {.n = s->m, .k = s->k, .recall = 1};
-    /* Spare candidates: float32 products may swap neighbours of nearly equal distance. */
-    s->heap = s->k + 8 < s->n ? s->k + 8 : s->n;
     s->out = &result;
     TRY_GOTO(NEW(result.indices, s->m * s->k));
     TRY_GOTO(NEW(result.distances, s->m * s->k));
-    TRY_GOTO(search(s, ctl));
+    TRY_GOTO(knn_search(s, tiles, n_tiles, ctl));
     *out = result;
     result = (Knn){0};
 done:
@@ -203,7 +218,29 @@ done:
     return err;
 }
 
-static Err check_input(const float *x, size_t n, size_t d, size_t k)
+Err knn_all_tiles(size_t m, const KnnRange *refs, KnnTile **tiles, size_t *n_tiles)
+{
+    *n_tiles = (m + QUERIES - 1) / QUERIES;
+    TRY(mem_alloc(tiles, *n_tiles, sizeof **tiles));
+    for (size_t t = 0; t < *n_tiles; t++) {
+        size_t q = t * QUERIES;
+        (*tiles)[t] = (KnnTile){{q, m - q < QUERIES ? m - q : QUERIES}, refs, 1};
+    }
+    return OK;
+}
+
+static Err run_exact(KnnSearch *s, JobCtl *ctl, Knn *out)
+{
+    KnnRange all = {0, s->n};
+    KnnTile *tiles;
+    size_t n_tiles;
+    TRY(knn_all_tiles(s->m, &all, &tiles, &n_tiles));
+    Err err = knn_run(s, tiles, n_tiles, ctl, out);
+    free(tiles);
+    return err;
+}
+
+Err knn_check(const float *x, size_t n, size_t d, size_t k)
 {
     if (n == 0 || d == 0 || k == 0 || n > INT32_MAX)
         FAIL(ERR_FEW_GENES, "%zu cells in %zu dimensions: no neighbours to find", n, d);
@@ -215,25 +252,27 @@ static Err check_input(const float *x, size_t n, size_t d, size_t k)
 
 Err knn_exact(const float *x, size_t n, size_t d, size_t k, JobCtl *ctl, Knn *out)
 {
-    TRY(check_input(x, n, d, k));
+    TRY(knn_check(x, n, d, k));
     if (k > n)
         k = 1 + n / 2;
-    Search s = {.x = x, .queries = x, .n = n, .m = n, .d = d, .k = k, .self = true};
+    KnnSearch s = {.x = x, .queries = x, .n = n, .m = n, .d = d, .k = k, .self = true};
     job_stage(ctl, "neighbours", n);
-    return run_search(&s, ctl, out);
+    return run_exact(&s, ctl, out);
 }
 
 Err knn_query(const float *x, size_t n, const float *queries, size_t m, size_t d, size_t k, JobCtl *ctl,
               Knn *out)
 {
-    TRY(check_input(x, n, d, k));
+    TRY(knn_check(x, n, d, k));
     if (m)
-        TRY(check_input(queries, m, d, k));
-    Search s = {.x = x, .queries = queries, .n = n, .m = m, .d = d, .k = k < n ? k : n};
-    return run_search(&s, ctl, out);
+        TRY(knn_check(queries, m, d, k));
+    KnnSearch s = {.x = x, .queries = queries, .n = n, .m = m, .d = d, .k = k < n ? k : n};
+    return run_exact(&s, ctl, out);
 }
 
 Err knn_build(const float *x, size_t n, size_t d, size_t k, uint64_t seed, JobCtl *ctl, Knn *out)
 {
-    return knn_exact(x, n, d, k, ctl, out);
+    if (n <= KNN_EXACT_CELLS)
+        return knn_exact(x, n, d, k, ctl, out);
+    return knn_approximate(x, n, d, k, 0.99, seed, ctl, out);
 }

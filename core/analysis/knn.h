@@ -21,7 +21,11 @@ CHECKED Err knn_exact(const float *x, size_t n, size_t d, size_t k, JobCtl *ctl,
 /* Neighbours of queries[m, d] among x[n, d]; k is cut to n. */
 CHECKED Err knn_query(const float *x, size_t n, const float *queries, size_t m, size_t d, size_t k,
                       JobCtl *ctl, Knn *out);
-/* Exact up to KNN_EXACT_CELLS cells, knn_approximate above. */
+/* As knn_exact, looking only into lists of cells (k-means) near the cell's own: as many as it takes to find the
+ * share `recall` of the true neighbours of 1,000 sampled cells. out->recall is what was measured. */
+CHECKED Err knn_approximate(const float *x, size_t n, size_t d, size_t k, double recall, uint64_t seed,
+                            JobCtl *ctl, Knn *out);
+/* Exact up to KNN_EXACT_CELLS cells; above, approximate with recall 0.99. */
 CHECKED Err knn_build(const float *x, size_t n, size_t d, size_t k, uint64_t seed, JobCtl *ctl, Knn *out);
 enum { KNN_EXACT_CELLS = 120000 };
 #endif

@@ -1,5 +1,5 @@
 /* The layout's epochs. A cell's fired edges are taken in turn; the neighbour that attracts and the
- * random cells that repel are evaluated together, eight numbers at a time. */
+ * random cells that repel are evaluated together, two edges (sixteen places) at a time. */
 #include "core/analysis/umap.h"
 
 #include <math.h>
@@ -84,39 +84,40 @@ Err umap_fit_ab(double min_dist, double spread, double *a_out, double *b_out)
     return OK;
 }
 
-/* ---- eight gradients at a time ---- */
+/* ---- sixteen gradients at a time ---- */
 
-enum { W = 8 };
+enum { W = 16 };
 #define INLINE static inline __attribute__((always_inline)) /* into each processor's version */
-typedef float F8 __attribute__((vector_size(32)));
-typedef int32_t I8 __attribute__((vector_size(32)));
+typedef float FW __attribute__((vector_size(W * 4)));
+typedef int32_t IW __attribute__((vector_size(W * 4)));
+#define ALL(x) ((x) - (FW){0}) /* a number in every lane */
+/* a where the mask is -1, b where it is 0. */
+#define PICK(mask, a, b) ((FW)(((IW)(a) & (mask)) | ((IW)(b) & ~(mask))))
 
-/* x^y for x > 0 to about 1e-6 y log2(x): polynomials for log2 on [1, 2) and exp2 on [0, 1). */
-INLINE void power(const F8 *base, float y, F8 *out)
+/* base^y for base > 0, to about 1e-6 y log2(base): polynomials for log2 on [1, 2) and exp2 on [0, 1). */
+INLINE void power(const FW *base, float y, FW *out)
 {
-    F8 x = *base;
-    I8 bits = (I8)x;
-    F8 e = __builtin_convertvector((bits >> 23) - 127, F8);
-    F8 m = (F8)((bits & 0x7fffff) | 0x3f800000) - 1.0f;
-    F8 l = 0.02001665f * m - 0.09462681f;
+    IW bits = (IW)*base;
+    FW e = __builtin_convertvector((bits >> 23) - 127, FW);
+    FW m = (FW)((bits & 0x7fffff) | 0x3f800000) - 1.0f;
+    FW l = 0.02001665f * m - 0.09462681f;
     l = l * m + 0.21394321f;
     l = l * m - 0.3383772f;
     l = l * m + 0.47749636f;
     l = l * m - 0.72114409f;
     l = l * m + 1.44269298f;
-    F8 z = (l * m + e) * y;
-    I8 low = z < -126.0f, high = z > 126.0f;
-    z = (F8)(((I8)z & ~low & ~high) | ((I8)(F8){-126, -126, -126, -126, -126, -126, -126, -126} & low) |
-             ((I8)(F8){126, 126, 126, 126, 126, 126, 126, 126} & high));
-    I8 whole = __builtin_convertvector(z, I8);
-    whole += (I8)(__builtin_convertvector(whole, F8) > z); /* floor: comparisons give -1 */
-    F8 f = z - __builtin_convertvector(whole, F8);
-    F8 p = 0.00189375f * f + 0.00894959f;
+    FW z = (l * m + e) * y;
+    z = PICK(z < -126.0f, ALL(-126.0f), z);
+    z = PICK(z > 126.0f, ALL(126.0f), z);
+    IW whole = __builtin_convertvector(z, IW);
+    whole += (IW)(__builtin_convertvector(whole, FW) > z); /* floor: comparisons give -1 */
+    FW f = z - __builtin_convertvector(whole, FW);
+    FW p = 0.00189375f * f + 0.00894959f;
     p = p * f + 0.05586034f;
     p = p * f + 0.24014182f;
     p = p * f + 0.69315449f;
     p = p * f + 0.9999999f;
-    *out = p * (F8)((whole + 127) << 23);
+    *out = p * (FW)((whole + 127) << 23);
 }
 
 typedef struct Force {
@@ -124,46 +125,48 @@ typedef struct Force {
     float attract, repel; /* 2ab and 2b */
 } Force;
 
-INLINE void clip(F8 *value)
+INLINE void clip(FW *v)
 {
-    F8 v = *value;
-    const F8 top = {4, 4, 4, 4, 4, 4, 4, 4};
-    I8 high = v > 4.0f, low = v < -4.0f;
-    *value = (F8)(((I8)v & ~high & ~low) | ((I8)top & high) | ((I8)(-top) & low));
+    *v = PICK(*v > 4.0f, ALL(4.0f), *v);
+    *v = PICK(*v < -4.0f, ALL(-4.0f), *v);
 }
 
-/* Moves one cell at `me` by one attracting place (lane 0; factor `pull`) and `n` - 1 repelling ones. */
-INLINE void move(const Force *f, float *me, const float *ox, const float *oy, int n, float pull,
-                        float alpha)
+INLINE float sum(const FW *v)
 {
-    F8 dx, dy, sign = {-pull};
-    memcpy(&dx, ox, sizeof dx);
-    memcpy(&dy, oy, sizeof dy);
-    dx = me[0] - dx;
-    dy = me[1] - dy;
-    F8 d2 = dx * dx + dy * dy;
-    I8 zero = d2 <= 0.0f;
-    F8 d = (F8)(((I8)d2 & ~zero) | ((I8)(F8){1, 1, 1, 1, 1, 1, 1, 1} & zero));
-    F8 p1, p; /* d^(b-1), d^b of the squared distance */
-    power(&d, f->b - 1, &p1);
+    typedef float F8 __attribute__((vector_size(32)));
+    typedef float F4 __attribute__((vector_size(16)));
+    F8 a, b;
+    memcpy(&a, v, sizeof a);
+    memcpy(&b, (const char *)v + sizeof a, sizeof b);
+    a += b;
+    F4 c, d;
+    memcpy(&c, &a, sizeof c);
+    memcpy(&d, (const char *)&a + sizeof c, sizeof d);
+    c += d;
+    return (c[0] + c[2]) + (c[1] + c[3]);
+}
+
+/* Moves one cell at `me` by places (ox, oy): lanes where pull is not 0 attract (times pull), the others
+ * repel. A lane at `me` itself does nothing. */
+INLINE void move(const Force *f, float *me, const FW *ox, const FW *oy, const FW *pull, float alpha)
+{
+    FW dx = me[0] - *ox, dy = me[1] - *oy, d = dx * dx + dy * dy, p1, p;
+    IW zero = d <= 0.0f;
+    d = PICK(zero, ALL(1.0f), d);
+    power(&d, f->b - 1, &p1); /* d is squared: distance^(2(b-1)), distance^2b */
     p = p1 * d;
-    F8 repel = f->repel / ((0.001f + d) * (f->a * p + 1.0f));
-    F8 attract = f->attract * p1 / (f->a * p + 1.0f);
-    const I8 first = {-1};
-    F8 c = (F8)((((I8)attract & first) | ((I8)repel & ~first)) & ~zero);
-    F8 way = (F8)(((I8)sign & first) | ((I8)(F8){1, 1, 1, 1, 1, 1, 1, 1} & ~first));
-    F8 gx = c * dx, gy = c * dy;
+    FW bottom = f->a * p + 1.0f;
+    IW attracts = *pull > 0.0f;
+    FW top = PICK(attracts, f->attract * p1, ALL(f->repel));
+    FW c = top / (PICK(attracts, ALL(1.0f), 0.001f + d) * bottom);
+    c = PICK(zero, ALL(0.0f), c);
+    FW gx = c * dx, gy = c * dy, way = PICK(attracts, -*pull, ALL(1.0f));
     clip(&gx);
     clip(&gy);
     gx *= way;
     gy *= way;
-    float sx = 0, sy = 0;
-    for (int t = 0; t < n; t++) {
-        sx += gx[t];
-        sy += gy[t];
-    }
-    me[0] += sx * alpha;
-    me[1] += sy * alpha;
+    me[0] += sum(&gx) * alpha;
+    me[1] += sum(&gy) * alpha;
 }
 
 /* ---- epochs ---- */
@@ -174,7 +177,6 @@ typedef struct Layout {
     const int64_t *indptr; /* [n + 1] edges of each */
     const int32_t *to;     /* rows of `others` */
     float *period, *next;  /* epochs between two firings; epoch of the next */
-    float *next_negative;
     size_t n_others;
     float pull;            /* 2 when both ends move by each edge, 1 when only this one does */
     int negatives;
@@ -189,36 +191,52 @@ INLINE uint64_t mix(uint64_t z) /* splitmix64's finaliser */
     return z ^ (z >> 31);
 }
 
+/* Places collected for one step. */
+typedef struct Lanes {
+    float x[W] __attribute__((aligned(64))), y[W] __attribute__((aligned(64)));
+    float pull[W] __attribute__((aligned(64)));
+    int n;
+} Lanes;
+
+INLINE void take_step(const Layout *l, Lanes *lanes, float *me, float alpha)
+{
+    for (int t = lanes->n; t < W; t++) {
+        lanes->x[t] = me[0];
+        lanes->y[t] = me[1];
+        lanes->pull[t] = 0;
+    }
+    move(&l->force, me, (const FW *)lanes->x, (const FW *)lanes->y, (const FW *)lanes->pull, alpha);
+    lanes->n = 0;
+}
+
+INLINE void add_lane(Lanes *lanes, const float *place, float pull)
+{
+    lanes->x[lanes->n] = place[0];
+    lanes->y[lanes->n] = place[1];
+    lanes->pull[lanes->n++] = pull;
+}
+
 /* Cell i: reads everyone from `old`, writes its own new place. */
 INLINE void move_cell(const Layout *l, size_t i, int epoch, float alpha, const float *mine,
-                             const float *old, float *out)
+                      const float *old, float *out)
 {
     float me[2] = {mine[2 * i], mine[2 * i + 1]};
     uint64_t state = mix(l->seed ^ mix((uint64_t)epoch << 40 ^ i));
+    Lanes lanes = {.n = 0};
     for (int64_t e = l->indptr[i]; e < l->indptr[i + 1]; e++) {
         if (l->next[e] > (float)epoch)
             continue;
-        float ox[W] = {0}, oy[W] = {0};
-        size_t k = (size_t)l->to[e];
-        ox[0] = old[2 * k];
-        oy[0] = old[2 * k + 1];
         l->next[e] += l->period[e];
-        float wait = l->period[e] / (float)l->negatives;
-        int negatives = (int)(((float)epoch - l->next_negative[e]) / wait);
-        l->next_negative[e] += (float)negatives * wait;
-        int lanes = 1;
-        for (int s = 0; s < negatives; s++) {
+        if (lanes.n + 1 + l->negatives > W)
+            take_step(l, &lanes, me, alpha);
+        add_lane(&lanes, old + 2 * (size_t)l->to[e], l->pull);
+        for (int s = 0; s < l->negatives; s++) {
             state = state * 6364136223846793005u + 1442695040888963407u;
-            k = (size_t)((state >> 32) * (uint64_t)l->n_others >> 32);
-            ox[lanes] = old[2 * k];
-            oy[lanes] = old[2 * k + 1];
-            if (++lanes == W)
-                break;
+            add_lane(&lanes, old + 2 * ((state >> 32) * (uint64_t)l->n_others >> 32), 0);
         }
-        for (int t = lanes; t < W; t++)
-            ox[t] = me[0], oy[t] = me[1];
-        move(&l->force, me, ox, oy, lanes, l->pull, alpha);
     }
+    if (lanes.n)
+        take_step(l, &lanes, me, alpha);
     out[2 * i] = me[0];
     out[2 * i + 1] = me[1];
 }
@@ -311,14 +329,13 @@ static int default_epochs(size_t n)
     return n <= 10000 ? 500 : 200;
 }
 
-/* Fills period, next and next_negative from weights w; edges that would never fire get period 0 and are
+/* Fills period and next from weights w; edges that would never fire get period 0 and are
  * dropped by the caller before. */
 static void schedule_edges(Layout *l, const float *w, size_t n_edges, float w_max)
 {
     for (size_t e = 0; e < n_edges; e++) {
         l->period[e] = w_max / w[e];
         l->next[e] = l->period[e];
-        l->next_negative[e] = l->period[e] / (float)l->negatives;
     }
 }
 
@@ -328,18 +345,16 @@ static Err prepare(Layout *l, const UmapParams *p, size_t n_edges)
     if (a == 0 || b == 0)
         TRY(umap_fit_ab(p->min_dist, p->spread, &a, &b));
     l->force = (Force){(float)a, (float)b, (float)(2 * a * b), (float)(2 * b)};
-    l->negatives = p->negatives < 1 ? 1 : p->negatives >= W ? W - 1 : p->negatives;
+    l->negatives = p->negatives < 1 ? 1 : p->negatives > W / 2 - 1 ? W / 2 - 1 : p->negatives;
     l->seed = mix(p->seed);
     TRY(NEW(l->period, n_edges));
-    TRY(NEW(l->next, n_edges));
-    return NEW(l->next_negative, n_edges);
+    return NEW(l->next, n_edges);
 }
 
 static void release(Layout *l)
 {
     free(l->period);
     free(l->next);
-    free(l->next_negative);
 }
 
 /* Each axis to 0..10, as umap-learn does before the epochs. */
