@@ -13,6 +13,7 @@
 #include "core/analysis/markers.h"
 #include "core/analysis/pca.h"
 #include "core/analysis/refine.h"
+#include "core/analysis/score.h"
 #include "core/analysis/stats.h"
 #include "core/analysis/umap.h"
 #include "core/base/mem.h"
@@ -424,6 +425,21 @@ static void student_tails_are_scipys(void **state)
     free(v);
 }
 
+static void scores_of_gene_sets_are_scanpys(void **state)
+{
+    Csr m = lognorm();
+    Rows rows = rows_of_csr(&m, false);
+    const int32_t set[] = {10, 25, 77, 150, 299, 10}; /* twice the same counts once */
+    double *want = golden("score_genes", NULL);
+    float *score = mem_must(m.rows * sizeof *score);
+    assert_ok(score_genes(&rows, set, 6, 0, NULL, score));
+    for (size_t i = 0; i < m.rows; i++)
+        assert_close(score[i], want[i], 1e-5, 1e-6, "score", i);
+    free(want);
+    free(score);
+    csr_done(&m);
+}
+
 static void smoothing_solves_the_system(void **state)
 {
     Csr c = square("conn", 150);
@@ -505,6 +521,7 @@ int main(void)
         TEST(wilcoxon_is_scanpys_with_tie_correction),
         TEST(welch_t_is_scanpys),
         TEST(student_tails_are_scipys),
+        TEST(scores_of_gene_sets_are_scanpys),
         TEST(smoothing_solves_the_system),
         TEST(every_stage_is_the_same_at_any_number_of_threads),
     };

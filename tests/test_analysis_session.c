@@ -276,6 +276,139 @@ static void two_sets_are_compared_with_each_other_only(void **state)
     session_close(s);
 }
 
+/* ---- selections, merging, colours, scores ---- */
+
+static void a_selection_is_clustered_for_itself(void **state)
+{
+    Session *s = make_session();
+    ClusterParams p = small_params();
+    Clustering *c;
+    Selection *two = cells_of(0, TYPES); /* types 0 and 1 */
+    for (size_t i = 0; i < CELLS; i++)
+        two->in[i] = i % TYPES < 2;
+    two->n = CELLS / TYPES * 2;
+    assert_ok(session_subcluster(s, two, &p, NULL, &c));
+    assert_int_equal(c->groups->n_groups, 2);
+    assert_int_equal(c->connectivities.rows, two->n);
+    for (size_t i = 0; i < CELLS; i++)
+        if (i % TYPES == 2) {
+            assert_int_equal(c->groups->codes[i], -1);
+            assert_true(isnan(c->map->xy[2 * i]));
+        } else {
+            assert_int_equal(c->groups->codes[i], c->groups->codes[i % TYPES]);
+            assert_true(isfinite(c->map->xy[2 * i]));
+        }
+    assert_int_not_equal(c->groups->codes[0], c->groups->codes[1]);
+    clustering_free(c);
+    memset(two->in, 0, CELLS);
+    two->n = 0;
+    assert_err(session_subcluster(s, two, &p, NULL, &c), ERR_FEW_GENES);
+    selection_free(two);
+    session_close(s);
+}
+
+static Groups *four_groups(const int32_t *codes, size_t n)
+{
+    Groups *g = mem_must(sizeof *g);
+    g->key = mem_strdup("test");
+    g->n_cells = n;
+    g->n_groups = 4;
+    g->codes = mem_must(n * sizeof *g->codes);
+    g->names = mem_must(4 * sizeof *g->names);
+    g->sizes = mem_must(4 * sizeof *g->sizes);
+    g->colors = mem_must(4 * sizeof *g->colors);
+    for (size_t i = 0; i < n; i++)
+        if ((g->codes[i] = codes[i]) >= 0)
+            g->sizes[codes[i]]++;
+    for (uint32_t c = 0; c < 4; c++) {
+        char name[2] = {(char)('a' + c), 0};
+        g->names[c] = mem_strdup(name);
+        g->colors[c] = 0x10 + c;
+    }
+    return g;
+}
+
+static void merged_groups_take_the_first_ones_place(void **state)
+{
+    const int32_t codes[] = {0, 1, 2, 3, 3, -1, 1}, want[] = {0, 1, 2, 1, 1, -1, 1}, which[] = {3, 1}, bad[] = {1, 4};
+    Groups *g = four_groups(codes, 7), *m;
+    assert_ok(groups_merge(g, which, 2, NULL, &m));
+    assert_int_equal(m->n_groups, 3);
+    assert_memory_equal(m->codes, want, sizeof want);
+    assert_string_equal(m->names[1], "b");
+    assert_string_equal(m->names[2], "c");
+    assert_int_equal(m->colors[1], 0x11);
+    assert_int_equal(m->sizes[1], 4);
+    groups_free(m);
+    assert_ok(groups_merge(g, which, 2, "both", &m));
+    assert_string_equal(m->names[1], "both");
+    groups_free(m);
+    assert_err(groups_merge(g, bad, 2, NULL, &m), ERR_USAGE);
+    assert_err(groups_merge(g, which, 1, NULL, &m), ERR_USAGE);
+    groups_free(g);
+}
+
+static void colours_follow_the_cells(void **state)
+{
+    const int32_t before[] = {0, 0, 0, 1, 1, 2, 2, 3}, after[] = {2, 2, 2, 0, 0, 1, 1, 1};
+    Groups *b = four_groups(before, 8), *a = four_groups(after, 8);
+    for (int c = 0; c < 4; c++)
+        a->colors[c] = 0;
+    assert_ok(groups_keep_colors(b, a));
+    assert_int_equal(a->colors[2], 0x10);
+    assert_int_equal(a->colors[0], 0x11);
+    assert_int_equal(a->colors[1], 0x12);
+    for (int c = 0; c < 3; c++)
+        assert_int_not_equal(a->colors[3], a->colors[c]);
+    groups_free(a);
+    groups_free(b);
+}
+
+static void a_score_is_high_where_its_genes_are(void **state)
+{
+    Session *s = make_session();
+    const char *const genes[] = {"G0", "G1", "G2", "none"}, *const none[] = {"x"};
+    Values *v;
+    assert_ok(session_score_genes(s, genes, 4, "module", NULL, &v));
+    assert_string_equal(v->name, "module");
+    double in = 0, out = 0;
+    for (size_t i = 0; i < CELLS; i++)
+        *(i % TYPES == 0 ? &in : &out) += v->v[i];
+    assert_true(in / (CELLS / TYPES) > out / (CELLS - CELLS / TYPES) + 1);
+    values_free(v);
+    assert_err(session_score_genes(s, none, 1, "module", NULL, &v), ERR_NOT_FOUND);
+    session_close(s);
+}
+
+static void quality_measures_count_what_is_there(void **state)
+{
+    static const char *const genes[] = {"MT-CO1", "RPS3", "rpl5", "CD3E"};
+    const float dense[3][4] = {{1, 2, 3, 4}, {0, 0, 0, 5}, {0, 0, 0, 0}};
+    Session *s;
+    SessionParams p = session_params_default();
+    Csr m;
+    Qc *q;
+    size_t at = 0;
+    assert_ok(csr_init(&m, 3, 4, 12));
+    for (int i = 0; i < 3; i++) {
+        for (int g = 0; g < 4; g++)
+            if (dense[i][g] > 0) {
+                m.indices[at] = g;
+                m.values[at++] = dense[i][g];
+            }
+        m.indptr[i + 1] = (int64_t)at;
+    }
+    assert_ok(session_open_empty(&p, &s));
+    assert_ok(dataset_from_memory("qc", &m, genes, NULL, &s->dataset));
+    assert_ok(session_qc(s, NULL, &q));
+    assert_true(q->counts->v[0] == 10 && q->genes->v[0] == 4 && q->mito->v[0] == 10 && q->ribo->v[0] == 50);
+    assert_true(q->counts->v[1] == 5 && q->genes->v[1] == 1 && q->mito->v[1] == 0);
+    assert_true(isnan(q->mito->v[2]) && q->genes->v[2] == 0);
+    assert_int_equal(q->n_ribo, 2);
+    qc_free(q);
+    session_close(s);
+}
+
 /* ---- rows, neighbours, projection ---- */
 
 static void picked_rows_and_columns_are_those_asked_for(void **state)
@@ -341,6 +474,37 @@ static void neighbours_are_the_nearest_and_the_cell_itself_comes_first(void **st
     free(x);
 }
 
+static void few_lists_find_the_share_of_neighbours_asked_for(void **state)
+{
+    enum { N = 4000, D = 10, K = 10 };
+    float *x = mem_must(N * D * sizeof *x);
+    Knn exact, near, all;
+    for (size_t i = 0; i < N; i++) {
+        Rng rng = rng_make(21, i);
+        for (size_t c = 0; c < D; c++)
+            x[i * D + c] = (float)(rng_normal(&rng) + (c == i % 5 ? 6 : 0));
+    }
+    assert_ok(knn_exact(x, N, D, K, NULL, &exact));
+    assert_ok(knn_approximate(x, N, D, K, 0.95, 1, NULL, &near));
+    assert_ok(knn_approximate(x, N, D, K, 1, 1, NULL, &all));
+    size_t hits = 0, hits_all = 0;
+    for (size_t i = 0; i < N; i++) {
+        assert_int_equal(near.indices[i * K], i);
+        for (size_t j = 0; j < K; j++)
+            for (size_t o = 0; o < K; o++) {
+                hits += exact.indices[i * K + j] == near.indices[i * K + o];
+                hits_all += exact.indices[i * K + j] == all.indices[i * K + o];
+            }
+    }
+    assert_true(near.recall >= 0.95 && near.recall <= 1);
+    assert_true(fabs((double)hits / (N * K) - near.recall) < 0.02); /* what it says is so */
+    assert_true(hits_all > 0.998 * N * K);
+    knn_done(&exact);
+    knn_done(&near);
+    knn_done(&all);
+    free(x);
+}
+
 static void new_cells_land_among_their_like(void **state)
 {
     enum { N = 200, M = 20 };
@@ -380,6 +544,12 @@ int main(void)
         TEST(a_stored_representation_serves_instead_of_components),
         TEST(markers_of_a_type_are_its_own_genes),
         TEST(two_sets_are_compared_with_each_other_only),
+        TEST(a_selection_is_clustered_for_itself),
+        TEST(merged_groups_take_the_first_ones_place),
+        TEST(colours_follow_the_cells),
+        TEST(a_score_is_high_where_its_genes_are),
+        TEST(quality_measures_count_what_is_there),
+        TEST(few_lists_find_the_share_of_neighbours_asked_for),
         TEST(picked_rows_and_columns_are_those_asked_for),
         TEST(neighbours_are_the_nearest_and_the_cell_itself_comes_first),
         TEST(new_cells_land_among_their_like),

@@ -1,4 +1,4 @@
-/* `scmmgpt cluster`, `markers`, `de`. */
+/* `scmmgpt cluster`, `markers`, `de`, `score`, `qc`. */
 #include "tui/cli_commands.h"
 
 #include <stdlib.h>
@@ -59,7 +59,8 @@ static Err describe_clustering(const Clustering *c, uint64_t seed, Tree *uns)
     return OK;
 }
 
-static Err write_clustering(CliArgs *a, Session *s, const Clustering *c, const char *output)
+/* sub: of selected cells; then the graph stays out and the names say so. */
+static Err write_clustering(CliArgs *a, Session *s, const Clustering *c, bool sub, const char *output)
 {
     Dataset *d = session_dataset(s);
     char sha[65];
@@ -67,19 +68,21 @@ static Err write_clustering(CliArgs *a, Session *s, const Clustering *c, const c
     Provenance from = {.command = a->g->command_line, .version = SCMMGPT_VERSION, .dataset_sha256 = sha,
                        .seed = a->g->seed, .device = "cpu"};
     Tree *uns = tree_new();
-    Column leiden = {.name = "leiden", .kind = COLUMN_CATEGORICAL, .n = c->n, .codes = c->groups->codes,
+    Column leiden = {.name = sub ? "leiden_sub" : "leiden", .kind = COLUMN_CATEGORICAL, .n = c->n, .codes = c->groups->codes,
                      .categories = c->groups->names, .n_categories = c->groups->n_groups};
     const Column *obs[] = {&leiden};
     H5adArray obsm[2];
     H5adMatrix obsp[] = {{"connectivities", &c->connectivities, false}, {"distances", &c->distances, false}};
-    H5adContent add = {.cells = c->n, .obs = obs, .n_obs = 1, .obsm = obsm, .obsp = obsp, .n_obsp = 2,
-                       .uns = uns};
-    if (c->pca)
+    H5adContent add = {.cells = c->n, .obs = obs, .n_obs = 1, .obsm = obsm, .obsp = obsp,
+                       .n_obsp = sub ? 0 : 2, .uns = uns};
+    for (size_t i = 0; i < c->n; i++)
+        leiden.missing += c->groups->codes[i] < 0;
+    if (c->pca && !sub)
         obsm[add.n_obsm++] = (H5adArray){"X_pca", c->pcs, c->pca};
     if (c->map)
-        obsm[add.n_obsm++] = (H5adArray){"X_umap", 2, c->map->xy};
+        obsm[add.n_obsm++] = (H5adArray){c->map->name, 2, c->map->xy};
     provenance_to_tree(&from, uns);
-    Err err = describe_clustering(c, a->g->seed, uns);
+    Err err = sub ? OK : describe_clustering(c, a->g->seed, uns);
     if (!err)
         err = h5ad_write_copy(d, output, H5AD_AS_IT_IS, &add, a->g->force, a->ctl);
     tree_free(uns);
@@ -92,18 +95,26 @@ Err cli_cluster(CliArgs *a)
     ClusterParams p = cluster_params_default();
     Session *s = NULL;
     Clustering *c = NULL;
-    const char *output = a->g->output;
+    Selection *cells = NULL;
+    const char *output = a->g->output, *rule = NULL;
     TRY(take_cluster_params(a, &p));
-    TRY(cli_finish(a, 1, 1, "FILE -o OUT.h5ad [--resolution 1] [--neighbors 15] [--pcs 50] [--hvg 2000]"));
+    TRY(cli_take_string(a, "--cells", &rule));
+    TRY(cli_finish(a, 1, 1, "FILE -o OUT.h5ad [--resolution 1] [--neighbors 15] [--pcs 50] [--hvg 2000] [--cells RULE]"));
     if (!output || strcmp(output, "-") == 0)
         FAIL(ERR_USAGE, "-o: cluster writes an h5ad file; say where");
     TRY(cli_open(a, a->argv[1], &s));
-    TRY_GOTO(session_cluster(s, &p, a->ctl, &c));
-    TRY_GOTO(write_clustering(a, s, c, output));
+    if (rule) {
+        TRY_GOTO(err_context(session_select(s, rule, a->ctl, &cells), "--cells"));
+        TRY_GOTO(session_subcluster(s, cells, &p, a->ctl, &c));
+    } else {
+        TRY_GOTO(session_cluster(s, &p, a->ctl, &c));
+    }
+    TRY_GOTO(write_clustering(a, s, c, rule != NULL, output));
     if (a->g->json)
         fprintf(a->out, "{\"cells\": %zu, \"clusters\": %zu, \"modularity\": %.6g}\n", c->n,
                 c->groups->n_groups, c->modularity);
 done:
+    selection_free(cells);
     clustering_free(c);
     session_close(s);
     return err;
@@ -199,6 +210,78 @@ done:
     marker_table_free(t);
     selection_free(in_a);
     selection_free(in_b);
+    session_close(s);
+    return err;
+}
+
+/* ---- score and qc ---- */
+
+/* Columns of numbers, one row a cell. */
+static Err write_values(CliArgs *a, Session *s, const Values *const *v, size_t n)
+{
+    Table *out;
+    const char *const *cells;
+    TRY(dataset_cell_names(session_dataset(s), &cells));
+    TRY(table_open(a->g->output, a->out, a->g->force, &out));
+    table_text(out, "cell");
+    for (size_t k = 0; k < n; k++)
+        table_text(out, v[k]->name);
+    table_end_row(out);
+    for (size_t i = 0; i < v[0]->n; i++) {
+        table_text(out, cells[i]);
+        for (size_t k = 0; k < n; k++)
+            table_number(out, v[k]->v[i]);
+        table_end_row(out);
+    }
+    return table_close(out);
+}
+
+/* "A,B,C" cut in place; returns how many. */
+static size_t cut_list(char *text, const char **out, size_t cap)
+{
+    size_t n = 0;
+    char *save = NULL;
+    for (char *t = strtok_r(text, ",", &save); t && n < cap; t = strtok_r(NULL, ",", &save))
+        out[n++] = t;
+    return n;
+}
+
+Err cli_score(CliArgs *a)
+{
+    enum { MOST = 4096 };
+    Err err = OK;
+    Session *s = NULL;
+    Values *v = NULL;
+    const char *genes = NULL, *name = "score", *list[MOST];
+    TRY(cli_take_string(a, "--genes", &genes));
+    TRY(cli_take_string(a, "--name", &name));
+    TRY(cli_finish(a, 1, 1, "FILE --genes A,B,C [--name NAME] [-o T.tsv]"));
+    if (!genes)
+        FAIL(ERR_USAGE, "--genes: name the genes of the set, separated by commas");
+    char *text = mem_strdup(genes);
+    size_t n = cut_list(text, list, MOST);
+    TRY_GOTO(cli_open(a, a->argv[1], &s));
+    TRY_GOTO(session_score_genes(s, list, n, name, a->ctl, &v));
+    TRY_GOTO(write_values(a, s, (const Values *const *)&v, 1));
+done:
+    free(text);
+    values_free(v);
+    session_close(s);
+    return err;
+}
+
+Err cli_qc(CliArgs *a)
+{
+    Err err = OK;
+    Session *s = NULL;
+    Qc *q = NULL;
+    TRY(cli_finish(a, 1, 1, "FILE [-o T.tsv]"));
+    TRY(cli_open(a, a->argv[1], &s));
+    TRY_GOTO(session_qc(s, a->ctl, &q));
+    const Values *columns[] = {q->counts, q->genes, q->mito, q->ribo};
+    TRY_GOTO(write_values(a, s, columns, 4));
+done:
+    qc_free(q);
     session_close(s);
     return err;
 }

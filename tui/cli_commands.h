@@ -15,6 +15,8 @@
     X("cluster", cli_cluster, "FILE -o OUT.h5ad [--resolution 1]", "clusters, UMAP and neighbour graph")   \
     X("markers", cli_markers, "FILE --groupby KEY [-o T.tsv]", "marker genes of each group")             \
     X("de", cli_de, "FILE --a RULE --b RULE [-o T.tsv]", "genes that differ between two sets of cells")  \
+    X("score", cli_score, "FILE --genes A,B,C [-o T.tsv]", "score of a gene set in each cell")            \
+    X("qc", cli_qc, "FILE [-o T.tsv]", "counts, genes, mitochondrial and ribosomal share of each cell")  \
     X("demo", cli_demo, "[--out DIR]", "the explorer on the shipped data; without a terminal, a tour")   \
     X("train", cli_train, "CONFIG.json [--data DIR] [-o DIR] [--resume DIR]", "train a part of a model")   \
     X("annotate", cli_annotate, "FILE [--labels FILE | --labels-from KEY] [--by KEY] [-o T.tsv]", "cell types")   \

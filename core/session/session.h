@@ -87,6 +87,7 @@ typedef struct ClusterParams {
     const char *use_rep; /* obsm key instead of PCA; NULL */
     bool umap;         /* true */
     double min_dist, spread; /* 0.5, 1 as scanpy */
+    bool stored_graph;   /* without umap: use obsp/connectivities where the file has it; false */
 } ClusterParams;
 ClusterParams cluster_params_default(void);
 typedef struct Clustering {
@@ -102,6 +103,29 @@ void clustering_free(Clustering *c);
 /* Normalise, variable genes, PCA, neighbours, UMAP, Leiden. Stages already done with the same parameters are reused
  * from the session (a new resolution only reruns Leiden). */
 CHECKED Err session_cluster(Session *s, const ClusterParams *p, JobCtl *ctl, Clustering **out);
+
+/* Clusters the selected cells alone, from variable genes on. groups and map cover all cells (-1, NaN outside); pca and
+ * the graphs the selected ones, in file order. Not kept in the session. */
+CHECKED Err session_subcluster(Session *s, const Selection *cells, const ClusterParams *p, JobCtl *ctl,
+                               Clustering **out);
+/* A copy of g where the groups which[n] are one, called `name` (NULL: the first one's name), in the first one's place. */
+CHECKED Err groups_merge(const Groups *g, const int32_t *which, size_t n, const char *name, Groups **out);
+/* Each group of `after` takes the colour of the group of `before` that it overlaps most with, each colour once; the rest
+ * get colours that are not taken. */
+CHECKED Err groups_keep_colors(const Groups *before, Groups *after);
+
+/* The mean of some genes less the mean of 50 genes of like expression for each (Tirosh et al. 2016; scanpy's
+ * score_genes), log-normalised. Genes that are not in the file are left out; ERR_NOT_FOUND when none is. */
+CHECKED Err session_score_genes(Session *s, const char *const *genes, size_t n, const char *name, JobCtl *ctl,
+                                Values **out);
+typedef struct Qc { /* of the working matrix, as stored */
+    Values *counts;     /* sum of the values */
+    Values *genes;      /* genes above 0 */
+    Values *mito, *ribo; /* per cent of the sum in MT- and RPS/RPL genes; NaN for an empty cell */
+    size_t n_mito, n_ribo; /* such genes in the file */
+} Qc;
+void qc_free(Qc *q);
+CHECKED Err session_qc(Session *s, JobCtl *ctl, Qc **out);
 
 typedef enum MarkerMethod { MARKERS_WILCOXON, MARKERS_TTEST } MarkerMethod;
 typedef struct Marker {

@@ -1,6 +1,6 @@
 /* Clustering, markers, A versus B. Every stage is kept in the session with the parameters it was made
  * with, so that a change starts again where it matters: a new resolution only reruns Leiden. */
-#include "core/session/session_internal.h"
+#include "core/session/session_analysis.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -87,8 +87,7 @@ static void release(void *state)
 
 /* ---- stages ---- */
 
-/* The rows that analysis reads: from memory once the matrix is kept. */
-static Err open_rows(Session *s, JobCtl *ctl, AnalysisState **out, Rows *rows)
+Err analysis_rows(Session *s, JobCtl *ctl, int *matrix, Rows *rows)
 {
     AnalysisState *a = session_state(s, TOPIC_ANALYSIS, sizeof *a, release);
     if (!a->has_matrix) {
@@ -97,7 +96,7 @@ static Err open_rows(Session *s, JobCtl *ctl, AnalysisState **out, Rows *rows)
     }
     const MatrixInfo *info = dataset_matrix(s->dataset, (size_t)a->matrix);
     Rows file = rows_of_dataset(s->dataset, a->matrix, info->state == STATE_COUNTS);
-    *out = a;
+    *matrix = a->matrix;
     if (!a->lognorm.rows && info->nnz < KEEP_BYTES / 8 && info->nnz < mem_available() / 8 / 6) {
         job_stage(ctl, "normalising", info->rows);
         TRY(err_context(rows_gather(&file, NULL, 0, ctl, &a->lognorm), "%s", info->name));
@@ -119,9 +118,10 @@ static Err find_variable(AnalysisState *a, const Rows *rows, int top, JobCtl *ct
 static Err find_components(Session *s, AnalysisState *a, const ClusterParams *p, JobCtl *ctl)
 {
     Rows rows;
+    int matrix;
     if (!a->rep && a->pcs == p->pcs && a->hvg == p->hvg)
         return OK;
-    TRY(open_rows(s, ctl, &a, &rows));
+    TRY(analysis_rows(s, ctl, &matrix, &rows));
     forget_space(a);
     TRY(find_variable(a, &rows, p->hvg, ctl));
     if (!a->variable.rows) {
@@ -152,6 +152,28 @@ static Err use_representation(Session *s, AnalysisState *a, const char *key)
     return OK;
 }
 
+/* The file's own graph. */
+enum { STORED_GRAPH = -1 };
+
+static Err stored_graph(Session *s, AnalysisState *a, JobCtl *ctl)
+{
+    if (a->neighbors == STORED_GRAPH)
+        return OK;
+    Csr g = {0};
+    TRY(dataset_obsp(s->dataset, "connectivities", ctl, &g));
+    for (size_t i = 0; i < csr_nnz(&g); i++)
+        if (!(g.values[i] >= 0 && isfinite(g.values[i]))) {
+            csr_done(&g);
+            FAIL(ERR_INPUT, "obsp/connectivities: weights below zero or not finite");
+        }
+    forget_graph(a);
+    a->connectivities = g;
+    if (dataset_obsp(s->dataset, "distances", ctl, &a->distances))
+        csr_done(&a->distances);
+    a->neighbors = STORED_GRAPH;
+    return OK;
+}
+
 static Err find_graph(Session *s, AnalysisState *a, int neighbors, JobCtl *ctl)
 {
     if (a->neighbors == neighbors)
@@ -168,9 +190,6 @@ done:
     knn_done(&knn);
     return err;
 }
-
-/* Above this the spectral start costs more than it gives. */
-enum { SPECTRAL_CELLS = 250000 };
 
 static Err find_map(Session *s, AnalysisState *a, const ClusterParams *p, JobCtl *ctl)
 {
@@ -204,7 +223,7 @@ static Err find_map(Session *s, AnalysisState *a, const ClusterParams *p, JobCtl
 
 /* ---- results ---- */
 
-static Err make_groups(const int32_t *label, size_t n, size_t n_groups, Groups **out)
+Err analysis_groups(const int32_t *label, size_t n, size_t n_groups, Groups **out)
 {
     Err err = OK;
     Groups *g = mem_must(sizeof *g);
@@ -218,7 +237,8 @@ static Err make_groups(const int32_t *label, size_t n, size_t n_groups, Groups *
     g->n_groups = n_groups;
     memcpy(g->codes, label, n * sizeof *label);
     for (size_t i = 0; i < n; i++)
-        g->sizes[label[i]]++;
+        if (label[i] >= 0)
+            g->sizes[label[i]]++;
     for (size_t c = 0; c < n_groups; c++) {
         char name[24];
         snprintf(name, sizeof name, "%zu", c);
@@ -263,13 +283,14 @@ void clustering_free(Clustering *c)
 
 static Err fill_clustering(const AnalysisState *a, const int32_t *label, size_t n_groups, Clustering *c)
 {
-    TRY(make_groups(label, c->n, n_groups, &c->groups));
-    if (!a->rep) {
+    TRY(analysis_groups(label, c->n, n_groups, &c->groups));
+    if (a->pca.scores) {
         c->pcs = a->pca.k;
         TRY(copy_floats(a->pca.scores, c->n * c->pcs, &c->pca));
     }
     TRY(copy_csr(&a->connectivities, &c->connectivities));
-    TRY(copy_csr(&a->distances, &c->distances));
+    if (a->distances.rows)
+        TRY(copy_csr(&a->distances, &c->distances));
     if (c->params.umap) {
         c->map = mem_must(sizeof *c->map);
         c->map->name = mem_strdup("X_umap");
@@ -286,23 +307,23 @@ ClusterParams cluster_params_default(void)
                            .min_dist = 0.5, .spread = 1};
 }
 
-static Err check_params(Session *s, const ClusterParams *p)
+Err analysis_check(Session *s, const ClusterParams *p, size_t cells)
 {
-    if (!s->dataset)
-        FAIL(ERR_USAGE, "no dataset is open");
     if (!(p->resolution >= 0) || isinf(p->resolution))
         FAIL(ERR_USAGE, "a resolution of %g: it must be a number from 0", p->resolution);
     if (p->neighbors < 2 || p->pcs < 1 || p->hvg < 2)
         FAIL(ERR_USAGE, "at least 2 neighbours, 1 component and 2 variable genes are needed");
-    if (dataset_cells(s->dataset) < 3)
-        FAIL(ERR_FEW_GENES, "%zu cells are too few to cluster", dataset_cells(s->dataset));
+    if (cells < 3)
+        FAIL(ERR_FEW_GENES, "%zu cells are too few to cluster", cells);
     return OK;
 }
 
 Err session_cluster(Session *s, const ClusterParams *p, JobCtl *ctl, Clustering **out)
 {
     Err err = OK;
-    TRY(check_params(s, p));
+    if (!s->dataset)
+        FAIL(ERR_USAGE, "no dataset is open");
+    TRY(analysis_check(s, p, dataset_cells(s->dataset)));
     AnalysisState *a = session_state(s, TOPIC_ANALYSIS, sizeof *a, release);
     size_t n = dataset_cells(s->dataset), n_groups;
     int32_t *label = NULL;
@@ -313,11 +334,18 @@ Err session_cluster(Session *s, const ClusterParams *p, JobCtl *ctl, Clustering 
     c->n = n;
     c->params = *p;
     c->params.use_rep = p->use_rep ? mem_strdup(p->use_rep) : NULL;
-    if (p->use_rep)
+    bool stored = false;
+    if (p->stored_graph && !p->umap) {
+        job_stage(ctl, "neighbour graph", 0);
+        stored = stored_graph(s, a, ctl) == OK;
+        TRY_GOTO(job_progress(ctl, 0)); /* cancelled is not the same as absent */
+    }
+    if (!stored && p->use_rep)
         TRY_GOTO(use_representation(s, a, p->use_rep));
-    else
+    else if (!stored)
         TRY_GOTO(find_components(s, a, p, ctl));
-    TRY_GOTO(find_graph(s, a, p->neighbors, ctl));
+    if (!stored)
+        TRY_GOTO(find_graph(s, a, p->neighbors, ctl));
     if (p->umap)
         TRY_GOTO(find_map(s, a, p, ctl));
     TRY_GOTO(NEW(label, n));
@@ -410,23 +438,23 @@ done:
 
 Err session_markers(Session *s, const Groups *g, MarkerMethod m, size_t top, JobCtl *ctl, MarkerTable **out)
 {
-    AnalysisState *a;
     Rows rows;
+    int matrix;
     if (g->n_groups == 0)
         FAIL(ERR_NOT_FOUND, "%s: no groups to compare", g->key);
-    TRY(open_rows(s, ctl, &a, &rows));
-    return run_test(s, &rows, a->matrix, g->codes, g->n_groups, m, top, g->key, ctl, out);
+    TRY(analysis_rows(s, ctl, &matrix, &rows));
+    return run_test(s, &rows, matrix, g->codes, g->n_groups, m, top, g->key, ctl, out);
 }
 
 Err session_de(Session *s, const Selection *a, const Selection *b, MarkerMethod m, size_t top, JobCtl *ctl,
                MarkerTable **out)
 {
     Err err = OK;
-    AnalysisState *state;
     Rows rows;
+    int matrix;
     size_t n = 0, both = 0, *pick = NULL;
     int32_t *codes = NULL;
-    TRY(open_rows(s, ctl, &state, &rows));
+    TRY(analysis_rows(s, ctl, &matrix, &rows));
     TRY_GOTO(NEW(pick, rows.n));
     TRY_GOTO(NEW(codes, rows.n));
     for (size_t i = 0; i < rows.n; i++) {
@@ -442,7 +470,7 @@ Err session_de(Session *s, const Selection *a, const Selection *b, MarkerMethod 
         FAIL_GOTO(ERR_NOT_FOUND, "%zu and %zu cells: each group needs at least two", a->n, b->n);
     rows.pick = pick;
     rows.n = n;
-    TRY_GOTO(run_test(s, &rows, state->matrix, codes, 1, m, top, "", ctl, out));
+    TRY_GOTO(run_test(s, &rows, matrix, codes, 1, m, top, "", ctl, out));
 done:
     free(pick);
     free(codes);

@@ -120,6 +120,11 @@ put("ttest_score", np.array([s for _, s, _ in t.t_test("t-test")]))
 pairs = [(0.5, 3.2), (2.0, 1.0), (12.0, 40.5), (38.0, 900.3), (1e-3, 5.0), (60.0, 61000.7), (250.0, 12.5)]
 put("student", [v for q, df in pairs for v in (q, df, 2 * stats.t.sf(q, df))])
 
+# score_genes: bins of 12 genes, so that every gene of a bin is a control and nothing is drawn
+a.var_names = [f"g{i}" for i in range(genes)]
+sc.tl.score_genes(a, ["g10", "g25", "g77", "g150", "g299"])
+put("score_genes", a.obs["score"])
+
 # smoothing: (I + lambda L)^-1 P0
 W = C.toarray()
 root = 1 / np.sqrt(W.sum(1))
