@@ -16,7 +16,10 @@ typedef struct Describing {
     Session *s;
     DescribeParams p;
     const char *by;
-    bool live; /* a person watches */
+    bool live;        /* a person watches */
+    bool streaming;   /* some text of the current description is on the screen */
+    const char *name; /* of what is being described */
+    void (*progress)(void *user, const char *stage, size_t done, size_t total);
     cJSON *list;
     Table *table;
     size_t done, empty;
@@ -66,6 +69,7 @@ static void add_json(Describing *w, const Description *d)
     }
     cJSON_AddStringToObject(o, "evidence", d->evidence);
     cJSON_AddStringToObject(o, "missing_markers", d->missing_markers);
+    cJSON_AddBoolToObject(o, "corrected", d->corrected);
     cJSON_AddStringToObject(o, "decoding", d->decoding);
     cJSON_AddNumberToObject(o, "tokens", (double)d->tokens);
     cJSON_AddNumberToObject(o, "seed", (double)d->seed);
@@ -113,9 +117,23 @@ static Err add_row(Describing *w, const Description *d)
 
 static void show_piece(void *user, const char *utf8)
 {
-    FILE *out = *(FILE **)user;
-    fputs(utf8, out);
-    fflush(out);
+    Describing *w = user;
+    if (!w->streaming) {
+        if (isatty(STDERR_FILENO))
+            fputs("\r\033[K", stderr); /* the bar */
+        fprintf(w->a->out, "%s\n  ", w->name);
+        w->streaming = true;
+    }
+    fputs(utf8, w->a->out);
+    fflush(w->a->out);
+}
+
+/* The bar would write over the text: it rests while text comes. */
+static void show_progress(void *user, const char *stage, size_t done, size_t total)
+{
+    Describing *w = user;
+    if (!w->streaming && w->progress)
+        w->progress(NULL, stage, done, total);
 }
 
 static void show_end(const Describing *w, const Description *d)
@@ -135,10 +153,8 @@ static void show_end(const Describing *w, const Description *d)
 static Err describe_one(Describing *w, size_t cell, const Selection *set, const char *name)
 {
     Description *d;
-    if (w->live) {
-        fprintf(w->a->out, "%s\n  ", name);
-        fflush(w->a->out);
-    }
+    w->name = name;
+    w->streaming = false;
     Err err = set ? session_describe_set(w->s, set, name, &w->p, w->a->ctl, &d)
                   : session_describe_cell(w->s, cell, &w->p, w->a->ctl, &d);
     if (err == ERR_FEW_GENES && session_is_embedded(w->s)) {
@@ -245,14 +261,21 @@ Err cli_describe(CliArgs *a)
     if (a->g->json)
         w.list = cJSON_CreateArray();
     if (w.live) {
+        w.progress = a->ctl->on_progress;
         a->ctl->on_text = show_piece;
-        a->ctl->user = &a->out;
+        a->ctl->on_progress = show_progress;
+        a->ctl->user = &w;
     }
     TRY_GOTO(cli_open(a, a->argv[1], &w.s));
     TRY_GOTO(session_select(w.s, rule ? rule : "all", a->ctl, &cells));
     TRY_GOTO(w.by ? describe_groups(&w, cells, most) : describe_cells(&w, cells, most));
     err = finish(&w);
 done:
+    if (w.live) {
+        a->ctl->on_text = NULL;
+        a->ctl->on_progress = w.progress;
+        a->ctl->user = NULL;
+    }
     table_abort(w.table);
     cJSON_Delete(w.list);
     selection_free(cells);

@@ -275,6 +275,15 @@ static void stream(Telling *t)
     }
 }
 
+/* A gene is named once. */
+static void forbid_named(Telling *t, size_t row, const Beam *b)
+{
+    float *x = t->logits + row * (t->v + t->n_gene);
+    for (size_t i = 0; i < b->n; i++)
+        if (b->ids[i] >= (int32_t)t->v)
+            x[b->ids[i]] = -INFINITY;
+}
+
 static int32_t pick(const Telling *t, Rng *r)
 {
     size_t n = t->v + t->n_gene, best = 0;
@@ -298,6 +307,7 @@ static Err write_one(Telling *t, Beam *out)
 {
     Rng r = rng_make(t->s->seed, 0x74656c6cu);
     while (out->n < t->room) {
+        forbid_named(t, 0, out);
         int32_t id = pick(t, &r);
         if (id == BPE_EOS)
             break;
@@ -372,6 +382,8 @@ static Err write_beams(Telling *t, int beams, Beam *out)
         memcpy(t->logits + (size_t)b * row, t->logits, row * sizeof *t->logits);
     while (cur[0].n < t->room) {
         Option top[2 * MAX_BEAMS];
+        for (int b = 0; b < beams; b++)
+            forbid_named(t, (size_t)b, &cur[b]);
         size_t m = continuations(t, cur, beams, top);
         int32_t parent[MAX_BEAMS], ids[MAX_BEAMS];
         int used = 0;

@@ -221,6 +221,7 @@ typedef struct Description {
     size_t tokens;
     uint64_t seed;
     bool cancelled;  /* text is what was written until then */
+    bool corrected;  /* the decoder went on about another type than the label: it was led back to the library's facts */
 } Description;
 void description_free(Description *d);
 /* Of one cell, or of a set of cells taken together; streams the text through job_text(ctl). */

@@ -1,7 +1,8 @@
 /* Cells in words. The label comes from the annotation (model, markers, neighbours); the decoder
- * writes the text, beginning with that label, and may name only genes that the cell expresses (a
- * set: at least a quarter of its cells). Afterwards every symbol in the text is checked against the
- * counts once more, so that what is reported does not rest on the decoder's word. */
+ * writes the text, beginning with that label, and may name only telling genes that the cell
+ * expresses (a set: at least a quarter of its cells). Where it slips into another type's facts it is
+ * led back (telling.h). Afterwards every symbol in the text is checked against the counts once more,
+ * so that what is reported does not rest on the decoder's word. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include "core/base/rng.h"
 #include "core/base/str.h"
 #include "core/session/reference.h"
+#include "core/session/telling.h"
 #include "core/train/describe_text.h"
 
 enum { SET_CELLS = 1000 }; /* larger sets are sampled */
@@ -192,19 +194,38 @@ static Err check_text(Work *w)
     return OK;
 }
 
+/* Expressed genes without those that say little about a type (ribosomal, ...), if enough are left. */
+static Err telling_genes(const Work *w, uint8_t **out)
+{
+    size_t n = model_desc(w->m->model)->genes, left = 0;
+    TRY(NEW0(*out, n));
+    for (size_t g = 0; g < n; g++)
+        left += (*out)[g] = w->expressed[g] && !describe_dull_gene(model_gene_name(w->m->model, g));
+    if (left < DESCRIBE_GENES)
+        memcpy(*out, w->expressed, n);
+    return OK;
+}
+
 static Err write_text(Work *w)
 {
     Description *d = w->d;
     CellTokens tokens = {0};
     DescribeResult r = {0};
     size_t *rows = NULL;
-    char *begin = NULL;
-    DescribeSpec spec = {.n_rows = w->n, .allowed = w->expressed};
+    char *begin = NULL, *facts = NULL;
+    uint8_t *telling = NULL;
+    DescribeSpec spec = {.n_rows = w->n};
     int32_t type = celltypes_find_id(model_celltypes(w->m->model), d->label_id);
     Err err = OK;
-    if (type >= 0 && !d->unknown)
-        begin = describe_begin(celltypes_at(model_celltypes(w->m->model), (size_t)type), 0);
+    if (type >= 0) {
+        const CellType *t = celltypes_at(model_celltypes(w->m->model), (size_t)type);
+        int wording = d->unknown ? DESCRIBE_LIKELY : DESCRIBE_IS;
+        begin = describe_begin(t, wording);
+        facts = describe_facts(t, wording);
+    }
     spec.begin = begin;
+    TRY_GOTO(telling_genes(w, &telling));
+    spec.allowed = telling;
     name_decoding(w, &spec);
     TRY_GOTO(model_state_tokens(w->s, w->m, w->cells, w->n, w->ctl, &tokens));
     TRY_GOTO(NEW(rows, w->n));
@@ -212,7 +233,7 @@ static Err write_text(Work *w)
         rows[i] = i;
     spec.cells = &tokens;
     spec.rows = rows;
-    TRY_GOTO(model_describe(w->m->model, &spec, w->ctl, &r));
+    TRY_GOTO(telling_write(w->m->model, &spec, facts, w->ctl, &r, &d->corrected));
     d->text = mem_strdup(r.text);
     d->tokens = r.tokens;
     d->cancelled = r.cancelled;
@@ -222,6 +243,8 @@ done:
     cell_tokens_done(&tokens);
     free(rows);
     free(begin);
+    free(facts);
+    free(telling);
     return err;
 }
 

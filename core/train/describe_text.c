@@ -48,6 +48,16 @@ char *describe_begin(const CellType *t, int wording)
     return str_take(&s);
 }
 
+char *describe_facts(const CellType *t, int wording)
+{
+    const Wording *u = &WORDINGS[wording];
+    char *begin = describe_begin(t, wording), *lineage = lineage_phrase(t),
+         *all = str_format("%s%s%s%s%s", begin, u->middle, lineage, u->end, t->function);
+    free(begin);
+    free(lineage);
+    return all;
+}
+
 Err describe_corpus(const CellTypes *c, char ***texts, size_t *n)
 {
     size_t types = celltypes_count(c);

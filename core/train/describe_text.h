@@ -6,7 +6,8 @@
 #include "core/model/bpe.h"
 #include "core/model/celltypes.h"
 
-enum { DESCRIBE_WORDINGS = 3, DESCRIBE_GENES = 5 };
+/* DESCRIBE_IS: "This is a B cell"; DESCRIBE_LIKELY: "Most likely a B cell". */
+enum { DESCRIBE_WORDINGS = 3, DESCRIBE_GENES = 5, DESCRIBE_IS = 0, DESCRIBE_LIKELY = 2 };
 /* Every sentence part that may occur, for learning the tokenizer: caller frees the strings and the
  * list. */
 CHECKED Err describe_corpus(const CellTypes *c, char ***texts, size_t *n);
@@ -22,6 +23,8 @@ CHECKED Err describe_target(const Bpe *b, const CellType *t, int wording, const 
                             size_t n, Target *out);
 /* How a text about the type begins, its name included: "This is a B cell". Caller frees. */
 char *describe_begin(const CellType *t, int wording);
+/* The same up to the genes: name, lineage, function. Caller frees. */
+char *describe_facts(const CellType *t, int wording);
 /* A gene that says little about a cell's type: mitochondrial, ribosomal, heat shock, immediate
  * early, ... */
 int describe_dull_gene(const char *symbol);
