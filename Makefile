@@ -37,7 +37,7 @@ CUDA_OBJ := $(CUDA_SRC:%.cu=$(BUILD)/%.o)
 PROGRAM := $(BUILD)/scmmgpt
 PLUGIN := $(if $(and $(NVCC),$(CUDA_SRC)),$(BUILD)/device_cuda.so)
 
-.PHONY: all program deps test-deps demo test check bench install clean format help train-demo plugin
+.PHONY: fuzz all program deps test-deps demo test check bench install clean format help train-demo plugin
 all: deps
 	@$(MAKE) --no-print-directory program
 program: $(PROGRAM) $(PLUGIN)
@@ -78,6 +78,20 @@ test: test-deps
 check: program $(TEST_BIN)
 	@tests/run.sh $(BUILD)
 
+# Coverage-guided fuzzing of the file readers (needs clang); see tests/fuzz/README.md.
+FUZZ_SECONDS ?= 60
+FUZZ := $(basename $(notdir $(wildcard tests/fuzz/fuzz_*.c)))
+$(BUILD)-fuzz/%: tests/fuzz/%.c tests/fuzz/harness.h $(wildcard core/base/*.[ch] core/data/*.[ch])
+	@mkdir -p $(@D)
+	@echo FUZZ $@
+	@clang -std=c11 -D_GNU_SOURCE -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -I. \
+	  $(PKG_CFLAGS) $(CFLAGS) -o $@ $< $(wildcard core/base/*.c core/data/*.c) \
+	  $(shell pkg-config --libs hdf5 libcjson libzip libcrypto zlib libzstd liblz4) -lblosc -lm -lpthread
+fuzz: $(FUZZ:%=$(BUILD)-fuzz/%)
+	@for t in $(FUZZ); do echo "--- $$t"; mkdir -p $(BUILD)-fuzz/found/$$t; \
+	  $(BUILD)-fuzz/$$t -max_total_time=$(FUZZ_SECONDS) -timeout=25 -rss_limit_mb=2048 -print_final_stats=1 \
+	    -artifact_prefix=$(BUILD)-fuzz/found/ $(BUILD)-fuzz/found/$$t tests/fuzz/corpus/$${t#fuzz_} 2>&1 | tail -4 || exit 1; done
+
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/scmmgpt
 	install $(PROGRAM) $(DESTDIR)$(PREFIX)/bin/scmmgpt
@@ -92,6 +106,7 @@ help:
 	@echo "make test       set up, build, run all tests"
 	@echo "make            set up and build $(PROGRAM)"
 	@echo "make install    PREFIX=$(PREFIX)"
+	@echo "make fuzz       fuzz the file readers for FUZZ_SECONDS=$(FUZZ_SECONDS) each (needs clang)"
 	@echo "make bench      speed beside the peers (Python packages needed)"
 	@echo "make train-demo train the shipped model again"
 	@echo "make deps | clean | format | SAN=address,undefined BUILD=build-san test"

@@ -125,8 +125,9 @@ static void states_follow_the_values(void **state)
     const struct {
         float v[2];
         MatrixState want;
-    } cases[] = {{{1, 7}, STATE_COUNTS},     {{0.5f, 3}, STATE_LOGNORM}, {{-0.5f, 3}, STATE_SCALED},
-                 {{0.5f, 900}, STATE_UNKNOWN}, {{0, 0}, STATE_UNKNOWN},    {{NAN, 1}, STATE_UNKNOWN}};
+    } cases[] = {{{1, 7}, STATE_COUNTS},     {{0.5f, 3}, STATE_LOGNORM},
+                 {{-0.5f, 3}, STATE_SCALED}, {{0.5f, 900}, STATE_UNKNOWN},
+                 {{0, 0}, STATE_UNKNOWN},    {{NAN, 1}, STATE_UNKNOWN}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         Csr m;
         Dataset *d;

@@ -5,7 +5,8 @@
 
 #include "core/data/genes.h"
 
-static const char *const names[] = {"CD3E", "IL8", "LYZ", "CD3E", "lyz", "GRCh38_CD19", "MARCH1", "NAP1L1", "cd8a"};
+static const char *const names[] = {"CD3E",        "IL8",    "LYZ",    "CD3E", "lyz",
+                                    "GRCh38_CD19", "MARCH1", "NAP1L1", "cd8a"};
 enum { N = sizeof names / sizeof *names };
 
 static void check(const char *query, GeneHow how, size_t column)
@@ -112,8 +113,9 @@ static void misspelt_names_get_suggestions(void **state)
 static void matching_uses_each_vocabulary_entry_once(void **state)
 {
     const char *vocab[] = {"CD3E", "CXCL8", "LYZ", "CD19", "MARCHF1", "CD8A", "INS", "C1orf56"};
-    const char *file[] = {"IL8", "CD3E", "CD3E", "GRCh38_CD19", "cd8a", "Ins", "ENSG00000090382.7", "nothing", "C1ORF56",
-                          "MARCH1"};
+    const char *file[] = {
+        "IL8",     "CD3E",    "CD3E",  "GRCh38_CD19", "cd8a", "Ins", "ENSG00000090382.7",
+        "nothing", "C1ORF56", "MARCH1"};
     GeneMatch m;
     assert_ok(gene_match(file, NULL, 10, vocab, 8, &m));
     const int32_t want[] = {1, 0, -1, 3, 5, -1, 2, -1, 7, 4};
@@ -128,10 +130,13 @@ static void matching_uses_each_vocabulary_entry_once(void **state)
 
 static void naming_is_told_in_words(void **state)
 {
-    assert_string_equal(gene_naming((const char *[]){"Cd3e", "Ms4a1", "Lyz2"}, 3), "mouse-style gene symbols");
-    assert_string_equal(gene_naming((const char *[]){"ENSG00000090382.7", "ENSG00000090383"}, 2), "human Ensembl ids");
+    assert_string_equal(gene_naming((const char *[]){"Cd3e", "Ms4a1", "Lyz2"}, 3),
+                        "mouse-style gene symbols");
+    assert_string_equal(gene_naming((const char *[]){"ENSG00000090382.7", "ENSG00000090383"}, 2),
+                        "human Ensembl ids");
     assert_string_equal(gene_naming((const char *[]){"12", "13", "CD3E"}, 3), "numbers");
-    assert_string_equal(gene_naming((const char *[]){"CD3E", "MS4A1"}, 2), "upper-case gene symbols");
+    assert_string_equal(gene_naming((const char *[]){"CD3E", "MS4A1"}, 2),
+                        "upper-case gene symbols");
 }
 
 int main(void)

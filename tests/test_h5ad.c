@@ -1,4 +1,5 @@
-/* core/data: reading files of every layout that tests/ref/h5ad_fixtures.py makes from one synthetic dataset. */
+/* core/data: reading files of every layout that tests/ref/h5ad_fixtures.py makes from one synthetic
+ * dataset. */
 #include "tests/util.h"
 
 #include <math.h>
@@ -71,17 +72,27 @@ static void same_values_in_every_storage(void **state)
     const struct {
         const char *file, *storage, *dtype;
     } cases[] = {
-        {"csr.h5ad", "csr", "float32"},         {"csc.h5ad", "csc", "float32"},
-        {"dense.h5ad", "dense", "float32"},     {"dense_f64_gzip.h5ad", "dense", "float64"},
-        {"csr_i64.h5ad", "csr", "int64"},       {"csr_lzf.h5ad", "csr", "float32"},
-        {"f16.h5ad", "dense", "float16"},       {"unsorted.h5ad", "csr", "float32"},
-        {"v0_7.h5ad", "csr", "float32"},        {"strings_0_13.h5ad", "csr", "float32"},
-        {"filter_zstd.h5ad", "csr", "float32"}, {"filter_lz4.h5ad", "csr", "float32"},
-        {"filter_blosc.h5ad", "csr", "float32"}, {"filter_bitshuffle.h5ad", "csr", "float32"},
+        {"csr.h5ad", "csr", "float32"},
+        {"csc.h5ad", "csc", "float32"},
+        {"dense.h5ad", "dense", "float32"},
+        {"dense_f64_gzip.h5ad", "dense", "float64"},
+        {"csr_i64.h5ad", "csr", "int64"},
+        {"csr_lzf.h5ad", "csr", "float32"},
+        {"f16.h5ad", "dense", "float16"},
+        {"unsorted.h5ad", "csr", "float32"},
+        {"v0_7.h5ad", "csr", "float32"},
+        {"strings_0_13.h5ad", "csr", "float32"},
+        {"filter_zstd.h5ad", "csr", "float32"},
+        {"filter_lz4.h5ad", "csr", "float32"},
+        {"filter_blosc.h5ad", "csr", "float32"},
+        {"filter_bitshuffle.h5ad", "csr", "float32"},
         {"filter_bitshuffle_none.h5ad", "csr", "float32"},
-        {"csr_v2.zarr.zip", "csr", "float32"},  {"csr_v3.zarr.zip", "csr", "float32"},
-        {"dense_v2.zarr.zip", "dense", "float32"}, {"dense_v3.zarr.zip", "dense", "float32"},
-        {"sharded.zarr", "dense", "float32"},   {"loom.loom", "dense", "float32"},
+        {"csr_v2.zarr.zip", "csr", "float32"},
+        {"csr_v3.zarr.zip", "csr", "float32"},
+        {"dense_v2.zarr.zip", "dense", "float32"},
+        {"dense_v3.zarr.zip", "dense", "float32"},
+        {"sharded.zarr", "dense", "float32"},
+        {"loom.loom", "dense", "float32"},
         {"loom_names.loom", "dense", "float32"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -175,9 +186,11 @@ static void nullable_columns_keep_their_gaps(void **state)
 {
     Dataset *d = open_fixture("nullable.h5ad", NULL);
     const Column *c = obs(d, "ni");
-    assert_true(c->kind == COLUMN_NUMERIC && c->missing == 1 && isnan(c->numbers[2]) && c->numbers[3] == 3);
+    assert_true(c->kind == COLUMN_NUMERIC && c->missing == 1 && isnan(c->numbers[2]) &&
+                c->numbers[3] == 3);
     c = obs(d, "nb");
-    assert_true(c->kind == COLUMN_BOOL && c->codes[5] == -1 && c->codes[6] == 1 && c->codes[7] == 0);
+    assert_true(c->kind == COLUMN_BOOL && c->codes[5] == -1 && c->codes[6] == 1 &&
+                c->codes[7] == 0);
     dataset_close(d);
     d = open_fixture("strings_0_13.h5ad", NULL);
     check_types(d);
@@ -254,7 +267,8 @@ static void gene_names_come_from_the_readable_column(void **state)
     assert_string_equal(genes[0], "ENSG00000000000");
     dataset_close(d);
     d = NULL;
-    assert_err(dataset_open("tests/golden/h5ad/csr.h5ad", &(DatasetOptions){.gene_column = "nope"}, NULL, &d),
+    assert_err(dataset_open("tests/golden/h5ad/csr.h5ad", &(DatasetOptions){.gene_column = "nope"},
+                            NULL, &d),
                ERR_USAGE);
 }
 
@@ -265,7 +279,11 @@ static void obsm_of_every_kind(void **state)
         const char *name;
         size_t at;
         float want;
-    } cases[] = {{"X_umap", 3, -0.5f}, {"umap", 4, 1.0f}, {"frame", 5, 4.0f}, {"ints", 23, 23.0f}, {"sparse", 3, 2.0f}};
+    } cases[] = {{"X_umap", 3, -0.5f},
+                 {"umap", 4, 1.0f},
+                 {"frame", 5, 4.0f},
+                 {"ints", 23, 23.0f},
+                 {"sparse", 3, 2.0f}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         int at = dataset_find_obsm(d, cases[i].name);
         float *v;
@@ -290,7 +308,8 @@ static void obsm_of_every_kind(void **state)
 static void links_out_of_the_file_are_named_and_left(void **state)
 {
     Dataset *d = open_fixture("links.h5ad", NULL);
-    const char *named[] = {"obs/elsewhere", "obs/loop", "obsm/external", "obsm/outside", "obsm/virtual"};
+    const char *named[] = {"obs/elsewhere", "obs/loop", "obsm/external", "obsm/outside",
+                           "obsm/virtual"};
     assert_int_equal(dataset_n_warnings(d), 5);
     assert_int_equal(dataset_n_obsm(d), 0);
     for (size_t i = 0; i < 5; i++)
@@ -324,7 +343,8 @@ static void tenx_files_of_both_versions(void **state)
     for (size_t i = 0; i < CELLS; i++)
         assert_true(v[i] == expected(i, 7));
     dataset_close(d);
-    assert_err(dataset_open("tests/golden/h5ad/tenx_v3.h5", &(DatasetOptions){.feature_type = "Peaks"}, NULL, &d),
+    assert_err(dataset_open("tests/golden/h5ad/tenx_v3.h5",
+                            &(DatasetOptions){.feature_type = "Peaks"}, NULL, &d),
                ERR_USAGE);
 }
 
@@ -407,7 +427,8 @@ static void zarr_and_loom_have_their_columns(void **state)
 
 static void mtx_folders_of_every_writer(void **state)
 {
-    const char *folders[] = {"mtx_v2", "mtx_v2/hg19", "mtx_v2/hg19/matrix.mtx", "mtx_prefix_transposed"};
+    const char *folders[] = {"mtx_v2", "mtx_v2/hg19", "mtx_v2/hg19/matrix.mtx",
+                             "mtx_prefix_transposed"};
     for (int i = 0; i < 4; i++) {
         Dataset *d = open_fixture(folders[i], NULL);
         assert_string_equal(dataset_format(d), "10x-mtx");

@@ -74,17 +74,30 @@ static Err write_small(const char *path, bool force)
     flag->numbers = NULL;
     float map[] = {1, 2, 3, 4};
     Tree *uns = tree_new();
-    provenance_to_tree(&(Provenance){.command = "scmmgpt test", .version = "1", .seed = 7, .prompt = "B cells",
+    provenance_to_tree(&(Provenance){.command = "scmmgpt test",
+                                     .version = "1",
+                                     .seed = 7,
+                                     .prompt = "B cells",
                                      .genes_matched = "3"},
                        uns);
     tree_set_numbers(tree_dict(uns, "pca"), "variance", (double[]){2.5, 1.5}, 2, 0, false);
     tree_set_texts(uns, "type_colors", (const char *[]){"#ff0000", "#00ff00", "#0000ff"}, 3);
-    H5adContent c = {.cells = 2, .genes = 3, .x = &x, .x_integer = true, .cell_names = cells, .gene_names = genes,
-                     .obs = (const Column *const *)columns, .n_obs = 5,
-                     .obsm = &(H5adArray){"X_umap", 2, map}, .n_obsm = 1,
-                     .obsp = &(H5adMatrix){"connectivities", &(Csr){2, 2, (int64_t[]){0, 1, 1}, (int32_t[]){1},
-                                                                    (float[]){0.5f}}, false},
-                     .n_obsp = 1, .uns = uns};
+    H5adContent c = {
+        .cells = 2,
+        .genes = 3,
+        .x = &x,
+        .x_integer = true,
+        .cell_names = cells,
+        .gene_names = genes,
+        .obs = (const Column *const *)columns,
+        .n_obs = 5,
+        .obsm = &(H5adArray){"X_umap", 2, map},
+        .n_obsm = 1,
+        .obsp = &(H5adMatrix){"connectivities",
+                              &(Csr){2, 2, (int64_t[]){0, 1, 1}, (int32_t[]){1}, (float[]){0.5f}},
+                              false},
+        .n_obsp = 1,
+        .uns = uns};
     Err err = h5ad_write(path, &c, force, NULL);
     for (int i = 0; i < 5; i++)
         column_free(columns[i]);
@@ -156,16 +169,21 @@ static void an_existing_file_needs_force(void **state)
 
 static void copies_keep_what_is_readable_and_add(void **state)
 {
-    char *path = in_folder("small.h5ad"), *to = in_folder("copy.h5ad"), *again = in_folder("copy2.h5ad");
+    char *path = in_folder("small.h5ad"), *to = in_folder("copy.h5ad"),
+         *again = in_folder("copy2.h5ad");
     Dataset *d;
     assert_ok(dataset_open(path, NULL, NULL, &d));
-    Column *leiden = column_categorical("leiden", (int32_t[]){0, 1}, 2, (const char *[]){"0", "1"}, 2);
+    Column *leiden =
+        column_categorical("leiden", (int32_t[]){0, 1}, 2, (const char *[]){"0", "1"}, 2);
     Column *score = column_numbers("score", (double[]){9, 8}, 2);
     float pca[] = {5, 6};
     Tree *uns = tree_new();
     tree_set_float(tree_dict(tree_dict(uns, "leiden"), "params"), "resolution", 1.0);
-    H5adContent add = {.obs = (const Column *[]){leiden, score}, .n_obs = 2, .obsm = &(H5adArray){"X_pca", 1, pca},
-                       .n_obsm = 1, .uns = uns};
+    H5adContent add = {.obs = (const Column *[]){leiden, score},
+                       .n_obs = 2,
+                       .obsm = &(H5adArray){"X_pca", 1, pca},
+                       .n_obsm = 1,
+                       .uns = uns};
     assert_ok(h5ad_write_copy(d, to, H5AD_AS_IT_IS, &add, false, NULL));
     assert_ok(h5ad_write_copy(d, again, H5AD_MODEL_IN_X, NULL, false, NULL));
     dataset_close(d);
@@ -197,9 +215,10 @@ static void copies_keep_what_is_readable_and_add(void **state)
 
 static void every_fixture_survives_conversion(void **state)
 {
-    const char *files[] = {"csc.h5ad", "dense.h5ad",  "unsorted.h5ad", "v0_6.h5ad",  "v0_7.h5ad",        "raw_scaled.h5ad",
-                           "tenx_v2.h5", "layers.h5ad", "obsm.h5ad",     "no_x.h5ad", "strings_0_13.h5ad", "f16.h5ad",
-                           "no_cells.h5ad", "duplicate_genes.h5ad"};
+    const char *files[] = {
+        "csc.h5ad",          "dense.h5ad", "unsorted.h5ad", "v0_6.h5ad",           "v0_7.h5ad",
+        "raw_scaled.h5ad",   "tenx_v2.h5", "layers.h5ad",   "obsm.h5ad",           "no_x.h5ad",
+        "strings_0_13.h5ad", "f16.h5ad",   "no_cells.h5ad", "duplicate_genes.h5ad"};
     char *to = in_folder("converted.h5ad");
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         Dataset *a, *b;
@@ -208,7 +227,10 @@ static void every_fixture_survives_conversion(void **state)
         assert_ok(h5ad_write_copy(a, to, H5AD_MODEL_IN_X, NULL, true, NULL));
         assert_ok(dataset_open(to, NULL, NULL, &b));
         int m = dataset_model_matrix(a);
-        assert_int_equal(dataset_model_matrix(b), m < 0 ? -1 : strcmp(files[i], "layers.h5ad") ? 0 : dataset_model_matrix(b));
+        assert_int_equal(dataset_model_matrix(b), m < 0 ? -1
+                                                  : strcmp(files[i], "layers.h5ad")
+                                                      ? 0
+                                                      : dataset_model_matrix(b));
         if (m >= 0) {
             float x[12], y[12];
             assert_int_equal(dataset_matrix(a, (size_t)m)->cols, dataset_genes(b));
@@ -263,7 +285,8 @@ static void a_full_disk_is_told_and_leaves_nothing(void **state)
         names[c] = "gene";
     for (size_t r = 0; r < ROWS; r++)
         rows[r] = "cell";
-    H5adContent content = {.cells = ROWS, .genes = COLS, .x = &x, .cell_names = rows, .gene_names = names};
+    H5adContent content = {
+        .cells = ROWS, .genes = COLS, .x = &x, .cell_names = rows, .gene_names = names};
     Err err = h5ad_write(path, &content, false, NULL);
     int left = files_in(disk);
     int unmounted = umount2(disk, MNT_DETACH);
@@ -289,8 +312,9 @@ static void tables_have_comments_header_and_escapes(void **state)
     assert_int_equal(access(path, F_OK), -1); /* not before it is complete */
     assert_ok(table_close(t));
     assert_ok(str_read_file(path, 4096, ERR_GENERAL, &text, NULL));
-    assert_string_equal(text, "# command: scmmgpt x\n# version: \n# dataset_sha256: \n# model_sha256: \n# seed: 3\n"
-                              "# prompt: a\\nb\n# genes_matched: \n# device: \ncell\tscore\nc\\t1\t0.123457\n");
+    assert_string_equal(
+        text, "# command: scmmgpt x\n# version: \n# dataset_sha256: \n# model_sha256: \n# seed: 3\n"
+              "# prompt: a\\nb\n# genes_matched: \n# device: \ncell\tscore\nc\\t1\t0.123457\n");
     free(text);
     assert_err(table_open(path, NULL, false, &t), ERR_GENERAL);
     free(path);

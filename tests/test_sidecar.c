@@ -21,7 +21,8 @@ static int make_cache(void **state)
     snprintf(folder, sizeof folder, "/tmp/scmmgpt-cache-XXXXXX");
     if (!mkdtemp(folder))
         return -1;
-    char *copy = str_format("cp tests/golden/h5ad/csr.h5ad tests/golden/h5ad/tenx_v3.h5 %s", folder);
+    char *copy =
+        str_format("cp tests/golden/h5ad/csr.h5ad tests/golden/h5ad/tenx_v3.h5 %s", folder);
     int status = system(copy);
     free(copy);
     return status ? status : setenv("XDG_CACHE_HOME", folder, 1);
@@ -51,7 +52,8 @@ static Dataset *open_copy(const char *name)
 
 static void a_pass_finds_the_same_values(void **state)
 {
-    const char *files[] = {"csr.h5ad", "unsorted.h5ad", "csr_lzf.h5ad", "csr_i64.h5ad", "tenx_v3.h5", "filter_zstd.h5ad"};
+    const char *files[] = {"csr.h5ad",     "unsorted.h5ad", "csr_lzf.h5ad",
+                           "csr_i64.h5ad", "tenx_v3.h5",    "filter_zstd.h5ad"};
     for (size_t f = 0; f < sizeof files / sizeof *files; f++) {
         Dataset *d;
         char *path = str_format("tests/golden/h5ad/%s", files[f]);

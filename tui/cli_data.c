@@ -141,18 +141,22 @@ static void print_column(FILE *out, const cJSON *c)
 static void print_info(FILE *out, const cJSON *j)
 {
     const cJSON *item;
-    fprintf(out, "%.0f cells x %.0f genes, %s", number_of(j, "cells"), number_of(j, "genes"), text_of(j, "format"));
-    fprintf(out, " (%s), gene names from %s\n", text_of(j, "encoding"), text_of(j, "gene_names_from"));
+    fprintf(out, "%.0f cells x %.0f genes, %s", number_of(j, "cells"), number_of(j, "genes"),
+            text_of(j, "format"));
+    fprintf(out, " (%s), gene names from %s\n", text_of(j, "encoding"),
+            text_of(j, "gene_names_from"));
     fprintf(out, "matrices\n");
     cJSON_ArrayForEach(item, cJSON_GetObjectItem(j, "matrices"))
     {
         const cJSON *shape = cJSON_GetObjectItem(item, "shape");
         bool bad = cJSON_IsFalse(cJSON_GetObjectItem(item, "readable"));
-        fprintf(out, "  %-23s %-5s %-8s %.0f x %.0f, %.0f values, %s%s\n", text_of(item, "name"),
-                text_of(item, "storage"), text_of(item, "dtype"), cJSON_GetArrayItem(shape, 0)->valuedouble,
-                cJSON_GetArrayItem(shape, 1)->valuedouble, number_of(item, "nnz"),
-                bad ? "unreadable" : text_of(item, "state"),
-                cJSON_IsTrue(cJSON_GetObjectItem(item, "usable_for_model")) ? "" : " (not for the model)");
+        fprintf(
+            out, "  %-23s %-5s %-8s %.0f x %.0f, %.0f values, %s%s\n", text_of(item, "name"),
+            text_of(item, "storage"), text_of(item, "dtype"),
+            cJSON_GetArrayItem(shape, 0)->valuedouble, cJSON_GetArrayItem(shape, 1)->valuedouble,
+            number_of(item, "nnz"), bad ? "unreadable" : text_of(item, "state"),
+            cJSON_IsTrue(cJSON_GetObjectItem(item, "usable_for_model")) ? ""
+                                                                        : " (not for the model)");
     }
     fprintf(out, "model matrix: %s\n", text_of(j, "model_matrix_reason"));
     fprintf(out, "obs\n");
@@ -161,7 +165,8 @@ static void print_info(FILE *out, const cJSON *j)
     cJSON_ArrayForEach(item, cJSON_GetObjectItem(j, "obsm"))
     {
         const cJSON *shape = cJSON_GetObjectItem(item, "shape");
-        fprintf(out, "  %-23s %.0f x %.0f\n", text_of(item, "name"), cJSON_GetArrayItem(shape, 0)->valuedouble,
+        fprintf(out, "  %-23s %.0f x %.0f\n", text_of(item, "name"),
+                cJSON_GetArrayItem(shape, 0)->valuedouble,
                 cJSON_GetArrayItem(shape, 1)->valuedouble);
     }
     cJSON_ArrayForEach(item, cJSON_GetObjectItem(j, "warnings"))
@@ -173,7 +178,8 @@ static void print_info(FILE *out, const cJSON *j)
     }
 }
 
-/* Everything readable is shown first; a file whose matrices are all unreadable then counts as unreadable. */
+/* Everything readable is shown first; a file whose matrices are all unreadable then counts as
+ * unreadable. */
 static Err any_matrix(Dataset *d)
 {
     size_t n = dataset_n_matrices(d);

@@ -52,7 +52,8 @@ static Err find_ids(Names *x)
         x->ids = index;
     for (size_t i = 0; i < dataset_n_var(x->d, x->matrix) && !x->ids; i++) {
         const Column *c;
-        if (dataset_var_kind(x->d, x->matrix, i) != COLUMN_STRING || dataset_var(x->d, x->matrix, i, &c) != OK)
+        if (dataset_var_kind(x->d, x->matrix, i) != COLUMN_STRING ||
+            dataset_var(x->d, x->matrix, i, &c) != OK)
             continue;
         if (c->n && c->missing == 0 && gene_is_ensembl(c->strings[0]))
             x->ids = (const char *const *)c->strings;
@@ -85,8 +86,8 @@ static Err not_found(const char *query, const GeneHit *hit)
     Str s = {0};
     add_suggestions(&s, hit);
     if (hit->ambiguous)
-        err_set(ERR_NOT_FOUND, "%s: is another name of several genes of the file: %s; choose one", query,
-                str_text(&s));
+        err_set(ERR_NOT_FOUND, "%s: is another name of several genes of the file: %s; choose one",
+                query, str_text(&s));
     else if (hit->n_suggestions)
         err_set(ERR_NOT_FOUND, "%s: no such gene; did you mean %s?", query, str_text(&s));
     else
@@ -97,8 +98,8 @@ static Err not_found(const char *query, const GeneHit *hit)
 
 /* ---- genes ---- */
 
-/* The gene symbols of the model's bundle (vocab.json: name -> number); NULL, with the reason logged, when there is no
- * bundle: names can be resolved without one. */
+/* The gene symbols of the model's bundle (vocab.json: name -> number); NULL, with the reason
+ * logged, when there is no bundle: names can be resolved without one. */
 static StrMap *model_vocabulary(CliArgs *a)
 {
     Str path = {0};
@@ -140,11 +141,13 @@ static const char *in_vocabulary(const StrMap *vocab, const char *name, const ch
     const char *by_id = id ? gene_table_symbol_of_id(t, id) : gene_table_symbol_of_id(t, name);
     if (by_id && strmap_get(vocab, by_id, -1) >= 0)
         return "1";
-    bool alias = gene_table_symbols_of_alias(t, name, symbols, 2) == 1 && strmap_get(vocab, symbols[0], -1) >= 0;
+    bool alias = gene_table_symbols_of_alias(t, name, symbols, 2) == 1 &&
+                 strmap_get(vocab, symbols[0], -1) >= 0;
     return alias ? "1" : "0";
 }
 
-static void gene_row(const Names *x, Table *t, const StrMap *vocab, const char *query, const GeneHit *hit)
+static void gene_row(const Names *x, Table *t, const StrMap *vocab, const char *query,
+                     const GeneHit *hit)
 {
     Str s = {0};
     bool found = hit->how != GENE_NONE;
@@ -156,7 +159,8 @@ static void gene_row(const Names *x, Table *t, const StrMap *vocab, const char *
     else
         table_text(t, "");
     table_text(t, gene_how_name(hit->how));
-    table_text(t, found ? in_vocabulary(vocab, hit->name, x->ids ? x->ids[hit->column] : NULL) : "");
+    table_text(t,
+               found ? in_vocabulary(vocab, hit->name, x->ids ? x->ids[hit->column] : NULL) : "");
     table_int(t, found ? (int64_t)hit->duplicates : 0);
     table_text(t, str_text(&s));
     table_end_row(t);
@@ -175,8 +179,8 @@ static Err list_genes(CliArgs *a, const Names *x, Table *t, const StrMap *vocab)
         matched += *in_vocabulary(vocab, x->names[i], x->ids ? x->ids[i] : NULL) == '1';
     }
     if (vocab && !a->g->quiet)
-        fprintf(stderr, "matched %zu of %zu genes (%s) to the model vocabulary of %zu\n", matched, x->n,
-                gene_naming(x->names, x->n), strmap_count(vocab));
+        fprintf(stderr, "matched %zu of %zu genes (%s) to the model vocabulary of %zu\n", matched,
+                x->n, gene_naming(x->names, x->n), strmap_count(vocab));
     return OK;
 }
 
@@ -203,7 +207,8 @@ Err cli_genes(CliArgs *a)
     if (!err)
         err = table_open(a->g->output, a->out, a->g->force, &t);
     if (!err) {
-        table_row(t, "query", "name", "column", "how", "in_vocabulary", "duplicates", "suggestions", NULL);
+        table_row(t, "query", "name", "column", "how", "in_vocabulary", "duplicates", "suggestions",
+                  NULL);
         err = a->argc > 2 ? resolve_genes(a, &x, t, vocab) : list_genes(a, &x, t, vocab);
         char *message = mem_strdup(err ? err_message() : "");
         Err closed = table_close(t); /* the table is whole also when a name was not found */
@@ -224,7 +229,8 @@ static Err lognorm(Names *x, JobCtl *ctl, float *values, size_t cells, size_t ge
 {
     const MatrixInfo *m = dataset_matrix(x->d, (size_t)x->matrix);
     if (m->state != STATE_COUNTS) {
-        log_warn("%s: is not counts (%s); values are given as stored", m->name, matrix_state_name(m->state));
+        log_warn("%s: is not counts (%s); values are given as stored", m->name,
+                 matrix_state_name(m->state));
         return OK;
     }
     double *sums;
@@ -264,8 +270,8 @@ static Err expr_of(CliArgs *a, Names *x, bool log)
     float *values;
     Err err = OK;
     if (m->state != STATE_COUNTS && !log)
-        log_warn("%s: %s; values are given as stored (%s)", m->name, dataset_model_matrix_reason(x->d),
-                 matrix_state_name(m->state));
+        log_warn("%s: %s; values are given as stored (%s)", m->name,
+                 dataset_model_matrix_reason(x->d), matrix_state_name(m->state));
     TRY(mem_check_budget((uint64_t)cells * genes * sizeof *values, "the table"));
     TRY(NEW(values, cells * genes));
     job_stage(a->ctl, "reading genes", genes);
@@ -276,8 +282,8 @@ static Err expr_of(CliArgs *a, Names *x, bool log)
         if (hit.how == GENE_NONE)
             TRY_GOTO(not_found(query, &hit));
         if (hit.duplicates > 1 && !strchr(query, '#'))
-            log_warn("%s: %zu columns have this name; the first is taken, %s#2 is the second", query,
-                     hit.duplicates, query);
+            log_warn("%s: %zu columns have this name; the first is taken, %s#2 is the second",
+                     query, hit.duplicates, query);
         TRY_GOTO(dataset_read_gene(x->d, x->matrix, hit.column, a->ctl, values + g * cells));
         TRY_GOTO(job_progress(a->ctl, g + 1));
     }

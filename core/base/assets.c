@@ -38,6 +38,7 @@ Err assets_path(const char *rel, Str *out)
     }
     if (try_place(SCMMGPT_PREFIX "/share/scmmgpt", rel, out))
         return OK;
-    FAIL(ERR_NOT_FOUND, "the asset %s is not beside the program nor under %s/share/scmmgpt; set SCMMGPT_ASSETS", rel,
-         SCMMGPT_PREFIX);
+    FAIL(ERR_NOT_FOUND,
+         "the asset %s is not beside the program nor under %s/share/scmmgpt; set SCMMGPT_ASSETS",
+         rel, SCMMGPT_PREFIX);
 }

@@ -55,11 +55,12 @@ Err cache_list(CacheEntry **out, size_t *n)
     for (struct dirent *file; d && !err && (file = readdir(d));) {
         struct stat st;
         char *path = str_format("%s/%s", str_text(&folder), file->d_name);
-        if (str_ends(file->d_name, SIDECAR_SUFFIX) && lstat(path, &st) == 0 && S_ISREG(st.st_mode)) {
+        if (str_ends(file->d_name, SIDECAR_SUFFIX) && lstat(path, &st) == 0 &&
+            S_ISREG(st.st_mode)) {
             err = mem_realloc(&e, count + 1, sizeof *e);
             if (!err)
-                e[count++] = (CacheEntry){mem_strdup(file->d_name), sidecar_describe(path), (uint64_t)st.st_size,
-                                          st.st_mtime};
+                e[count++] = (CacheEntry){mem_strdup(file->d_name), sidecar_describe(path),
+                                          (uint64_t)st.st_size, st.st_mtime};
         }
         free(path);
     }
@@ -124,18 +125,21 @@ Err cache_make_room(uint64_t bytes)
     struct statvfs fs;
     Str folder = {0};
     if (bytes > cap)
-        FAIL(ERR_GENERAL, "the cache may hold %.1f GB, %.1f GB are needed; see SCMMGPT_CACHE_MAX", (double)cap / 1e9,
-             (double)bytes / 1e9);
+        FAIL(ERR_GENERAL, "the cache may hold %.1f GB, %.1f GB are needed; see SCMMGPT_CACHE_MAX",
+             (double)cap / 1e9, (double)bytes / 1e9);
     TRY(cache_list(&e, &n));
-    for (size_t i = 0; i < n; i++) /* most recently used first: the rest goes once the sum is above the cap */
+    for (size_t i = 0; i < n;
+         i++) /* most recently used first: the rest goes once the sum is above the cap */
         if (total + e[i].bytes <= cap)
             total += e[i].bytes;
         else
             remove_entry(&e[i]);
     cache_entries_free(e, n);
     Err err = cache_folder(true, &folder);
-    if (!err && statvfs(str_text(&folder), &fs) == 0 && (double)fs.f_bavail * (double)fs.f_frsize < (double)bytes * 1.05)
-        err = err_set(ERR_GENERAL, "%s: the disk has no room for %.1f GB", str_text(&folder), (double)bytes / 1e9);
+    if (!err && statvfs(str_text(&folder), &fs) == 0 &&
+        (double)fs.f_bavail * (double)fs.f_frsize < (double)bytes * 1.05)
+        err = err_set(ERR_GENERAL, "%s: the disk has no room for %.1f GB", str_text(&folder),
+                      (double)bytes / 1e9);
     str_free(&folder);
     return err;
 }

@@ -1,4 +1,5 @@
-/* The cache folder ($XDG_CACHE_HOME/scmmgpt, ~/.cache/scmmgpt): files that can be made again, kept below a size. */
+/* The cache folder ($XDG_CACHE_HOME/scmmgpt, ~/.cache/scmmgpt): files that can be made again, kept
+ * below a size. */
 #ifndef SCMM_DATA_CACHE_H
 #define SCMM_DATA_CACHE_H
 #include "core/base/err.h"
@@ -12,17 +13,19 @@
 CHECKED Err cache_folder(bool create, Str *out);
 
 typedef struct CacheEntry {
-    char *name;     /* in the folder */
-    char *what;     /* the dataset it belongs to; "" when unknown */
+    char *name; /* in the folder */
+    char *what; /* the dataset it belongs to; "" when unknown */
     uint64_t bytes;
     time_t used;
 } CacheEntry;
 /* Most recently used first; cache_entries_free. No folder: n = 0. */
 CHECKED Err cache_list(CacheEntry **out, size_t *n);
 void cache_entries_free(CacheEntry *e, size_t n);
-/* Removes all entries; *bytes says how much that was. Only files that this program made are touched. */
+/* Removes all entries; *bytes says how much that was. Only files that this program made are
+ * touched. */
 CHECKED Err cache_clear(uint64_t *bytes);
-/* Room for a new file: removes entries unused for longest until the total stays below the cap ($SCMMGPT_CACHE_MAX in
- * bytes, default 64 GB). ERR_GENERAL when the file alone is above it, or the disk lacks the space. */
+/* Room for a new file: removes entries unused for longest until the total stays below the cap
+ * ($SCMMGPT_CACHE_MAX in bytes, default 64 GB). ERR_GENERAL when the file alone is above it, or the
+ * disk lacks the space. */
 CHECKED Err cache_make_room(uint64_t bytes);
 #endif

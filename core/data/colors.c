@@ -14,20 +14,25 @@ static const struct {
     const char *name;
     uint32_t rgb;
 } named[] = {
-    {"black", 0x000000},     {"white", 0xFFFFFF},     {"red", 0xFF0000},       {"green", 0x008000},
-    {"lime", 0x00FF00},      {"blue", 0x0000FF},      {"yellow", 0xFFFF00},    {"cyan", 0x00FFFF},
-    {"magenta", 0xFF00FF},   {"gray", 0x808080},      {"grey", 0x808080},      {"lightgray", 0xD3D3D3},
-    {"lightgrey", 0xD3D3D3}, {"darkgray", 0xA9A9A9},  {"darkgrey", 0xA9A9A9},  {"orange", 0xFFA500},
-    {"purple", 0x800080},    {"pink", 0xFFC0CB},      {"brown", 0xA52A2A},     {"olive", 0x808000},
-    {"navy", 0x000080},      {"teal", 0x008080},      {"maroon", 0x800000},    {"gold", 0xFFD700},
-    {"darkred", 0x8B0000},   {"darkgreen", 0x006400}, {"darkblue", 0x00008B},  {"lightblue", 0xADD8E6},
-    {"skyblue", 0x87CEEB},   {"steelblue", 0x4682B4}, {"royalblue", 0x4169E1}, {"salmon", 0xFA8072},
-    {"tomato", 0xFF6347},    {"coral", 0xFF7F50},     {"crimson", 0xDC143C},   {"violet", 0xEE82EE},
-    {"indigo", 0x4B0082},    {"turquoise", 0x40E0D0}, {"khaki", 0xF0E68C},     {"orchid", 0xDA70D6},
-    {"silver", 0xC0C0C0},    {"tan", 0xD2B48C},       {"chocolate", 0xD2691E}, {"forestgreen", 0x228B22},
-    {"limegreen", 0x32CD32}, {"seagreen", 0x2E8B57},  {"darkorange", 0xFF8C00}, {"firebrick", 0xB22222},
-    {"hotpink", 0xFF69B4},   {"deeppink", 0xFF1493},  {"slategray", 0x708090}, {"beige", 0xF5F5DC},
-    {"plum", 0xDDA0DD},      {"sienna", 0xA0522D},    {"lightgreen", 0x90EE90}, {"dodgerblue", 0x1E90FF},
+    {"black", 0x000000},      {"white", 0xFFFFFF},       {"red", 0xFF0000},
+    {"green", 0x008000},      {"lime", 0x00FF00},        {"blue", 0x0000FF},
+    {"yellow", 0xFFFF00},     {"cyan", 0x00FFFF},        {"magenta", 0xFF00FF},
+    {"gray", 0x808080},       {"grey", 0x808080},        {"lightgray", 0xD3D3D3},
+    {"lightgrey", 0xD3D3D3},  {"darkgray", 0xA9A9A9},    {"darkgrey", 0xA9A9A9},
+    {"orange", 0xFFA500},     {"purple", 0x800080},      {"pink", 0xFFC0CB},
+    {"brown", 0xA52A2A},      {"olive", 0x808000},       {"navy", 0x000080},
+    {"teal", 0x008080},       {"maroon", 0x800000},      {"gold", 0xFFD700},
+    {"darkred", 0x8B0000},    {"darkgreen", 0x006400},   {"darkblue", 0x00008B},
+    {"lightblue", 0xADD8E6},  {"skyblue", 0x87CEEB},     {"steelblue", 0x4682B4},
+    {"royalblue", 0x4169E1},  {"salmon", 0xFA8072},      {"tomato", 0xFF6347},
+    {"coral", 0xFF7F50},      {"crimson", 0xDC143C},     {"violet", 0xEE82EE},
+    {"indigo", 0x4B0082},     {"turquoise", 0x40E0D0},   {"khaki", 0xF0E68C},
+    {"orchid", 0xDA70D6},     {"silver", 0xC0C0C0},      {"tan", 0xD2B48C},
+    {"chocolate", 0xD2691E},  {"forestgreen", 0x228B22}, {"limegreen", 0x32CD32},
+    {"seagreen", 0x2E8B57},   {"darkorange", 0xFF8C00},  {"firebrick", 0xB22222},
+    {"hotpink", 0xFF69B4},    {"deeppink", 0xFF1493},    {"slategray", 0x708090},
+    {"beige", 0xF5F5DC},      {"plum", 0xDDA0DD},        {"sienna", 0xA0522D},
+    {"lightgreen", 0x90EE90}, {"dodgerblue", 0x1E90FF},
 };
 
 /* "#rrggbb", "#rrggbbaa" (the alpha is dropped), "#rgb" or a name. */
@@ -38,9 +43,11 @@ static bool parse_color(const char *s, uint32_t *rgb)
         unsigned long v = strtoul(s + 1, NULL, 16);
         if (s[1 + n] || (n != 3 && n != 6 && n != 8))
             return false;
-        *rgb = n == 8   ? (uint32_t)(v >> 8)
-               : n == 6 ? (uint32_t)v
-                        : (uint32_t)((v >> 8 & 15) * 0x110000 + (v >> 4 & 15) * 0x1100 + (v & 15) * 0x11);
+        *rgb =
+            n == 8 ? (uint32_t)(v >> 8)
+            : n == 6
+                ? (uint32_t)v
+                : (uint32_t)((v >> 8 & 15) * 0x110000 + (v >> 4 & 15) * 0x1100 + (v & 15) * 0x11);
         return true;
     }
     for (size_t i = 0; i < sizeof named / sizeof *named; i++)

@@ -62,7 +62,9 @@ void column_count_missing(Column *c)
 {
     c->missing = 0;
     for (size_t i = 0; i < c->n; i++)
-        c->missing += c->codes ? c->codes[i] < 0 : c->numbers ? isnan(c->numbers[i]) : !c->strings[i];
+        c->missing += c->codes     ? c->codes[i] < 0
+                      : c->numbers ? isnan(c->numbers[i])
+                                   : !c->strings[i];
 }
 
 Column *column_strings(const char *name, const char *const *values, size_t n)

@@ -13,13 +13,14 @@ Column *column_categorical(const char *name, const int32_t *codes, size_t n,
                            const char *const *categories, size_t n_categories);
 /* Strings to categories in order of their text. */
 Column *column_categories_of(const char *name, const char *const *values, size_t n);
-/* The value of row i as text ("" when missing), numbers as in tables; the result lives until the next call with
- * the same buffer. */
+/* The value of row i as text ("" when missing), numbers as in tables; the result lives until the
+ * next call with the same buffer. */
 const char *column_text(const Column *c, size_t i, char buffer[32]);
 /* Recounts c->missing. */
 void column_count_missing(Column *c);
 
 void strings_free(char **s, size_t n); /* NULL ok */
-/* A number as every table and message writes it: integers whole, others with 6 significant digits. */
+/* A number as every table and message writes it: integers whole, others with 6 significant digits.
+ */
 const char *number_text(double v, char buffer[32]);
 #endif

@@ -1,4 +1,5 @@
-/* Sparse rows: allocation, transpose, row picking, and the repair of unsorted or duplicate entries. */
+/* Sparse rows: allocation, transpose, row picking, and the repair of unsorted or duplicate entries.
+ */
 #include "core/data/csr.h"
 
 #include <assert.h>
@@ -95,7 +96,8 @@ static int by_column(const void *a, const void *b)
     return x->order < y->order ? -1 : x->order > y->order;
 }
 
-/* Sorts entries [from, to) of one row and writes them, duplicates summed, at `at`; returns the new end. */
+/* Sorts entries [from, to) of one row and writes them, duplicates summed, at `at`; returns the new
+ * end. */
 static Err tidy_row(Csr *m, int64_t from, int64_t to, int64_t at, int64_t *end)
 {
     Entry *e;

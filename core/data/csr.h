@@ -28,6 +28,7 @@ CHECKED Err csr_transpose(const Csr *m, Csr *out);
 CHECKED Err csr_take_rows(const Csr *m, const size_t *rows, size_t n, Csr *out);
 /* Sum of each row's values, [rows]. */
 void csr_row_sums(const Csr *m, double *sums);
-/* Sorts each row by column and sums duplicate entries, in place; rows that are in order are only looked at. */
+/* Sorts each row by column and sums duplicate entries, in place; rows that are in order are only
+ * looked at. */
 CHECKED Err csr_tidy(Csr *m);
 #endif

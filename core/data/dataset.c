@@ -1,4 +1,5 @@
-/* The Dataset that everything above core/data sees: getters, first-use reading, datasets in memory. */
+/* The Dataset that everything above core/data sees: getters, first-use reading, datasets in memory.
+ */
 #include "core/data/dataset_impl.h"
 
 #include <assert.h>
@@ -358,8 +359,8 @@ Err dataset_row_sums(Dataset *d, int matrix, JobCtl *ctl, double *out)
 
 /* ---- datasets in memory ---- */
 
-Err dataset_from_memory(const char *label, Csr *counts, const char *const *genes, const char *const *cells,
-                        Dataset **out)
+Err dataset_from_memory(const char *label, Csr *counts, const char *const *genes,
+                        const char *const *cells, Dataset **out)
 {
     Dataset *d = dataset_make(label, "memory", "memory");
     d->obs.n = counts->rows;

@@ -1,5 +1,6 @@
-/* The inside of a Dataset, shared by the readers of core/data and by nobody else. A reader fills obs, var, matrices and
- * obsm with descriptions of where things are; dataset.c, frame.c and matrix.c read them on first use. */
+/* The inside of a Dataset, shared by the readers of core/data and by nobody else. A reader fills
+ * obs, var, matrices and obsm with descriptions of where things are; dataset.c, frame.c and
+ * matrix.c read them on first use. */
 #ifndef SCMM_DATA_DATASET_IMPL_H
 #define SCMM_DATA_DATASET_IMPL_H
 #include "core/data/dataset.h"
@@ -40,31 +41,31 @@ typedef enum MatrixKind {
     MATRIX_MEMORY, /* mem is filled */
     MATRIX_SPARSE, /* data, indices, indptr arrays */
     MATRIX_DENSE,
-    MATRIX_MTX     /* text file, parsed into mem on first use */
+    MATRIX_MTX /* text file, parsed into mem on first use */
 } MatrixKind;
 
 typedef struct Matrix {
     MatrixInfo info;
     MatrixKind kind;
-    bool by_cells;       /* sparse: indptr runs over cells; dense: rows are cells */
+    bool by_cells; /* sparse: indptr runs over cells; dense: rows are cells */
     Array *data, *indices;
     Array *indptr_array;
-    int64_t *indptr;     /* of the stored axis, once read */
-    size_t file_genes;   /* genes as stored, before the feature filter */
-    int32_t *keep;       /* [file_genes] -> column or -1; NULL: all */
+    int64_t *indptr;   /* of the stored axis, once read */
+    size_t file_genes; /* genes as stored, before the feature filter */
+    int32_t *keep;     /* [file_genes] -> column or -1; NULL: all */
     char *mtx_path;
     bool mtx_transposed; /* cells x genes in the file */
     Csr mem;
     Frame *var;
-    int name_slot;       /* slot of var with the gene names, -1: its index */
+    int name_slot; /* slot of var with the gene names, -1: its index */
     const char **gene_names;
     double *row_sums;
-    Csr window;          /* rows window0.. of a matrix stored by genes */
+    Csr window; /* rows window0.. of a matrix stored by genes */
     size_t window0;
-    Csr by_gene;         /* the transpose of a small matrix, for gene columns */
+    Csr by_gene;             /* the transpose of a small matrix, for gene columns */
     struct Sidecar *sidecar; /* sidecar.h */
     bool sidecar_tried;
-    char *error;         /* why it is unreadable */
+    char *error; /* why it is unreadable */
 } Matrix;
 
 typedef enum ObsmKind { OBSM_MEMORY, OBSM_DENSE, OBSM_SPARSE, OBSM_FRAME, OBSM_FIELD } ObsmKind;
@@ -92,12 +93,16 @@ struct Dataset {
     int model_matrix, working_matrix;
     char *reason;
     char *gene_names_from;
-    int var_name_slot;          /* of var; -1: its index */
+    int var_name_slot;           /* of var; -1: its index */
     const char **var_gene_names; /* of var, for files without a matrix */
-    char **genomes; /* 10x files with several */
+    char **genomes;              /* 10x files with several */
     size_t n_genomes;
     char sha256[65];
 };
+
+/* ---- open.c ---- */
+/* dataset_open without the rehearsal in a child: for fuzzing. */
+CHECKED Err dataset_open_unwatched(const char *path, const DatasetOptions *opt, Dataset **out);
 
 /* ---- dataset.c ---- */
 Dataset *dataset_make(const char *path, const char *format, const char *encoding);
@@ -108,7 +113,8 @@ void dataset_warn_error(Dataset *d, const char *element);
 /* The new, zeroed matrix (the array may move). */
 Matrix *dataset_new_matrix(Dataset *d, const char *name);
 Obsm *dataset_new_obsm(Dataset *d, const char *name, ObsmKind kind, size_t n, size_t dim);
-/* States, the model matrix and gene names: called once by each reader when everything is described. */
+/* States, the model matrix and gene names: called once by each reader when everything is described.
+ */
 CHECKED Err dataset_settle(Dataset *d, const DatasetOptions *opt);
 
 /* ---- frame.c ---- */

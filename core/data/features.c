@@ -55,8 +55,11 @@ Err features_check_genome(Dataset *d, const DatasetOptions *opt)
         FAIL(ERR_USAGE, "--genome %s: the file does not name a genome", genome);
     Str s = {0};
     join(&s, d->genomes, d->n_genomes, NULL);
-    Err err = genome ? err_set(ERR_USAGE, "--genome %s: no such genome; there are: %s", genome, str_text(&s))
-                     : err_set(ERR_USAGE, "holds several genomes: %s; choose one with --genome NAME", str_text(&s));
+    Err err =
+        genome
+            ? err_set(ERR_USAGE, "--genome %s: no such genome; there are: %s", genome, str_text(&s))
+            : err_set(ERR_USAGE, "holds several genomes: %s; choose one with --genome NAME",
+                      str_text(&s));
     str_free(&s);
     return err;
 }
@@ -65,7 +68,8 @@ static Err no_such_type(char *const *types, size_t n, const char *type)
 {
     Str s = {0};
     join(&s, types, n, NULL);
-    err_set(ERR_USAGE, "no feature is of the type \"%s\"; there are: %s; choose with --feature-type", type,
+    err_set(ERR_USAGE,
+            "no feature is of the type \"%s\"; there are: %s; choose with --feature-type", type,
             str_text(&s));
     str_free(&s);
     return ERR_USAGE;
@@ -81,7 +85,8 @@ static Err select_features(Dataset *d, const Features *f, const DatasetOptions *
     bool all = n_types == 0; /* no types in the file: nothing to choose */
     for (size_t i = 0; i < f->n; i++) {
         bool right_type = all || strcmp(f->types[i], type) == 0;
-        bool right_genome = !genome || !f->genomes || strcmp(f->genomes[i], genome) == 0 || !right_type;
+        bool right_genome =
+            !genome || !f->genomes || strcmp(f->genomes[i], genome) == 0 || !right_type;
         pass[i] = right_type && right_genome;
         passed += pass[i];
         other += !right_type;
@@ -92,14 +97,16 @@ static Err select_features(Dataset *d, const Features *f, const DatasetOptions *
     if (!err && other) {
         Str s = {0};
         join(&s, types, n_types, type);
-        dataset_warn(d, "features: %zu of other types are left out (%s); see --feature-type", other, str_text(&s));
+        dataset_warn(d, "features: %zu of other types are left out (%s); see --feature-type", other,
+                     str_text(&s));
         str_free(&s);
     }
     strings_free(types, n_types);
     return err;
 }
 
-static void add_column(Dataset *d, const char *name, char *const *texts, const int32_t *keep, size_t n)
+static void add_column(Dataset *d, const char *name, char *const *texts, const int32_t *keep,
+                       size_t n)
 {
     if (!texts)
         return;
@@ -121,7 +128,8 @@ Err features_settle(Dataset *d, const Features *f, const DatasetOptions *opt, in
     if (d->n_genomes > 1 && !(opt && opt->genome)) {
         Str s = {0};
         join(&s, d->genomes, d->n_genomes, NULL);
-        dataset_warn(d, "features: the file holds several genomes: %s; choose one with --genome NAME",
+        dataset_warn(d,
+                     "features: the file holds several genomes: %s; choose one with --genome NAME",
                      str_text(&s));
         str_free(&s);
     }
@@ -138,7 +146,8 @@ Err features_settle(Dataset *d, const Features *f, const DatasetOptions *opt, in
     free(pass);
     d->var.n = (size_t)col;
     d->var.path = mem_strdup("features");
-    d->var.index = (Slot){.name = mem_strdup(f->names_from), .form = SLOT_LOADED, .kind = COLUMN_STRING};
+    d->var.index =
+        (Slot){.name = mem_strdup(f->names_from), .form = SLOT_LOADED, .kind = COLUMN_STRING};
     d->var.names = mem_must(d->var.n * sizeof *d->var.names);
     for (size_t i = 0; i < f->n; i++)
         if (map[i] >= 0)

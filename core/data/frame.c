@@ -1,5 +1,6 @@
-/* Data frames of anndata in every generation: a group with one member per column (0.7 and later), or one compound array
- * (before). Opening classifies the columns without reading their values; see frame_read.c for those. */
+/* Data frames of anndata in every generation: a group with one member per column (0.7 and later),
+ * or one compound array (before). Opening classifies the columns without reading their values; see
+ * frame_read.c for those. */
 #include "core/data/dataset_impl.h"
 
 #include <stdlib.h>
@@ -74,7 +75,8 @@ static Err peek(Dataset *d, const char *path, ColumnKind *kind, size_t *n)
     if (a->info.rank != 1 && !(a->info.rank == 2 && a->info.shape[1] == 1))
         err = err_set(ERR_INPUT, "%s: has %d dimensions where one is expected", path, a->info.rank);
     else if (!kind_of_class(a->info.cls, kind))
-        err = err_set(ERR_INPUT, "%s: values of the type %s are not known here", path, a->info.dtype);
+        err =
+            err_set(ERR_INPUT, "%s: values of the type %s are not known here", path, a->info.dtype);
     *n = (size_t)a->info.shape[0];
     array_close(a);
     return err;
@@ -92,7 +94,8 @@ static Err classify_group(Dataset *d, const char *path, Slot *s, size_t *n)
     if (encoding && str_starts(encoding, "nullable-")) {
         s->form = SLOT_NULLABLE;
         err = peek(d, values, &s->kind, n);
-    } else if (store_kind(d->store, codes) == NODE_ARRAY && store_kind(d->store, categories) != NODE_NONE) {
+    } else if (store_kind(d->store, codes) == NODE_ARRAY &&
+               store_kind(d->store, categories) != NODE_NONE) {
         int64_t ordered = 0;
         size_t got;
         s->form = SLOT_CATEGORIES;
@@ -106,7 +109,8 @@ static Err classify_group(Dataset *d, const char *path, Slot *s, size_t *n)
         s->path = codes;
         codes = categories = NULL;
     } else {
-        err = err_set(ERR_INPUT, "%s: the encoding \"%s\" is not known here", path, encoding ? encoding : "none");
+        err = err_set(ERR_INPUT, "%s: the encoding \"%s\" is not known here", path,
+                      encoding ? encoding : "none");
     }
     free(encoding);
     free(codes);
@@ -167,7 +171,8 @@ static Err column_names(Dataset *d, const char *path, const char *index, char **
     *names = NULL;
     TRY(store_attr_ints(d->store, path, "column-order", &number, 1, &numbers));
     char *version = store_attr_text(d->store, path, "encoding-type");
-    bool listed = version != NULL; /* an empty list is written as float64 of length 0, and means none */
+    bool listed =
+        version != NULL; /* an empty list is written as float64 of length 0, and means none */
     free(version);
     if (listed)
         return OK;
@@ -248,8 +253,8 @@ static Err open_compound(Dataset *d, const char *path, Frame *f)
     for (size_t i = 0; i < n; i++) {
         Slot s = {.form = SLOT_FIELD};
         if (!kind_of_class(fields[i].cls, &s.kind) || fields[i].width != 1) {
-            dataset_warn(d, "%s/%s: values of the type %s are not known here; left out", path, fields[i].name,
-                         fields[i].dtype);
+            dataset_warn(d, "%s/%s: values of the type %s are not known here; left out", path,
+                         fields[i].name, fields[i].dtype);
             continue;
         }
         s.path = mem_strdup(path);

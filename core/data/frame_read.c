@@ -27,7 +27,8 @@ static char *python_number(double v, bool integer)
     return str_format("%s%s", b, plain ? ".0" : "");
 }
 
-/* A one-dimensional array of any class as text; missing ones (by mask, which may be NULL) are NULL. */
+/* A one-dimensional array of any class as text; missing ones (by mask, which may be NULL) are NULL.
+ */
 static Err read_texts(Array *a, uint64_t start, uint64_t count, char **out)
 {
     if (a->info.cls == ELEM_STRING)
@@ -50,7 +51,8 @@ static Err open_member(Dataset *d, const char *path, const char *member, Array *
     return err;
 }
 
-/* Opens the array that holds the values of an element: itself, or the `values` of a nullable group (then *mask too). */
+/* Opens the array that holds the values of an element: itself, or the `values` of a nullable group
+ * (then *mask too). */
 static Err open_values(Dataset *d, const char *path, Array **values, Array **mask)
 {
     *mask = NULL;
@@ -117,15 +119,19 @@ static Err all_texts(Dataset *d, const char *path, char ***out, size_t *n)
 }
 
 /* Codes to -1.. n-1; the largest value of an unsigned type stands for missing in some writers. */
-static Err check_codes(const char *path, int32_t *codes, size_t n, size_t n_categories, const char *dtype)
+static Err check_codes(const char *path, int32_t *codes, size_t n, size_t n_categories,
+                       const char *dtype)
 {
-    int32_t top = strcmp(dtype, "uint8") == 0 ? 255 : strcmp(dtype, "uint16") == 0 ? 65535 : INT32_MAX;
+    int32_t top = strcmp(dtype, "uint8") == 0    ? 255
+                  : strcmp(dtype, "uint16") == 0 ? 65535
+                                                 : INT32_MAX;
     bool is_unsigned = dtype[0] == 'u';
     for (size_t i = 0; i < n; i++) {
         if (codes[i] < 0 || (is_unsigned && codes[i] == top && (size_t)top >= n_categories))
             codes[i] = -1;
         else if ((size_t)codes[i] >= n_categories)
-            FAIL(ERR_INPUT, "%s: code %d at row %zu, but there are %zu categories; the file is damaged", path,
+            FAIL(ERR_INPUT,
+                 "%s: code %d at row %zu, but there are %zu categories; the file is damaged", path,
                  (int)codes[i], i, n_categories);
     }
     return OK;

@@ -34,8 +34,8 @@ static void match_ids(Matching *x, const GeneTable *t, size_t i)
         assign(x, i, gene_table_symbol_of_id(t, id), GENE_ENSEMBL);
 }
 
-/* Only a name whose letters are all upper-case in the vocabulary's way differs in case by accident: "Cd3e" is a mouse
- * gene, "cd3e" or "C1ORF21" is not. */
+/* Only a name whose letters are all upper-case in the vocabulary's way differs in case by accident:
+ * "Cd3e" is a mouse gene, "cd3e" or "C1ORF21" is not. */
 static void match_case(Matching *x, size_t i)
 {
     const char *name = x->names[i];
@@ -55,8 +55,8 @@ static void match_case(Matching *x, size_t i)
     }
 }
 
-/* An old name with one current symbol that is in the vocabulary; or a current symbol of which the vocabulary has an
- * older name. */
+/* An old name with one current symbol that is in the vocabulary; or a current symbol of which the
+ * vocabulary has an older name. */
 static void match_alias(Matching *x, const GeneTable *t, size_t i)
 {
     const char *symbols[8], *only = NULL;
@@ -82,12 +82,14 @@ static void match_alias(Matching *x, const GeneTable *t, size_t i)
 
 static const char *plain_name(const char *name)
 {
-    const char *p = strstr(name, "GRCh38_") == name ? name + 7 : strstr(name, "hg19_") == name ? name + 5 : NULL;
+    const char *p = strstr(name, "GRCh38_") == name ? name + 7
+                    : strstr(name, "hg19_") == name ? name + 5
+                                                    : NULL;
     return p ? p + strspn(p, "_") : NULL;
 }
 
-Err gene_match(const char *const *names, const char *const *ids, size_t n, const char *const *vocab, size_t v,
-               GeneMatch *out)
+Err gene_match(const char *const *names, const char *const *ids, size_t n, const char *const *vocab,
+               size_t v, GeneMatch *out)
 {
     const GeneTable *t;
     GeneMatch m = {.n = n};

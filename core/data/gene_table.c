@@ -34,7 +34,7 @@ struct GeneTable {
     struct IdPair {
         uint64_t id;
         uint32_t gene;
-    } *ids; /* sorted */
+    } * ids; /* sorted */
     size_t n_ids;
 };
 
@@ -108,7 +108,8 @@ static void parse_line(GeneTable *t, char *line, size_t *pool_used)
 
 static void parse(GeneTable *t)
 {
-    size_t lines = count_char(t->text, '\n') + 1, bars = count_char(t->text, '|'), commas = count_char(t->text, ',');
+    size_t lines = count_char(t->text, '\n') + 1, bars = count_char(t->text, '|'),
+           commas = count_char(t->text, ',');
     size_t used = 0;
     t->genes = mem_must(lines * sizeof *t->genes);
     t->pool = mem_must((lines * 2 + bars) * sizeof *t->pool);
@@ -190,7 +191,8 @@ const char *gene_table_symbol_of_id(const GeneTable *t, const char *ensembl)
     return hit ? t->genes[hit->gene].symbol : NULL;
 }
 
-size_t gene_table_symbols_of_alias(const GeneTable *t, const char *alias, const char **out, size_t cap)
+size_t gene_table_symbols_of_alias(const GeneTable *t, const char *alias, const char **out,
+                                   size_t cap)
 {
     size_t lo = 0, hi = t->n_pairs, n = 0;
     while (lo < hi) {

@@ -15,8 +15,9 @@ struct GeneIndex {
     const char *const *names;
     const char *const *ids;
     size_t n;
-    StrMap *exact;  /* name -> first column */
-    StrMap *folded; /* upper-case name -> first column; -2 - column when several differ only in case */
+    StrMap *exact; /* name -> first column */
+    StrMap
+        *folded; /* upper-case name -> first column; -2 - column when several differ only in case */
     StrMap *by_id;  /* id without version -> column */
     uint32_t *next; /* next column with the same name, or UINT32_MAX */
     size_t duplicated;
@@ -52,8 +53,9 @@ enum { NAME = 256 };
 /* "GRCh38_CD3E", "hg19_CD3E", "mm10_Cd3e": the part after the genome; NULL when there is none. */
 static const char *after_genome(const char *name)
 {
-    static const char *const prefixes[] = {"GRCh38_", "GRCh37_", "hg19_", "hg38_", "GRCm38_", "GRCm39_", "mm10_",
-                                           "GRCh38______", "mm10___"};
+    static const char *const prefixes[] = {"GRCh38_", "GRCh37_",      "hg19_",
+                                           "hg38_",   "GRCm38_",      "GRCm39_",
+                                           "mm10_",   "GRCh38______", "mm10___"};
     for (size_t i = sizeof prefixes / sizeof *prefixes; i-- > 0;)
         if (str_starts(name, prefixes[i])) {
             const char *p = name + strlen(prefixes[i]);
@@ -70,8 +72,8 @@ static void add_name(GeneIndex *ix, const char *name, size_t i)
         return;
     int64_t old = strmap_get(ix->folded, up, 0);
     if (old >= 0 && strcmp(ix->names[old], name) != 0) {
-        /* Names that differ only in case: no column for the folded form. The map keeps first values, so mark it
-         * under a key no name can have. */
+        /* Names that differ only in case: no column for the folded form. The map keeps first
+         * values, so mark it under a key no name can have. */
         char key[NAME + 1];
         snprintf(key, sizeof key, "\t%s", up);
         strmap_put(ix->folded, key, 1);
@@ -140,7 +142,8 @@ static int64_t find_exact(const GeneIndex *ix, const char *name)
 
 enum { NOT_THERE = -1, SEVERAL = -2 };
 
-/* Column of the name ignoring case, NOT_THERE, or SEVERAL when names of the file differ only in case. */
+/* Column of the name ignoring case, NOT_THERE, or SEVERAL when names of the file differ only in
+ * case. */
 static int64_t find_folded(const GeneIndex *ix, const char *name)
 {
     char up[NAME], key[NAME + 1];
@@ -182,7 +185,8 @@ static Err resolve_alias(const GeneIndex *ix, const char *query, GeneHit *hit)
         n = MOST - 1;
     char up[NAME];
     const char *own = gene_table_aliases(t, query) ? query : fold(query, up, sizeof up);
-    /* The query as a current symbol comes first: if it is one, its own older names are meant, nobody else's. */
+    /* The query as a current symbol comes first: if it is one, its own older names are meant,
+     * nobody else's. */
     bool current = gene_table_aliases(t, own) != NULL;
     if (current) {
         symbols[0] = own;
@@ -250,7 +254,8 @@ static Err resolve_symbol_to_id(const GeneIndex *ix, const char *query, GeneHit 
     if (!gene_table_aliases(t, symbol) && gene_table_symbols_of_alias(t, query, one, 2) == 1)
         symbol = one[0];
     for (size_t i = 0; i < ix->n; i++) {
-        const char *id = ix->ids && ix->ids[i] && gene_is_ensembl(ix->ids[i]) ? ix->ids[i] : ix->names[i];
+        const char *id =
+            ix->ids && ix->ids[i] && gene_is_ensembl(ix->ids[i]) ? ix->ids[i] : ix->names[i];
         const char *s = gene_table_symbol_of_id(t, id);
         if (s && strcmp(s, symbol) == 0) {
             take(ix, hit, GENE_ALIAS, (int64_t)i);
@@ -276,8 +281,8 @@ static size_t distance(const char *a, const char *b, size_t limit)
             size_t v = up[j - 1] + (x != y);
             v = up[j] + 1 < v ? up[j] + 1 : v;
             v = row[j - 1] + 1 < v ? row[j - 1] + 1 : v;
-            if (i > 1 && j > 1 && x == toupper((unsigned char)b[j - 2]) && toupper((unsigned char)a[i - 2]) == y &&
-                up2[j - 2] + 1 < v)
+            if (i > 1 && j > 1 && x == toupper((unsigned char)b[j - 2]) &&
+                toupper((unsigned char)a[i - 2]) == y && up2[j - 2] + 1 < v)
                 v = up2[j - 2] + 1;
             row[j] = v;
             best = v < best ? v : best;
@@ -309,13 +314,16 @@ Err gene_resolve(const GeneIndex *ix, const char *query, GeneHit *out)
     const char *hash = strrchr(query, '#');
     if (c >= 0) {
         take(ix, &hit, GENE_EXACT, c);
-    } else if (hash && hash > query && hash[1] && strspn(hash + 1, "0123456789") == strlen(hash + 1)) {
+    } else if (hash && hash > query && hash[1] &&
+               strspn(hash + 1, "0123456789") == strlen(hash + 1)) {
         char *name = mem_strndup(query, (size_t)(hash - query));
         long k = strtol(hash + 1, NULL, 10);
         Err err = gene_resolve(ix, name, &hit);
         free(name);
         TRY(err);
-        size_t at = hit.how != GENE_NONE && k >= 1 ? gene_index_duplicate(ix, hit.column, (size_t)k - 1) : SIZE_MAX;
+        size_t at = hit.how != GENE_NONE && k >= 1
+                        ? gene_index_duplicate(ix, hit.column, (size_t)k - 1)
+                        : SIZE_MAX;
         if (at == SIZE_MAX && hit.how != GENE_NONE)
             hit = (GeneHit){.how = GENE_NONE, .column = SIZE_MAX};
         else if (at != SIZE_MAX)

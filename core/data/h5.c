@@ -1,5 +1,5 @@
-/* Opening HDF5 files: read-only, without locks, without following anything out of the file; and telling people why a
- * file that will not open does not. */
+/* Opening HDF5 files: read-only, without locks, without following anything out of the file; and
+ * telling people why a file that will not open does not. */
 #include "core/data/h5.h"
 
 #include <errno.h>
@@ -17,7 +17,8 @@ void h5_quiet(void)
     if (done)
         return;
     done = true;
-    H5dont_atexit(); /* a file on a full disk cannot be closed, and the exit handler would try for ever */
+    H5dont_atexit(); /* a file on a full disk cannot be closed, and the exit handler would try for
+                        ever */
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
     h5_register_filters();
 }
@@ -79,8 +80,8 @@ hid_t h5_mem_type(MemType t)
     }
 }
 
-static herr_t refuse_external(const char *file, const char *group, const char *target, const char *object,
-                              unsigned *flags, hid_t fapl, void *user)
+static herr_t refuse_external(const char *file, const char *group, const char *target,
+                              const char *object, unsigned *flags, hid_t fapl, void *user)
 {
     return -1;
 }
@@ -89,13 +90,16 @@ static herr_t refuse_external(const char *file, const char *group, const char *t
 static Err explain(const char *reason, uint64_t bytes)
 {
     if (strstr(reason, "truncated"))
-        FAIL(ERR_INPUT, "the file is cut short (%llu bytes are there; %s); copy it again or wait until its "
-                        "writer has finished",
+        FAIL(ERR_INPUT,
+             "the file is cut short (%llu bytes are there; %s); copy it again or wait until its "
+             "writer has finished",
              (unsigned long long)bytes, reason);
     if (strstr(reason, "already open for"))
-        FAIL(ERR_INPUT, "the file is being written by another program, or its writer crashed; close that "
-                        "program, or run: h5clear -s FILE");
-    FAIL(ERR_INPUT, "HDF5 cannot open it (%s); the file is damaged, copy or write it again", reason);
+        FAIL(ERR_INPUT,
+             "the file is being written by another program, or its writer crashed; close that "
+             "program, or run: h5clear -s FILE");
+    FAIL(ERR_INPUT, "HDF5 cannot open it (%s); the file is damaged, copy or write it again",
+         reason);
 }
 
 Err store_open_h5(const char *path, Store **out)

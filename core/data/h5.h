@@ -1,9 +1,10 @@
-/* The few things that h5_*.c files share: quiet error handling, types, and the open file. Included by h5_*.c only,
- * which alone include <hdf5.h>. */
+/* The few things that h5_*.c files share: quiet error handling, types, and the open file. Included
+ * by h5_*.c only, which alone include <hdf5.h>. */
 #ifndef SCMM_DATA_H5_H
 #define SCMM_DATA_H5_H
 #include <hdf5.h>
 
+#include "core/data/chunked.h"
 #include "core/data/store.h"
 
 typedef struct H5Store {
@@ -12,14 +13,29 @@ typedef struct H5Store {
     hid_t lapl; /* refuses external links */
 } H5Store;
 
+enum { H5_MOST_FILTERS = 6, H5_MOST_CD = 16 };
+
+typedef struct H5ChunkFilter {
+    int id;
+    size_t n_cd;
+    unsigned cd[H5_MOST_CD];
+    H5Z_func_t unpack; /* ours, NULL for those of libhdf5 */
+} H5ChunkFilter;
+
 typedef struct H5Array {
     Array base;
     hid_t id, type;
+    bool own_chunks; /* read by h5_chunks.c */
+    Chunked chunked;
+    H5ChunkFilter filters[H5_MOST_FILTERS];
+    int n_filters;
 } H5Array;
 
-/* Silences HDF5 on this thread and registers our filters; cheap after the first call. Every entry calls it. */
+/* Silences HDF5 on this thread and registers our filters; cheap after the first call. Every entry
+ * calls it. */
 void h5_quiet(void);
-/* The innermost message of the HDF5 error stack of the call that just failed; valid until the next call. */
+/* The innermost message of the HDF5 error stack of the call that just failed; valid until the next
+ * call. */
 const char *h5_reason(void);
 /* ELEM_*, numpy name. */
 void h5_describe_type(hid_t type, ArrayInfo *info);
@@ -27,6 +43,12 @@ hid_t h5_mem_type(MemType t);
 /* Fails naming the filter, and what brings it, when the array cannot be unpacked here. */
 CHECKED Err h5_check_filters(hid_t dcpl, const char *path, double *ratio);
 void h5_register_filters(void);
+/* Unpacked bytes of the chunks that come next: the bound for our filters. */
+void h5_expect_chunk(size_t bytes);
+/* Our function that unpacks this filter, NULL when it is none of ours. */
+H5Z_func_t h5_own_filter(int id);
+/* Prepares a->chunked when type and filters are known here; false: H5Dread must do it. */
+bool h5_chunks_setup(H5Array *a, hid_t dcpl);
 
 extern const StoreOps h5_store_ops;
 #endif

@@ -1,6 +1,7 @@
-/* Filters that unpack chunks. HDF5 brings deflate, shuffle, fletcher32 and szip. LZF (h5py), zstd, blosc, lz4 and
- * bitshuffle (hdf5plugin) are unpacked here, by their libraries, unless a plugin is installed; others come as plugins.
- * A filter that is missing is named with what brings it. All are read-only. */
+/* Filters that unpack chunks. HDF5 brings deflate, shuffle, fletcher32 and szip. LZF (h5py), zstd,
+ * blosc, lz4 and bitshuffle (hdf5plugin) are unpacked here, by their libraries, unless a plugin is
+ * installed; others come as plugins. A filter that is missing is named with what brings it. All are
+ * read-only. */
 #include "core/data/h5.h"
 
 #include <blosc.h>
@@ -10,10 +11,27 @@
 #include <string.h>
 #include <zstd.h>
 
-enum { FILTER_LZF = 32000, FILTER_BLOSC = 32001, FILTER_LZ4 = 32004, FILTER_BITSHUFFLE = 32008, FILTER_ZSTD = 32015 };
+enum {
+    FILTER_LZF = 32000,
+    FILTER_BLOSC = 32001,
+    FILTER_LZ4 = 32004,
+    FILTER_BITSHUFFLE = 32008,
+    FILTER_ZSTD = 32015
+};
 
-/* HDF5 chunks are below 4 GB; a header that says more, or far more than its data can hold, is damaged. */
-static const size_t most_bytes = (size_t)1 << 32;
+/* What the chunk at hand has when unpacked; a header that says more is damaged (a few bytes of
+ * checksum aside). */
+static _Thread_local size_t chunk_bytes;
+
+void h5_expect_chunk(size_t bytes)
+{
+    chunk_bytes = bytes;
+}
+
+static size_t most(void)
+{
+    return chunk_bytes ? chunk_bytes + 64 : (size_t)1 << 32;
+}
 
 /* Puts the unpacked block in place of the packed one. */
 static size_t give(void *out, size_t n, size_t *size, void **buffer)
@@ -24,8 +42,9 @@ static size_t give(void *out, size_t n, size_t *size, void **buffer)
     return n;
 }
 
-/* Marc Lehmann's LZF: a control byte below 32 starts a run of literals, else a copy of 3 to 264 bytes from at most
- * 8192 bytes back. Returns the unpacked size, 0 when the data are damaged or do not fit. */
+/* Marc Lehmann's LZF: a control byte below 32 starts a run of literals, else a copy of 3 to 264
+ * bytes from at most 8192 bytes back. Returns the unpacked size, 0 when the data are damaged or do
+ * not fit. */
 static size_t lzf_unpack(const unsigned char *in, size_t n, unsigned char *out, size_t cap)
 {
     size_t i = 0, o = 0;
@@ -56,14 +75,18 @@ static size_t lzf_unpack(const unsigned char *in, size_t n, unsigned char *out, 
 }
 
 /* cd_values: filter revision, LZF version, bytes of a chunk. */
-static size_t lzf_filter(unsigned flags, size_t n_cd, const unsigned cd[], size_t n, size_t *size, void **buffer)
+static size_t lzf_filter(unsigned flags, size_t n_cd, const unsigned cd[], size_t n, size_t *size,
+                         void **buffer)
 {
     if (!(flags & H5Z_FLAG_REVERSE))
         return 0; /* never written here */
     size_t cap = n_cd >= 3 && cd[2] ? cd[2] : n * 4;
+    if (cap > most() || n > most() * 2)
+        return 0;
     unsigned char *out = malloc(cap);
     size_t got = out ? lzf_unpack(*buffer, n, out, cap) : 0;
-    while (out && !got && n_cd < 3 && cap < n * 300) { /* old files without the chunk size */
+    while (out && !got && n_cd < 3 && cap < n * 300 &&
+           cap < most()) { /* old files without the chunk size */
         free(out);
         cap *= 2;
         out = malloc(cap);
@@ -77,12 +100,13 @@ static size_t lzf_filter(unsigned flags, size_t n_cd, const unsigned cd[], size_
     return got;
 }
 
-static size_t zstd_filter(unsigned flags, size_t n_cd, const unsigned cd[], size_t n, size_t *size, void **buffer)
+static size_t zstd_filter(unsigned flags, size_t n_cd, const unsigned cd[], size_t n, size_t *size,
+                          void **buffer)
 {
     if (!(flags & H5Z_FLAG_REVERSE))
         return 0;
     unsigned long long want = ZSTD_getFrameContentSize(*buffer, n);
-    if (want == 0 || want > most_bytes) /* also the error codes */
+    if (want == 0 || want > most()) /* also the error codes */
         return 0;
     void *out = malloc((size_t)want);
     if (!out || ZSTD_decompress(out, (size_t)want, *buffer, n) != want) {
@@ -92,11 +116,12 @@ static size_t zstd_filter(unsigned flags, size_t n_cd, const unsigned cd[], size
     return give(out, (size_t)want, size, buffer);
 }
 
-static size_t blosc_filter(unsigned flags, size_t n_cd, const unsigned cd[], size_t n, size_t *size, void **buffer)
+static size_t blosc_filter(unsigned flags, size_t n_cd, const unsigned cd[], size_t n, size_t *size,
+                           void **buffer)
 {
     size_t want = 0;
     if (!(flags & H5Z_FLAG_REVERSE) || n < BLOSC_MIN_HEADER_LENGTH ||
-        blosc_cbuffer_validate(*buffer, n, &want) < 0 || !want || want > most_bytes)
+        blosc_cbuffer_validate(*buffer, n, &want) < 0 || !want || want > most())
         return 0;
     void *out = malloc(want);
     if (!out || blosc_decompress_ctx(*buffer, out, want, 1) != (int)want) {
@@ -114,15 +139,16 @@ static uint64_t big_endian(const unsigned char *p, int bytes)
     return v;
 }
 
-/* 8 bytes total size, 4 bytes block size, then per block 4 bytes packed size and the block; all big-endian. A block of
- * its full size is not packed. */
-static size_t lz4_filter(unsigned flags, size_t n_cd, const unsigned cd[], size_t n, size_t *size, void **buffer)
+/* 8 bytes total size, 4 bytes block size, then per block 4 bytes packed size and the block; all
+ * big-endian. A block of its full size is not packed. */
+static size_t lz4_filter(unsigned flags, size_t n_cd, const unsigned cd[], size_t n, size_t *size,
+                         void **buffer)
 {
     const unsigned char *in = *buffer;
     if (!(flags & H5Z_FLAG_REVERSE) || n < 12)
         return 0;
     uint64_t want = big_endian(in, 8), block = big_endian(in + 8, 4);
-    if (!want || want > most_bytes || !block || want > (uint64_t)n * 256)
+    if (!want || want > most() || !block || want > (uint64_t)n * 256)
         return 0;
     char *out = malloc(want);
     size_t at = 12, done = 0;
@@ -135,7 +161,8 @@ static size_t lz4_filter(unsigned flags, size_t n_cd, const unsigned cd[], size_
         if (packed == len)
             memcpy(out + done, in + at, len);
         else if (len > INT32_MAX || packed > INT32_MAX ||
-                 LZ4_decompress_safe((const char *)in + at, out + done, (int)packed, (int)len) != (int)len)
+                 LZ4_decompress_safe((const char *)in + at, out + done, (int)packed, (int)len) !=
+                     (int)len)
             break;
         at += packed;
         done += len;
@@ -147,8 +174,8 @@ static size_t lz4_filter(unsigned flags, size_t n_cd, const unsigned cd[], size_
     return give(out, want, size, buffer);
 }
 
-/* Undoes the bit transpose of `n` elements (a multiple of 8) of `size` bytes: bit k of byte b of all elements lies in
- * one row of n/8 bytes. */
+/* Undoes the bit transpose of `n` elements (a multiple of 8) of `size` bytes: bit k of byte b of
+ * all elements lies in one row of n/8 bytes. */
 static void bit_unshuffle(const unsigned char *in, unsigned char *out, size_t n, size_t size)
 {
     size_t row = n / 8;
@@ -164,7 +191,7 @@ static void bit_unshuffle(const unsigned char *in, unsigned char *out, size_t n,
 
 typedef struct Bitshuffle {
     const unsigned char *in;
-    size_t n, at;        /* packed bytes, and where we are */
+    size_t n, at;          /* packed bytes, and where we are */
     size_t element, codec; /* codec: 0 none, 2 lz4, 3 zstd */
     unsigned char *scratch;
 } Bitshuffle;
@@ -184,8 +211,8 @@ static bool unshuffle_block(Bitshuffle *x, unsigned char *out, size_t count)
         if (x->at > x->n || packed > x->n - x->at || packed > INT32_MAX || bytes > INT32_MAX)
             return false;
         bits += 4;
-        bool fine = x->codec == 2 ? LZ4_decompress_safe((const char *)bits, (char *)x->scratch, (int)packed,
-                                                        (int)bytes) == (int)bytes
+        bool fine = x->codec == 2 ? LZ4_decompress_safe((const char *)bits, (char *)x->scratch,
+                                                        (int)packed, (int)bytes) == (int)bytes
                                   : ZSTD_decompress(x->scratch, bytes, bits, packed) == bytes;
         if (!fine)
             return false;
@@ -196,10 +223,11 @@ static bool unshuffle_block(Bitshuffle *x, unsigned char *out, size_t count)
     return true;
 }
 
-/* cd_values: version (2), element size, block size in elements (0: by default), codec. Packed data begin with 8 bytes of
- * total size and 4 of block size in bytes; a tail below 8 elements follows as it is. */
-static size_t bitshuffle_filter(unsigned flags, size_t n_cd, const unsigned cd[], size_t n, size_t *size,
-                                void **buffer)
+/* cd_values: version (2), element size, block size in elements (0: by default), codec. Packed data
+ * begin with 8 bytes of total size and 4 of block size in bytes; a tail below 8 elements follows as
+ * it is. */
+static size_t bitshuffle_filter(unsigned flags, size_t n_cd, const unsigned cd[], size_t n,
+                                size_t *size, void **buffer)
 {
     if (!(flags & H5Z_FLAG_REVERSE) || n_cd < 3 || !cd[2] || cd[2] > 64)
         return 0;
@@ -215,7 +243,8 @@ static size_t bitshuffle_filter(unsigned flags, size_t n_cd, const unsigned cd[]
         block = 8192 / x.element / 8 * 8;
         block = block < 128 ? 128 : block;
     }
-    if (!want || want > most_bytes || want % x.element || block < 8 || block % 8 || block > want + 65536)
+    if (!want || want > most() || want % x.element || block < 8 || block % 8 ||
+        block > want / x.element + 65536)
         return 0;
     unsigned char *out = malloc(want);
     x.scratch = malloc(block * x.element);
@@ -238,17 +267,26 @@ static size_t bitshuffle_filter(unsigned flags, size_t n_cd, const unsigned cd[]
     return give(out, want, size, buffer);
 }
 
+static const H5Z_class2_t ours[] = {
+    {H5Z_CLASS_T_VERS, FILTER_LZF, 0, 1, "lzf", NULL, NULL, lzf_filter},
+    {H5Z_CLASS_T_VERS, FILTER_ZSTD, 0, 1, "zstd", NULL, NULL, zstd_filter},
+    {H5Z_CLASS_T_VERS, FILTER_BLOSC, 0, 1, "blosc", NULL, NULL, blosc_filter},
+    {H5Z_CLASS_T_VERS, FILTER_LZ4, 0, 1, "lz4", NULL, NULL, lz4_filter},
+    {H5Z_CLASS_T_VERS, FILTER_BITSHUFFLE, 0, 1, "bitshuffle", NULL, NULL, bitshuffle_filter},
+};
+
 void h5_register_filters(void)
 {
-    const H5Z_class2_t ours[] = {
-        {H5Z_CLASS_T_VERS, FILTER_LZF, 0, 1, "lzf", NULL, NULL, lzf_filter},
-        {H5Z_CLASS_T_VERS, FILTER_ZSTD, 0, 1, "zstd", NULL, NULL, zstd_filter},
-        {H5Z_CLASS_T_VERS, FILTER_BLOSC, 0, 1, "blosc", NULL, NULL, blosc_filter},
-        {H5Z_CLASS_T_VERS, FILTER_LZ4, 0, 1, "lz4", NULL, NULL, lz4_filter},
-        {H5Z_CLASS_T_VERS, FILTER_BITSHUFFLE, 0, 1, "bitshuffle", NULL, NULL, bitshuffle_filter},
-    };
     for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
         H5Zregister(&ours[i]);
+}
+
+H5Z_func_t h5_own_filter(int id)
+{
+    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
+        if (ours[i].id == id)
+            return ours[i].filter;
+    return NULL;
 }
 
 typedef struct KnownFilter {
@@ -282,17 +320,23 @@ Err h5_check_filters(hid_t dcpl, const char *path, double *ratio)
         unsigned flags, config;
         size_t n_cd = 0;
         char stored[64] = "";
-        int id = (int)H5Pget_filter2(dcpl, (unsigned)i, &flags, &n_cd, NULL, sizeof stored, stored, &config);
+        int id = (int)H5Pget_filter2(dcpl, (unsigned)i, &flags, &n_cd, NULL, sizeof stored, stored,
+                                     &config);
         const KnownFilter *k = NULL;
         for (size_t j = 0; j < sizeof known / sizeof *known; j++)
             if (known[j].id == id)
                 k = &known[j];
         *ratio *= k ? k->ratio : 1e5;
         if (H5Zfilter_avail((H5Z_filter_t)id) <= 0)
-            FAIL(ERR_INPUT, "%s: is packed with the filter %s (id %d), which is not installed; it comes with: %s; "
-                            "or write the file again with gzip (h5repack -f GZIP=4)",
-                 path, k ? k->name : stored[0] ? stored : "unknown", id,
-                 k ? k->package : "PyPI package hdf5plugin, HDF5_PLUGIN_PATH");
+            FAIL(ERR_INPUT,
+                 "%s: is packed with the filter %s (id %d), which is not installed; it comes with: "
+                 "%s; "
+                 "or write the file again with gzip (h5repack -f GZIP=4)",
+                 path,
+                 k           ? k->name
+                 : stored[0] ? stored
+                             : "unknown",
+                 id, k ? k->package : "PyPI package hdf5plugin, HDF5_PLUGIN_PATH");
     }
     return OK;
 }

@@ -85,7 +85,8 @@ static Err h5_list(Store *base, const char *path, char ***names, size_t *n)
 
 /* ---- attributes ---- */
 
-/* Opens the attribute; count of its elements into *n. Less than 0 when there is none, or its size is a lie. */
+/* Opens the attribute; count of its elements into *n. Less than 0 when there is none, or its size
+ * is a lie. */
 static hid_t open_attr(Store *base, const char *path, const char *attr, size_t *n)
 {
     hid_t object = open_object(base, path), id = -1;
@@ -152,7 +153,8 @@ static Err h5_attr_texts(Store *base, const char *path, const char *attr, char *
         TRY_GOTO(NEW0(block, count * size));
     if (count && H5Aread(id, mem, size ? (void *)block : (void *)out) < 0) {
         memset(out, 0, count * sizeof *out);
-        FAIL_GOTO(ERR_INPUT, "%s: attribute %s cannot be read (%s); the file is damaged, write it again",
+        FAIL_GOTO(ERR_INPUT,
+                  "%s: attribute %s cannot be read (%s); the file is damaged, write it again",
                   or_root(path), attr, h5_reason());
     }
     if (size)
@@ -172,7 +174,8 @@ done:
     return err;
 }
 
-static Err h5_attr_ints(Store *base, const char *path, const char *attr, int64_t *out, size_t cap, size_t *n)
+static Err h5_attr_ints(Store *base, const char *path, const char *attr, int64_t *out, size_t cap,
+                        size_t *n)
 {
     size_t count = 0;
     *n = 0;
@@ -225,6 +228,7 @@ static void h5_array_close(Array *base)
 {
     H5Array *a = (H5Array *)base;
     h5_quiet();
+    chunked_done(&a->chunked);
     if (a->type >= 0)
         H5Tclose(a->type);
     if (a->id >= 0)
@@ -244,10 +248,13 @@ static Err describe(H5Array *a)
     double ratio = 1;
     int rank = H5Sget_simple_extent_ndims(space);
     if (rank < 0 || rank > STORE_MAX_RANK)
-        FAIL_GOTO(ERR_INPUT, "%s: its shape cannot be read; the file is damaged, write it again", path);
+        FAIL_GOTO(ERR_INPUT, "%s: its shape cannot be read; the file is damaged, write it again",
+                  path);
     if (H5Pget_layout(dcpl) == H5D_VIRTUAL || H5Pget_external_count(dcpl) > 0)
-        FAIL_GOTO(ERR_INPUT, "%s: its values lie in another file, which is not followed; copy them into this "
-                             "one (h5repack)", path);
+        FAIL_GOTO(ERR_INPUT,
+                  "%s: its values lie in another file, which is not followed; copy them into this "
+                  "one (h5repack)",
+                  path);
     H5Sget_simple_extent_dims(space, dims, NULL);
     info->rank = rank;
     info->count = H5Sget_simple_extent_type(space) == H5S_NULL ? 0 : 1;
@@ -262,14 +269,17 @@ static Err describe(H5Array *a)
         for (int i = 0; i < rank; i++)
             info->chunk[i] = dims[i];
         TRY_GOTO(h5_check_filters(dcpl, path, &ratio));
+        a->own_chunks = h5_chunks_setup(a, dcpl);
     }
     double declared = (double)info->count * (double)info->size, file = (double)a->base.store->bytes;
     bool lie = declared > (1 << 20) && declared > file * ratio;
-    if (!lie && declared > 64e6 && declared > 20 * file) /* rare, so the walk over the chunks may cost */
+    if (!lie && declared > 64e6 &&
+        declared > 20 * file) /* rare, so the walk over the chunks may cost */
         lie = declared > ((double)H5Dget_storage_size(a->id) + 4096) * ratio;
     if (lie)
-        FAIL_GOTO(ERR_INPUT, "%s: %llu values are declared, more than this file of %llu bytes can hold; the "
-                             "file is damaged or cut short",
+        FAIL_GOTO(ERR_INPUT,
+                  "%s: %llu values are declared, more than this file of %llu bytes can hold; the "
+                  "file is damaged or cut short",
                   path, (unsigned long long)info->count, (unsigned long long)a->base.store->bytes);
 done:
     H5Sclose(space);
@@ -277,7 +287,8 @@ done:
     return err;
 }
 
-/* HDF5 keeps 1 MB of unpacked chunks; larger chunks would be unpacked again for every block of rows. */
+/* HDF5 keeps 1 MB of unpacked chunks; larger chunks would be unpacked again for every block of
+ * rows. */
 static hid_t reopen_with_cache(H5Store *s, H5Array *a)
 {
     uint64_t bytes = a->base.info.size;
@@ -309,27 +320,41 @@ static Err h5_open(Store *base, const char *path, Array **out)
     a->base.path = mem_strdup(path);
     a->id = id;
     a->type = H5Dget_type(id);
-    Err err = a->type < 0 ? err_set(ERR_INPUT, "%s: its type cannot be read; the file is damaged", path)
-                          : describe(a);
+    Err err = a->type < 0
+                  ? err_set(ERR_INPUT, "%s: its type cannot be read; the file is damaged", path)
+                  : describe(a);
     if (err) {
         h5_array_close(&a->base);
         return err;
     }
-    a->id = reopen_with_cache((H5Store *)base, a);
+    if (!a->own_chunks)
+        a->id = reopen_with_cache((H5Store *)base, a);
     *out = &a->base;
     return OK;
 }
 
 static Err unreadable(const Array *a)
 {
-    FAIL(ERR_INPUT, "%s: values cannot be read (%s); the file is damaged or cut short, copy or write it again",
+    FAIL(ERR_INPUT,
+         "%s: values cannot be read (%s); the file is damaged or cut short, copy or write it again",
          a->path, h5_reason());
 }
 
+/* A bound for what a chunk unpacks to: variable-length texts take 16 bytes in the file, 8 here. */
+static size_t chunk_bytes(const ArrayInfo *i)
+{
+    size_t n = i->cls >= ELEM_STRING ? i->size * 2 : i->size;
+    for (int k = 0; k < i->rank; k++)
+        n *= i->chunk[k] ? (size_t)i->chunk[k] : 1;
+    return n;
+}
+
 /* Selects the box in a fresh file space; *mem is the matching memory space. */
-static void select_box(H5Array *a, const uint64_t *start, const uint64_t *count, hid_t *file, hid_t *mem)
+static void select_box(H5Array *a, const uint64_t *start, const uint64_t *count, hid_t *file,
+                       hid_t *mem)
 {
     hsize_t from[STORE_MAX_RANK], n[STORE_MAX_RANK];
+    h5_expect_chunk(chunk_bytes(&a->base.info));
     *file = H5Dget_space(a->id);
     if (!a->base.info.rank) {
         *mem = H5Screate(H5S_SCALAR);
@@ -343,11 +368,14 @@ static void select_box(H5Array *a, const uint64_t *start, const uint64_t *count,
     *mem = H5Screate_simple(a->base.info.rank, n, NULL);
 }
 
-static Err h5_read(Array *base, const uint64_t *start, const uint64_t *count, MemType type, void *out)
+static Err h5_read(Array *base, const uint64_t *start, const uint64_t *count, MemType type,
+                   void *out)
 {
     H5Array *a = (H5Array *)base;
     h5_quiet();
     hid_t file, mem;
+    if (a->own_chunks)
+        return chunked_read(&a->chunked, start, count, type, out);
     select_box(a, start, count, &file, &mem);
     herr_t status = H5Dread(a->id, h5_mem_type(type), mem, file, H5P_DEFAULT, out);
     Err err = status < 0 ? unreadable(base) : OK;
@@ -436,7 +464,8 @@ static Err h5_fields(Array *base, FieldInfo **out, size_t *n)
         H5free_memory(name);
         if (H5Tget_class(type) == H5T_ARRAY) {
             hsize_t dims[H5S_MAX_RANK];
-            f[i].width = H5Tget_array_ndims(type) == 1 && H5Tget_array_dims2(type, dims) >= 0 ? dims[0] : 0;
+            f[i].width =
+                H5Tget_array_ndims(type) == 1 && H5Tget_array_dims2(type, dims) >= 0 ? dims[0] : 0;
             hid_t element = H5Tget_super(type);
             H5Tclose(type);
             type = element;
@@ -460,6 +489,7 @@ static hid_t field_type(H5Array *a, const char *field)
 
 static Err read_member(H5Array *a, const char *field, hid_t member, void *out)
 {
+    h5_expect_chunk(chunk_bytes(&a->base.info));
     hid_t mem = H5Tcreate(H5T_COMPOUND, H5Tget_size(member));
     herr_t status = H5Tinsert(mem, field, 0, member);
     if (status >= 0)

@@ -85,8 +85,8 @@ static hid_t bool_type(void)
     return t;
 }
 
-static Err write_attr(H5Writer *w, const char *path, const char *name, hid_t disk, hid_t mem, hid_t space,
-                      const void *value)
+static Err write_attr(H5Writer *w, const char *path, const char *name, hid_t disk, hid_t mem,
+                      hid_t space, const void *value)
 {
     hid_t object = H5Oopen(w->file, or_root(path), H5P_DEFAULT);
     hid_t attr = object < 0 ? -1 : H5Acreate2(object, name, disk, space, H5P_DEFAULT, H5P_DEFAULT);
@@ -119,7 +119,8 @@ Err h5w_attr_bool(H5Writer *w, const char *path, const char *name, bool value)
 Err h5w_attr_ints(H5Writer *w, const char *path, const char *name, const int64_t *v, size_t n)
 {
     hsize_t dims = n;
-    return write_attr(w, path, name, H5T_STD_I64LE, H5T_NATIVE_INT64, H5Screate_simple(1, &dims, NULL), v);
+    return write_attr(w, path, name, H5T_STD_I64LE, H5T_NATIVE_INT64,
+                      H5Screate_simple(1, &dims, NULL), v);
 }
 
 Err h5w_attr_texts(H5Writer *w, const char *path, const char *name, const char *const *v, size_t n)
@@ -128,8 +129,8 @@ Err h5w_attr_texts(H5Writer *w, const char *path, const char *name, const char *
     hid_t space = H5Screate_simple(1, &dims, NULL);
     if (!n)
         return write_attr(w, path, name, H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, space, NULL);
-    /* Attributes above 64 kB do not fit the object header of the old file format; the texts themselves lie in the
-     * global heap, 16 bytes each here, which is enough for 4,000 columns. */
+    /* Attributes above 64 kB do not fit the object header of the old file format; the texts
+     * themselves lie in the global heap, 16 bytes each here, which is enough for 4,000 columns. */
     hid_t type = text_type();
     Err err = write_attr(w, path, name, type, type, space, v);
     H5Tclose(type);
@@ -211,8 +212,8 @@ static hid_t create_dataset(H5Writer *w, const char *path, hid_t type, hid_t spa
     return id;
 }
 
-Err h5w_array(H5Writer *w, const char *path, const char *type, DiskType disk, int rank, const uint64_t *shape,
-              MemType mem, const void *values)
+Err h5w_array(H5Writer *w, const char *path, const char *type, DiskType disk, int rank,
+              const uint64_t *shape, MemType mem, const void *values)
 {
     h5_quiet();
     hsize_t dims[STORE_MAX_RANK];
@@ -221,7 +222,8 @@ Err h5w_array(H5Writer *w, const char *path, const char *type, DiskType disk, in
         dims[i] = shape[i];
         count *= shape[i];
     }
-    hid_t space = rank ? H5Screate_simple(rank, dims, NULL) : H5Screate(H5S_SCALAR), stored = disk_type(disk);
+    hid_t space = rank ? H5Screate_simple(rank, dims, NULL) : H5Screate(H5S_SCALAR),
+          stored = disk_type(disk);
     hid_t id = create_dataset(w, path, stored, space, H5P_DEFAULT);
     herr_t status = id < 0 ? -1 : 0;
     if (status >= 0 && count && disk == DISK_BOOL) {
@@ -244,7 +246,8 @@ Err h5w_array(H5Writer *w, const char *path, const char *type, DiskType disk, in
     return encode(w, path, type, "0.2.0");
 }
 
-static Err write_texts(H5Writer *w, const char *path, hid_t space, size_t n, const char *const *texts)
+static Err write_texts(H5Writer *w, const char *path, hid_t space, size_t n,
+                       const char *const *texts)
 {
     h5_quiet();
     hid_t type = text_type(), id = create_dataset(w, path, type, space, H5P_DEFAULT);
@@ -275,7 +278,10 @@ Err h5w_text(H5Writer *w, const char *path, const char *text)
 Err h5w_stream_open(H5Writer *w, const char *path, DiskType disk, uint64_t hint, H5Stream **out)
 {
     h5_quiet();
-    hsize_t zero = 0, unlimited = H5S_UNLIMITED, chunk = hint < 256 ? 256 : hint > 1 << 17 ? 1 << 17 : hint;
+    hsize_t zero = 0, unlimited = H5S_UNLIMITED,
+            chunk = hint < 256       ? 256
+                    : hint > 1 << 17 ? 1 << 17
+                                     : hint;
     hid_t space = H5Screate_simple(1, &zero, &unlimited), dcpl = H5Pcreate(H5P_DATASET_CREATE);
     H5Pset_chunk(dcpl, 1, &chunk);
     hid_t id = create_dataset(w, path, disk_type(disk), space, dcpl);

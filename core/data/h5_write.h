@@ -1,5 +1,5 @@
-/* Writing HDF5 elements with the encodings of current anndata. Private to core/data; h5ad_write.c decides what goes where.
- * Paths as in store.h; groups on the way must have been made. */
+/* Writing HDF5 elements with the encodings of current anndata. Private to core/data; h5ad_write.c
+ * decides what goes where. Paths as in store.h; groups on the way must have been made. */
 #ifndef SCMM_DATA_H5_WRITE_H
 #define SCMM_DATA_H5_WRITE_H
 #include "core/base/err.h"
@@ -16,9 +16,11 @@ void h5w_abort(H5Writer *w); /* NULL ok */
 CHECKED Err h5w_group(H5Writer *w, const char *path, const char *type, const char *version);
 CHECKED Err h5w_attr_text(H5Writer *w, const char *path, const char *name, const char *text);
 CHECKED Err h5w_attr_bool(H5Writer *w, const char *path, const char *name, bool value);
-CHECKED Err h5w_attr_ints(H5Writer *w, const char *path, const char *name, const int64_t *v, size_t n);
+CHECKED Err h5w_attr_ints(H5Writer *w, const char *path, const char *name, const int64_t *v,
+                          size_t n);
 /* An empty list is written as anndata does, as float64 of length 0. */
-CHECKED Err h5w_attr_texts(H5Writer *w, const char *path, const char *name, const char *const *v, size_t n);
+CHECKED Err h5w_attr_texts(H5Writer *w, const char *path, const char *name, const char *const *v,
+                           size_t n);
 
 typedef enum DiskType {
     DISK_I8,
@@ -35,7 +37,8 @@ typedef enum DiskType {
 } DiskType;
 /* From numpy's name; what is not among them (float16, "") gives `otherwise`. */
 DiskType disk_type_of(const char *dtype, DiskType otherwise);
-/* An array of rank 0 to 2 stored as `disk`, given as `mem`. type: its encoding-type, NULL for none. */
+/* An array of rank 0 to 2 stored as `disk`, given as `mem`. type: its encoding-type, NULL for none.
+ */
 CHECKED Err h5w_array(H5Writer *w, const char *path, const char *type, DiskType disk, int rank,
                       const uint64_t *shape, MemType mem, const void *values);
 CHECKED Err h5w_texts(H5Writer *w, const char *path, const char *const *texts, size_t n);
@@ -44,7 +47,8 @@ CHECKED Err h5w_text(H5Writer *w, const char *path, const char *text);
 /* A one-dimensional array that grows. */
 typedef struct H5Stream H5Stream;
 /* hint: about how many values will come. */
-CHECKED Err h5w_stream_open(H5Writer *w, const char *path, DiskType disk, uint64_t hint, H5Stream **out);
+CHECKED Err h5w_stream_open(H5Writer *w, const char *path, DiskType disk, uint64_t hint,
+                            H5Stream **out);
 CHECKED Err h5w_stream_add(H5Stream *s, MemType mem, const void *values, size_t n);
 CHECKED Err h5w_stream_close(H5Stream *s); /* NULL ok */
 #endif

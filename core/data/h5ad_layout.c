@@ -115,8 +115,8 @@ static Err write_column(H5Writer *w, const char *path, const Column *c)
     }
 }
 
-Err layout_frame(H5Writer *w, const char *path, const char *index_name, const char *const *names, size_t n,
-                 const Column *const *columns, size_t n_columns)
+Err layout_frame(H5Writer *w, const char *path, const char *index_name, const char *const *names,
+                 size_t n, const Column *const *columns, size_t n_columns)
 {
     const char *index = index_name ? index_name : "_index";
     const char **order;
@@ -145,8 +145,8 @@ done:
 
 /* ---- sparse matrices ---- */
 
-Err row_sink_open(H5Writer *w, const char *path, size_t rows, size_t cols, size_t nnz_hint, DiskType values,
-                  RowSink **out)
+Err row_sink_open(H5Writer *w, const char *path, size_t rows, size_t cols, size_t nnz_hint,
+                  DiskType values, RowSink **out)
 {
     RowSink *s = mem_must(sizeof *s);
     Err err = OK;
@@ -239,8 +239,8 @@ static Err write_leaf(H5Writer *w, const char *path, const Tree *t)
     case TREE_TEXTS:
         return h5w_texts(w, path, (const char *const *)t->texts, t->n);
     default:
-        return h5w_array(w, path, "array", t->kind == TREE_INTS ? DISK_I64 : DISK_F64, t->cols ? 2 : 1, shape,
-                         MEM_F64, t->numbers);
+        return h5w_array(w, path, "array", t->kind == TREE_INTS ? DISK_I64 : DISK_F64,
+                         t->cols ? 2 : 1, shape, MEM_F64, t->numbers);
     }
 }
 

@@ -1,5 +1,6 @@
-/* The anndata layout, in every generation, from an opened store (HDF5 or Zarr): obs, var, X, raw, layers, obsm.
- * What cannot be read is named in a warning and left out; only obs and var must be there. */
+/* The anndata layout, in every generation, from an opened store (HDF5 or Zarr): obs, var, X, raw,
+ * layers, obsm. What cannot be read is named in a warning and left out; only obs and var must be
+ * there. */
 #include "core/data/dataset_impl.h"
 
 #include <stdlib.h>
@@ -71,7 +72,8 @@ static Err describe_obsm(Dataset *d, const char *name, const char *path)
         ArrayInfo info = a->info;
         array_close(a);
         if (info.rank < 1 || info.rank > 2 || info.cls == ELEM_STRING || info.cls >= ELEM_COMPOUND)
-            FAIL(ERR_INPUT, "%s: is no matrix of numbers (%d dimensions, %s)", path, info.rank, info.dtype);
+            FAIL(ERR_INPUT, "%s: is no matrix of numbers (%d dimensions, %s)", path, info.rank,
+                 info.dtype);
         rows = (size_t)info.shape[0];
         dim = info.rank == 2 ? (size_t)info.shape[1] : 1;
     } else {
@@ -80,8 +82,9 @@ static Err describe_obsm(Dataset *d, const char *name, const char *path)
             type = store_attr_text(d->store, path, "h5sparse_format");
         bool frame = type && strcmp(type, "dataframe") == 0;
         bool sparse = type && (str_starts(type, "csr") || str_starts(type, "csc"));
-        Err err = frame || sparse ? OK : err_set(ERR_INPUT, "%s: the encoding \"%s\" is not known here", path,
-                                                 type ? type : "none");
+        Err err = frame || sparse ? OK
+                                  : err_set(ERR_INPUT, "%s: the encoding \"%s\" is not known here",
+                                            path, type ? type : "none");
         free(type);
         TRY(err);
         kind = frame ? OBSM_FRAME : OBSM_SPARSE;
@@ -118,9 +121,11 @@ static Err compound_obsm(Dataset *d)
     TRY(store_open_array(d->store, "obsm", &a));
     Err err = array_fields(a, &f, &n);
     if (!err && n && a->info.count != d->obs.n)
-        err = err_set(ERR_INPUT, "obsm: has %llu rows for %zu cells", (unsigned long long)a->info.count, d->obs.n);
+        err = err_set(ERR_INPUT, "obsm: has %llu rows for %zu cells",
+                      (unsigned long long)a->info.count, d->obs.n);
     for (size_t i = 0; i < n && !err; i++) {
-        if ((f[i].cls != ELEM_FLOAT && f[i].cls != ELEM_INT) || !f[i].width || f[i].width > INT32_MAX) {
+        if ((f[i].cls != ELEM_FLOAT && f[i].cls != ELEM_INT) || !f[i].width ||
+            f[i].width > INT32_MAX) {
             dataset_warn(d, "obsm/%s: is no matrix of numbers; left out", f[i].name);
             continue;
         }
@@ -158,9 +163,9 @@ static void read_obsm(Dataset *d)
 static void name_generation(Dataset *d)
 {
     char *root = store_attr_text(d->store, "", "encoding-type");
-    const char *g = root                                           ? "anndata 0.8+"
+    const char *g = root                                        ? "anndata 0.8+"
                     : store_kind(d->store, "obs") == NODE_ARRAY ? "anndata 0.6 or older"
-                                                                   : "anndata 0.7";
+                                                                : "anndata 0.7";
     free(d->encoding);
     d->encoding = mem_strdup(g);
     free(root);
@@ -195,7 +200,8 @@ Err h5ad_read(Dataset *d, const DatasetOptions *opt)
     borrow_length(d, &d->obs, 0);
     borrow_length(d, &d->var, 1);
     if (d->obs.n > INT32_MAX || d->var.n >= INT32_MAX)
-        FAIL(ERR_INPUT, "obs: has %zu rows; more than %d cells are not supported", d->obs.n, INT32_MAX);
+        FAIL(ERR_INPUT, "obs: has %zu rows; more than %d cells are not supported", d->obs.n,
+             INT32_MAX);
     if (store_kind(d->store, "X") != NODE_NONE)
         add_matrix(d, "X", "X", &d->var);
     read_raw(d);

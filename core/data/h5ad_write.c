@@ -100,7 +100,8 @@ static Err copy_matrix(Copy *c, Matrix *m, const char *path)
     RowSink *s;
     size_t step = matrix_block_rows(m);
     DiskType type = disk_type_of(m->info.dtype, DISK_F32);
-    TRY(row_sink_open(c->w, path, m->info.rows, m->info.cols, m->info.nnz, type == DISK_BOOL ? DISK_I32 : type, &s));
+    TRY(row_sink_open(c->w, path, m->info.rows, m->info.cols, m->info.nnz,
+                      type == DISK_BOOL ? DISK_I32 : type, &s));
     job_stage(c->ctl, "copying the matrix", m->info.rows);
     for (size_t r = 0; r < m->info.rows; r += step) {
         Csr block = {0};
@@ -255,7 +256,8 @@ static Err copy_matrices(Copy *c, Matrix *x)
         if (m == x && !layer) /* a layer stays one: people look for it there */
             continue;
         if (!layer && !raw) {
-            dataset_warn(d, "%s: left out, since X now holds %s", m->info.name, x ? x->info.name : "nothing");
+            dataset_warn(d, "%s: left out, since X now holds %s", m->info.name,
+                         x ? x->info.name : "nothing");
             continue;
         }
         if (!m->info.readable || (raw && c->how == H5AD_MODEL_IN_X)) {
@@ -292,7 +294,8 @@ static Err fill_copy(H5Writer *w, void *user, JobCtl *ctl)
     return copy_uns(c);
 }
 
-Err h5ad_write_copy(Dataset *d, const char *path, H5adCopy how, const H5adContent *add, bool force, JobCtl *ctl)
+Err h5ad_write_copy(Dataset *d, const char *path, H5adCopy how, const H5adContent *add, bool force,
+                    JobCtl *ctl)
 {
     Copy c = {.d = d, .how = how, .add = add, .ctl = ctl};
     return write_file(path, force, fill_copy, &c, ctl);

@@ -1,5 +1,5 @@
-/* Writing h5ad files as current anndata writes them (encodings of 0.8 and later), through a temporary file that is renamed
- * when it is complete and on the disk. */
+/* Writing h5ad files as current anndata writes them (encodings of 0.8 and later), through a
+ * temporary file that is renamed when it is complete and on the disk. */
 #ifndef SCMM_DATA_H5AD_WRITE_H
 #define SCMM_DATA_H5AD_WRITE_H
 #include "core/base/job.h"
@@ -38,15 +38,18 @@ typedef struct H5adContent {
     const Tree *uns;
 } H5adContent;
 
-/* ERR_GENERAL when it cannot be written (full disk, permission, exists without force), and no file is left. */
+/* ERR_GENERAL when it cannot be written (full disk, permission, exists without force), and no file
+ * is left. */
 CHECKED Err h5ad_write(const char *path, const H5adContent *c, bool force, JobCtl *ctl);
 
 typedef enum H5adCopy {
     H5AD_AS_IT_IS,  /* X, raw and layers where the input has them */
-    H5AD_MODEL_IN_X /* the model (else working) matrix with its own genes in X; layers of the same shape; no raw */
+    H5AD_MODEL_IN_X /* the model (else working) matrix with its own genes in X; layers of the same
+                       shape; no raw */
 } H5adCopy;
-/* The readable content of d, streamed, with obs, obsm, obsp and uns of `add` on top (same names replace; its x, names and
- * layers are not used; NULL: nothing to add). What is left out becomes a warning of d. */
-CHECKED Err h5ad_write_copy(Dataset *d, const char *path, H5adCopy how, const H5adContent *add, bool force,
-                            JobCtl *ctl);
+/* The readable content of d, streamed, with obs, obsm, obsp and uns of `add` on top (same names
+ * replace; its x, names and layers are not used; NULL: nothing to add). What is left out becomes a
+ * warning of d. */
+CHECKED Err h5ad_write_copy(Dataset *d, const char *path, H5adCopy how, const H5adContent *add,
+                            bool force, JobCtl *ctl);
 #endif

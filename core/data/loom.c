@@ -1,5 +1,6 @@
-/* loom (HDF5): /matrix is genes x cells, row_attrs describe genes, col_attrs cells, layers have the shape of the matrix.
- * The names of the attributes with cell and gene names differ between writers. */
+/* loom (HDF5): /matrix is genes x cells, row_attrs describe genes, col_attrs cells, layers have the
+ * shape of the matrix. The names of the attributes with cell and gene names differ between writers.
+ */
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -9,7 +10,8 @@
 #include "core/data/column.h"
 #include "core/data/dataset_impl.h"
 
-/* The first of the names (case ignored) that is a one-dimensional array of n texts; else any that is unique enough. */
+/* The first of the names (case ignored) that is a one-dimensional array of n texts; else any that
+ * is unique enough. */
 static char *find_names(Dataset *d, const char *group, size_t n, const char *const *names)
 {
     char **members = NULL, *found = NULL;
@@ -22,7 +24,8 @@ static char *find_names(Dataset *d, const char *group, size_t n, const char *con
             char *p = path_join(group, members[i]);
             if (strcasecmp(members[i], *names) == 0 && store_kind(d->store, p) == NODE_ARRAY &&
                 store_open_array(d->store, p, &a) == OK) {
-                if (a->info.rank == 1 && a->info.count == n && (a->info.cls == ELEM_STRING || a->info.cls == ELEM_INT))
+                if (a->info.rank == 1 && a->info.count == n &&
+                    (a->info.cls == ELEM_STRING || a->info.cls == ELEM_INT))
                     found = mem_strdup(members[i]);
                 array_close(a);
             }
@@ -34,23 +37,29 @@ static char *find_names(Dataset *d, const char *group, size_t n, const char *con
 
 static bool column_kind(const ArrayInfo *i, ColumnKind *kind)
 {
-    *kind = i->cls == ELEM_STRING ? COLUMN_STRING : i->cls == ELEM_BOOL ? COLUMN_BOOL : COLUMN_NUMERIC;
-    return i->cls == ELEM_STRING || i->cls == ELEM_BOOL || i->cls == ELEM_INT || i->cls == ELEM_FLOAT;
+    *kind = i->cls == ELEM_STRING ? COLUMN_STRING
+            : i->cls == ELEM_BOOL ? COLUMN_BOOL
+                                  : COLUMN_NUMERIC;
+    return i->cls == ELEM_STRING || i->cls == ELEM_BOOL || i->cls == ELEM_INT ||
+           i->cls == ELEM_FLOAT;
 }
 
 /* Attributes become columns; cell attributes with two dimensions become obsm. */
-static Err read_attrs(Dataset *d, const char *group, size_t n, const char *index, Frame *f, bool cells)
+static Err read_attrs(Dataset *d, const char *group, size_t n, const char *index, Frame *f,
+                      bool cells)
 {
     char **members = NULL;
     size_t count = 0;
     f->n = n;
     f->path = mem_strdup(group);
-    f->index = (Slot){.name = mem_strdup(index ? index : "index"), .form = SLOT_LOADED, .kind = COLUMN_STRING};
+    f->index = (Slot){
+        .name = mem_strdup(index ? index : "index"), .form = SLOT_LOADED, .kind = COLUMN_STRING};
     if (index) {
         f->index.form = SLOT_ARRAY;
         f->index.path = path_join(group, index);
     } else {
-        dataset_warn(d, "%s: no attribute names the %s; they are numbered", group, cells ? "cells" : "genes");
+        dataset_warn(d, "%s: no attribute names the %s; they are numbered", group,
+                     cells ? "cells" : "genes");
     }
     if (store_kind(d->store, group) != NODE_GROUP)
         return OK;
@@ -65,12 +74,13 @@ static Err read_attrs(Dataset *d, const char *group, size_t n, const char *index
         }
         if (store_kind(d->store, p) != NODE_ARRAY || store_open_array(d->store, p, &a)) {
             dataset_warn(d, "%s: is no readable array; left out", p);
-        } else if (cells && a->info.rank == 2 && a->info.shape[0] == n && a->info.cls != ELEM_STRING &&
-                   column_kind(&a->info, &kind)) {
-            dataset_new_obsm(d, members[i], OBSM_DENSE, n, (size_t)a->info.shape[1])->path = mem_strdup(p);
+        } else if (cells && a->info.rank == 2 && a->info.shape[0] == n &&
+                   a->info.cls != ELEM_STRING && column_kind(&a->info, &kind)) {
+            dataset_new_obsm(d, members[i], OBSM_DENSE, n, (size_t)a->info.shape[1])->path =
+                mem_strdup(p);
         } else if (a->info.rank != 1 || a->info.count != n || !column_kind(&a->info, &kind)) {
-            dataset_warn(d, "%s: has %llu values of the type %s where %zu are expected; left out", p,
-                         (unsigned long long)a->info.count, a->info.dtype, n);
+            dataset_warn(d, "%s: has %llu values of the type %s where %zu are expected; left out",
+                         p, (unsigned long long)a->info.count, a->info.dtype, n);
         } else {
             frame_add_slot(f, members[i], kind, SLOT_ARRAY, p);
         }
@@ -85,10 +95,11 @@ static Err describe(Dataset *d, const char *name, const char *path, uint64_t gen
 {
     Matrix *m = dataset_new_matrix(d, name);
     Err err = store_open_array(d->store, path, &m->data);
-    if (!err && (m->data->info.rank != 2 || m->data->info.shape[0] != genes || m->data->info.shape[1] != cells ||
+    if (!err && (m->data->info.rank != 2 || m->data->info.shape[0] != genes ||
+                 m->data->info.shape[1] != cells ||
                  (m->data->info.cls != ELEM_INT && m->data->info.cls != ELEM_FLOAT)))
-        err = err_set(ERR_INPUT, "%s: is no matrix of %llu genes x %llu cells", path, (unsigned long long)genes,
-                      (unsigned long long)cells);
+        err = err_set(ERR_INPUT, "%s: is no matrix of %llu genes x %llu cells", path,
+                      (unsigned long long)genes, (unsigned long long)cells);
     if (err) {
         m->error = mem_strdup(err_message());
         dataset_warn(d, "%s; it cannot be used", err_message());
@@ -114,7 +125,8 @@ static void read_layers(Dataset *d, uint64_t genes, uint64_t cells)
         return;
     for (size_t i = 0; i < n; i++) {
         char *path = path_join("layers", names[i]);
-        Err ignored = *names[i] ? describe(d, path, path, genes, cells) : OK; /* its warning is there */
+        Err ignored =
+            *names[i] ? describe(d, path, path, genes, cells) : OK; /* its warning is there */
         (void)ignored;
         free(path);
     }
@@ -137,12 +149,23 @@ static char *spec_version(Dataset *d)
 
 Err loom_read(Dataset *d, const DatasetOptions *opt)
 {
-    static const char *const cell_names[] = {"CellID", "cell_names", "obs_names", "cell_id", "barcode", "barcodes",
-                                             "cellid", "cell", "cells", "cell_barcode", "cell_suspension_id", "index",
+    static const char *const cell_names[] = {"CellID",
+                                             "cell_names",
+                                             "obs_names",
+                                             "cell_id",
+                                             "barcode",
+                                             "barcodes",
+                                             "cellid",
+                                             "cell",
+                                             "cells",
+                                             "cell_barcode",
+                                             "cell_suspension_id",
+                                             "index",
                                              NULL};
-    static const char *const gene_names[] = {"Gene", "gene_names", "var_names", "gene_name", "genes", "gene_symbol",
-                                             "gene_symbols", "symbol", "name", "featurename", "feature_name",
-                                             "ensembl_ids", "accession", "index", NULL};
+    static const char *const gene_names[] = {
+        "Gene",         "gene_names",   "var_names", "gene_name", "genes",
+        "gene_symbol",  "gene_symbols", "symbol",    "name",      "featurename",
+        "feature_name", "ensembl_ids",  "accession", "index",     NULL};
     Array *a;
     TRY(store_open_array(d->store, "matrix", &a));
     ArrayInfo shape = a->info;
@@ -154,7 +177,8 @@ Err loom_read(Dataset *d, const DatasetOptions *opt)
     free(d->encoding);
     d->encoding = str_format("loom %s", version ? version : "(attributes)");
     free(version);
-    char *cell = find_names(d, "col_attrs", cells, cell_names), *gene = find_names(d, "row_attrs", genes, gene_names);
+    char *cell = find_names(d, "col_attrs", cells, cell_names),
+         *gene = find_names(d, "row_attrs", genes, gene_names);
     Err err = read_attrs(d, "col_attrs", cells, cell, &d->obs, true);
     if (!err)
         err = read_attrs(d, "row_attrs", genes, gene, &d->var, false);

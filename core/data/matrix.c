@@ -1,9 +1,9 @@
-/* Expression matrices in files: what they are (describe), what their values look like (state), and rows of them.
- * The state comes from at most 64 places spread evenly over the stored values, 256 values each (dense: 32 rows):
- *   counts   all are whole numbers >= 0, and not all are 0
- *   scaled   some are negative
- *   lognorm  not whole, largest below 25 (log1p of counts per 10,000 ends at 9.3, log2 of anything real below 25)
- *   unknown  anything else: counts per million, NaN or infinite values, only zeros, nothing at all */
+/* Expression matrices in files: what they are (describe), what their values look like (state), and
+ * rows of them. The state comes from at most 64 places spread evenly over the stored values, 256
+ * values each (dense: 32 rows): counts   all are whole numbers >= 0, and not all are 0 scaled some
+ * are negative lognorm  not whole, largest below 25 (log1p of counts per 10,000 ends at 9.3, log2
+ * of anything real below 25) unknown  anything else: counts per million, NaN or infinite values,
+ * only zeros, nothing at all */
 #include "core/data/dataset_impl.h"
 
 #include <math.h>
@@ -35,7 +35,8 @@ void matrix_done(Matrix *m)
 Err matrix_check(const Matrix *m)
 {
     if (!m->info.readable)
-        FAIL(ERR_INPUT, "%s%s", m->error ? "" : m->info.name, m->error ? m->error : ": cannot be read");
+        FAIL(ERR_INPUT, "%s%s", m->error ? "" : m->info.name,
+             m->error ? m->error : ": cannot be read");
     return OK;
 }
 
@@ -47,7 +48,8 @@ static Err open_part(Dataset *d, const char *path, const char *part, Array **out
     Err err = store_open_array(d->store, p, out);
     free(p);
     if (!err && (*out)->info.rank != 1)
-        err = err_set(ERR_INPUT, "%s/%s: has %d dimensions where one is expected", path, part, (*out)->info.rank);
+        err = err_set(ERR_INPUT, "%s/%s: has %d dimensions where one is expected", path, part,
+                      (*out)->info.rank);
     return err;
 }
 
@@ -63,8 +65,8 @@ static Err sparse_shape(Dataset *d, const char *path, Matrix *m, int64_t shape[2
         dataset_warn(d, "%s: has no shape attribute; the lengths of obs and var are used", path);
     }
     if (shape[0] < 0 || shape[1] < 0 || shape[1] >= INT32_MAX)
-        FAIL(ERR_INPUT, "%s: the shape %lld x %lld is impossible; the file is damaged", path, (long long)shape[0],
-             (long long)shape[1]);
+        FAIL(ERR_INPUT, "%s: the shape %lld x %lld is impossible; the file is damaged", path,
+             (long long)shape[0], (long long)shape[1]);
     return OK;
 }
 
@@ -87,8 +89,9 @@ static Err describe_sparse(Dataset *d, const char *path, const char *format, Mat
              (unsigned long long)m->indices->info.count, (unsigned long long)m->data->info.count);
     size_t major = m->by_cells ? m->info.rows : m->info.cols;
     if (m->indptr_array->info.count != major + 1)
-        FAIL(ERR_INPUT, "%s/indptr: has %llu entries, %zu are expected; the file is damaged or incomplete", path,
-             (unsigned long long)m->indptr_array->info.count, major + 1);
+        FAIL(ERR_INPUT,
+             "%s/indptr: has %llu entries, %zu are expected; the file is damaged or incomplete",
+             path, (unsigned long long)m->indptr_array->info.count, major + 1);
     return OK;
 }
 
@@ -131,8 +134,8 @@ Err matrix_describe(Dataset *d, const char *path, Matrix *m)
         FAIL(ERR_INPUT, "%s: is missing or unreadable", path);
     }
     if (m->info.rows != d->obs.n || m->info.cols != m->var->n)
-        FAIL(ERR_INPUT, "%s: is %zu x %zu, but obs and var have %zu and %zu rows", path, m->info.rows,
-             m->info.cols, d->obs.n, m->var->n);
+        FAIL(ERR_INPUT, "%s: is %zu x %zu, but obs and var have %zu and %zu rows", path,
+             m->info.rows, m->info.cols, d->obs.n, m->var->n);
     m->info.readable = true;
     return OK;
 }
@@ -198,7 +201,8 @@ static Err sample_dense(Matrix *m, StateSample *s)
     Err err = OK;
     TRY(NEW(buffer, width));
     for (uint64_t p = 0; p < places && !err; p++) {
-        uint64_t start[2] = {places > 1 ? (lines - 1) * p / (places - 1) : 0, 0}, count[2] = {1, width};
+        uint64_t start[2] = {places > 1 ? (lines - 1) * p / (places - 1) : 0, 0},
+                 count[2] = {1, width};
         err = array_read(m->data, start, count, MEM_F32, buffer);
         if (!err)
             state_sample_add(s, buffer, width);
@@ -227,12 +231,14 @@ Err matrix_sample_state(Dataset *d, Matrix *m)
 size_t matrix_block_rows(const Matrix *m)
 {
     size_t per_row = m->kind == MATRIX_DENSE ? m->file_genes * 4
-                                             : m->info.rows ? m->info.nnz / m->info.rows * 8 : 0;
+                     : m->info.rows          ? m->info.nnz / m->info.rows * 8
+                                             : 0;
     size_t rows = ((size_t)1 << 24) / (per_row + 64);
     return rows < 1 ? 1 : rows > 65536 ? 65536 : rows;
 }
 
-/* Reads and checks indptr once: ascending, within the data. A slice of a larger file may start above 0. */
+/* Reads and checks indptr once: ascending, within the data. A slice of a larger file may start
+ * above 0. */
 Err matrix_load_indptr(Matrix *m)
 {
     if (m->indptr)
@@ -246,10 +252,13 @@ Err matrix_load_indptr(Matrix *m)
     for (size_t i = 0; i < n && !err; i++) {
         p[i] -= base;
         if (i && p[i] < p[i - 1])
-            err = err_set(ERR_INPUT, "%s: decreasing at row %zu; the file is damaged, write it again", path, i - 1);
+            err =
+                err_set(ERR_INPUT, "%s: decreasing at row %zu; the file is damaged, write it again",
+                        path, i - 1);
         else if (p[i] < 0 || p[i] > nnz)
-            err = err_set(ERR_INPUT, "%s: entry %zu is %lld, but there are %lld values; the file is damaged", path,
-                          i, (long long)p[i], (long long)nnz);
+            err = err_set(ERR_INPUT,
+                          "%s: entry %zu is %lld, but there are %lld values; the file is damaged",
+                          path, i, (long long)p[i], (long long)nnz);
     }
     if (err) {
         free(p);
@@ -263,8 +272,9 @@ static Err check_index(const Matrix *m, int32_t index, size_t limit, size_t line
 {
     if (index >= 0 && (size_t)index < limit)
         return OK;
-    FAIL(ERR_INPUT, "%s: %s %zu names %s %d of %zu; the file is damaged, write it again", m->indices->path,
-         m->by_cells ? "row" : "column", line, m->by_cells ? "column" : "row", (int)index, limit);
+    FAIL(ERR_INPUT, "%s: %s %zu names %s %d of %zu; the file is damaged, write it again",
+         m->indices->path, m->by_cells ? "row" : "column", line, m->by_cells ? "column" : "row",
+         (int)index, limit);
 }
 
 /* Drops the columns that the feature filter leaves out. */
@@ -405,7 +415,8 @@ static Err fill_rows(Matrix *m, const ColumnBlock *b, void *user)
     return OK;
 }
 
-/* Transposes as many rows from row0 on as a quarter of the free memory holds (at least n) into m->window. */
+/* Transposes as many rows from row0 on as a quarter of the free memory holds (at least n) into
+ * m->window. */
 static Err load_window(Matrix *m, size_t row0, size_t n, JobCtl *ctl)
 {
     TRY(matrix_load_indptr(m));
@@ -419,7 +430,8 @@ static Err load_window(Matrix *m, size_t row0, size_t n, JobCtl *ctl)
     size_t rows = 0;
     if (m->info.nnz * 8 < bound)
         row0 = 0, n = m->info.rows;
-    while (row0 + rows < m->info.rows && (rows < n || bytes + (uint64_t)per_row[row0 + rows] * 8 < bound))
+    while (row0 + rows < m->info.rows &&
+           (rows < n || bytes + (uint64_t)per_row[row0 + rows] * 8 < bound))
         bytes += (uint64_t)per_row[row0 + rows++] * 8;
     TRY_GOTO(mem_check_budget(bytes, m->info.name));
     TRY_GOTO(csr_init(&w, rows, m->info.cols, (size_t)bytes / 8));

@@ -1,6 +1,6 @@
-/* One gene for all cells. Rows-first files need a pass over the indices; small matrices are transposed once and kept,
- * large ones are scanned, or have a copy by
- * genes in the cache (sidecar.h). */
+/* One gene for all cells. Rows-first files need a pass over the indices; small matrices are
+ * transposed once and kept, large ones are scanned, or have a copy by genes in the cache
+ * (sidecar.h). */
 #include "core/data/dataset_impl.h"
 
 #include <errno.h>
@@ -58,7 +58,8 @@ static Err gene_of_dense(Matrix *m, size_t col, JobCtl *ctl, float *out)
     return OK;
 }
 
-/* Stored by genes: the column is one run of the file. indptr is small, so only two entries are read. */
+/* Stored by genes: the column is one run of the file. indptr is small, so only two entries are
+ * read. */
 static Err gene_of_csc(Matrix *m, size_t col, float *out)
 {
     size_t g = file_column(m, col);
@@ -68,8 +69,8 @@ static Err gene_of_csc(Matrix *m, size_t col, float *out)
     float *values = NULL;
     TRY(array_read_1d(m->indptr_array, g, 2, MEM_I64, ends));
     if (ends[0] < 0 || ends[1] < ends[0] || ends[1] > nnz)
-        FAIL(ERR_INPUT, "%s: column %zu runs from %lld to %lld of %lld; the file is damaged", m->indptr_array->path,
-             g, (long long)ends[0], (long long)ends[1], (long long)nnz);
+        FAIL(ERR_INPUT, "%s: column %zu runs from %lld to %lld of %lld; the file is damaged",
+             m->indptr_array->path, g, (long long)ends[0], (long long)ends[1], (long long)nnz);
     size_t n = (size_t)(ends[1] - ends[0]);
     TRY(mem_check_budget((uint64_t)n * 8, m->info.name));
     TRY_GOTO(NEW(rows, n));
@@ -78,8 +79,8 @@ static Err gene_of_csc(Matrix *m, size_t col, float *out)
     TRY_GOTO(array_read_1d(m->data, (uint64_t)ends[0], n, MEM_F32, values));
     for (size_t k = 0; k < n; k++) {
         if ((uint32_t)rows[k] >= m->info.rows)
-            FAIL_GOTO(ERR_INPUT, "%s: column %zu names row %d of %zu; the file is damaged", m->indices->path, g,
-                      (int)rows[k], m->info.rows);
+            FAIL_GOTO(ERR_INPUT, "%s: column %zu names row %d of %zu; the file is damaged",
+                      m->indices->path, g, (int)rows[k], m->info.rows);
         out[rows[k]] += values[k];
     }
 done:
@@ -94,12 +95,12 @@ enum { SCAN = 1 << 20 }; /* entries at a time: 4 MB of indices */
 
 typedef struct Scan {
     Matrix *m;
-    int32_t gene;        /* column in the file */
-    int fd, data_fd;     /* >= 0: values lie plainly in the file (same process, page cache) */
+    int32_t gene;    /* column in the file */
+    int fd, data_fd; /* >= 0: values lie plainly in the file (same process, page cache) */
     uint64_t offset, data_offset;
-    int32_t *indices;    /* [SCAN] */
-    float *values;       /* [SCAN] */
-    size_t row;          /* of the last hit */
+    int32_t *indices; /* [SCAN] */
+    float *values;    /* [SCAN] */
+    size_t row;       /* of the last hit */
     float *out;
 } Scan;
 
@@ -127,11 +128,13 @@ static Err add_hits(Scan *s, int64_t at, const uint32_t *hit, size_t n_hits)
     bool plain = s->data_fd >= 0;
     int64_t first = at + hit[0];
     if (!plain)
-        TRY(array_read_1d(m->data, (uint64_t)first, hit[n_hits - 1] - hit[0] + 1, MEM_F32, s->values));
+        TRY(array_read_1d(m->data, (uint64_t)first, hit[n_hits - 1] - hit[0] + 1, MEM_F32,
+                          s->values));
     for (size_t i = 0; i < n_hits; i++) {
         int64_t k = at + hit[i];
         float v;
-        if (plain && pread(s->data_fd, &v, sizeof v, (off_t)(s->data_offset + (uint64_t)k * sizeof v)) != sizeof v)
+        if (plain && pread(s->data_fd, &v, sizeof v,
+                           (off_t)(s->data_offset + (uint64_t)k * sizeof v)) != sizeof v)
             FAIL(ERR_INPUT, "%s: is cut short", m->data->path);
         if (!plain)
             v = s->values[k - first];
@@ -142,8 +145,8 @@ static Err add_hits(Scan *s, int64_t at, const uint32_t *hit, size_t n_hits)
     return OK;
 }
 
-/* Positions of the gene among n indices. Groups without it, nearly all, are passed over in a loop that compilers turn
- * into vector instructions. */
+/* Positions of the gene among n indices. Groups without it, nearly all, are passed over in a loop
+ * that compilers turn into vector instructions. */
 static size_t find_hits(const int32_t *indices, size_t n, int32_t gene, uint32_t *hit)
 {
     enum { GROUP = 256 };

@@ -1,5 +1,6 @@
-/* Folders with matrix.mtx, features.tsv (or genes.tsv) and barcodes.tsv: Cell Ranger 2 and later, STARsolo, kallisto,
- * GEO downloads with a prefix. Text is parsed on first use; opening reads the names and the first entries. */
+/* Folders with matrix.mtx, features.tsv (or genes.tsv) and barcodes.tsv: Cell Ranger 2 and later,
+ * STARsolo, kallisto, GEO downloads with a prefix. Text is parsed on first use; opening reads the
+ * names and the first entries. */
 #include <dirent.h>
 #include <errno.h>
 #include <math.h>
@@ -98,8 +99,10 @@ static size_t folders_in(const char *folder, Str *names, char **first)
 
 static Err files_of(const char *folder, const char *mtx, MtxFiles *out)
 {
-    static const char *const features[] = {"features.tsv", "genes.tsv", "features.txt", "genes.txt", "feature.tsv", NULL};
-    static const char *const barcodes[] = {"barcodes.tsv", "barcodes.txt", "cells.tsv", "barcode.tsv", NULL};
+    static const char *const features[] = {"features.tsv", "genes.tsv",   "features.txt",
+                                           "genes.txt",    "feature.tsv", NULL};
+    static const char *const barcodes[] = {"barcodes.tsv", "barcodes.txt", "cells.tsv",
+                                           "barcode.tsv", NULL};
     char *prefix = prefix_of(mtx);
     MtxFiles f = {.matrix = str_format("%s/%s", folder, mtx)};
     f.features = first_of(folder, prefix, features);
@@ -134,13 +137,15 @@ static Err find_files(const char *path, const DatasetOptions *opt, MtxFiles *out
         return err;
     }
     size_t n = mtx_in(path, &mtx);
-    if (n > 1 && access((sub = str_format("%s/matrix.mtx", path)), F_OK) == 0) { /* STARsolo: beside UniqueAndMult... */
+    if (n > 1 && access((sub = str_format("%s/matrix.mtx", path)), F_OK) ==
+                     0) { /* STARsolo: beside UniqueAndMult... */
         free(mtx);
         mtx = mem_strdup("matrix.mtx");
         n = 1;
     }
     if (n > 1)
-        FAIL_GOTO(ERR_USAGE, "holds %zu .mtx files; name one of them, for example %s/%s", n, path, mtx);
+        FAIL_GOTO(ERR_USAGE, "holds %zu .mtx files; name one of them, for example %s/%s", n, path,
+                  mtx);
     if (n == 1) {
         err = files_of(path, mtx, out);
         goto done;
@@ -149,14 +154,16 @@ static Err find_files(const char *path, const DatasetOptions *opt, MtxFiles *out
     if (n == 0)
         FAIL_GOTO(ERR_INPUT, "is a folder without matrix.mtx (10x) and without Zarr metadata");
     if (n > 1 && !(opt && opt->genome))
-        FAIL_GOTO(ERR_USAGE, "holds several genomes or matrices: %s; choose with --genome NAME or name the folder",
-                  str_text(&names));
+        FAIL_GOTO(
+            ERR_USAGE,
+            "holds several genomes or matrices: %s; choose with --genome NAME or name the folder",
+            str_text(&names));
     free(sub);
     sub = str_format("%s/%s", path, n > 1 ? opt->genome : first);
     free(mtx);
     if (mtx_in(sub, &mtx) != 1)
-        FAIL_GOTO(ERR_USAGE, "--genome %s: no such folder with one matrix; there are: %s", opt ? opt->genome : "",
-                  str_text(&names));
+        FAIL_GOTO(ERR_USAGE, "--genome %s: no such folder with one matrix; there are: %s",
+                  opt ? opt->genome : "", str_text(&names));
     err = files_of(sub, mtx, out);
 done:
     str_free(&names);
@@ -258,7 +265,8 @@ typedef struct MtxHead {
 
 static Err bad_line(const char *path, const TextFile *t, const char *what)
 {
-    FAIL(ERR_INPUT, "%s: line %llu: %s; the file is damaged", path, (unsigned long long)textfile_number(t), what);
+    FAIL(ERR_INPUT, "%s: line %llu: %s; the file is damaged", path,
+         (unsigned long long)textfile_number(t), what);
 }
 
 /* Skips spaces, reads decimal digits; false when there are none. */
@@ -285,9 +293,13 @@ static Err read_head(const char *path, TextFile *t, MtxHead *h)
     char *line;
     TRY(textfile_line(t, &line));
     if (!line || strncasecmp(line, "%%MatrixMarket", 14) != 0)
-        FAIL(ERR_INPUT, "%s: does not begin with %%%%MatrixMarket; it is no matrix file, or damaged", path);
-    if (!strcasestr(line, "coordinate") || strcasestr(line, "symmetric") || strcasestr(line, "complex"))
-        FAIL(ERR_INPUT, "%s: \"%s\" is no sparse matrix of real numbers (coordinate integer, real or pattern general)",
+        FAIL(ERR_INPUT,
+             "%s: does not begin with %%%%MatrixMarket; it is no matrix file, or damaged", path);
+    if (!strcasestr(line, "coordinate") || strcasestr(line, "symmetric") ||
+        strcasestr(line, "complex"))
+        FAIL(ERR_INPUT,
+             "%s: \"%s\" is no sparse matrix of real numbers (coordinate integer, real or pattern "
+             "general)",
              path, line);
     h->integer = strcasestr(line, "integer") != NULL;
     h->pattern = strcasestr(line, "pattern") != NULL;
@@ -303,9 +315,10 @@ static Err read_head(const char *path, TextFile *t, MtxHead *h)
     /* "1 1" and a line end is the shortest entry; gzip packs at most 1032 to 1. */
     double most = (double)textfile_bytes(t) * (str_ends(path, ".gz") ? 1032.0 : 1.0) / 4 + 1;
     if (h->rows >= INT32_MAX || h->cols >= INT32_MAX || (double)h->nnz > most)
-        FAIL(ERR_INPUT, "%s: declares %llu x %llu with %llu entries, more than a file of %llu bytes can hold", path,
-             (unsigned long long)h->rows, (unsigned long long)h->cols, (unsigned long long)h->nnz,
-             (unsigned long long)textfile_bytes(t));
+        FAIL(ERR_INPUT,
+             "%s: declares %llu x %llu with %llu entries, more than a file of %llu bytes can hold",
+             path, (unsigned long long)h->rows, (unsigned long long)h->cols,
+             (unsigned long long)h->nnz, (unsigned long long)textfile_bytes(t));
     return OK;
 }
 
@@ -326,8 +339,8 @@ static Err next_entry(const char *path, TextFile *t, const MtxHead *h, Entry *e,
             return OK;
         p = line + strspn(line, " \t");
     } while (!*p || *p == '%');
-    if (!take_count(&p, &e->row) || !take_count(&p, &e->col) || !e->row || !e->col || e->row > h->rows ||
-        e->col > h->cols)
+    if (!take_count(&p, &e->row) || !take_count(&p, &e->col) || !e->row || !e->col ||
+        e->row > h->rows || e->col > h->cols)
         return bad_line(path, t, "no row and column within the sizes");
     e->row--;
     e->col--;
@@ -388,13 +401,17 @@ Err mtx_read(Dataset *d, const DatasetOptions *opt)
     bool straight = features.n == h.rows && barcodes.n == h.cols;
     m->mtx_transposed = !straight && features.n == h.cols && barcodes.n == h.rows;
     if (!straight && !m->mtx_transposed)
-        FAIL_GOTO(ERR_INPUT, "%s: is %llu x %llu, but there are %zu features and %zu barcodes; the files do not belong "
-                             "together",
-                  files.matrix, (unsigned long long)h.rows, (unsigned long long)h.cols, features.n, barcodes.n);
+        FAIL_GOTO(ERR_INPUT,
+                  "%s: is %llu x %llu, but there are %zu features and %zu barcodes; the files do "
+                  "not belong "
+                  "together",
+                  files.matrix, (unsigned long long)h.rows, (unsigned long long)h.cols, features.n,
+                  barcodes.n);
     split_features(&features, &f);
     d->obs.n = barcodes.n;
     d->obs.path = mem_strdup("barcodes.tsv");
-    d->obs.index = (Slot){.name = mem_strdup("barcodes"), .form = SLOT_LOADED, .kind = COLUMN_STRING};
+    d->obs.index =
+        (Slot){.name = mem_strdup("barcodes"), .form = SLOT_LOADED, .kind = COLUMN_STRING};
     d->obs.names = mem_must(barcodes.n * sizeof *d->obs.names);
     for (size_t i = 0; i < barcodes.n; i++)
         d->obs.names[i] = field(barcodes.v[i], 0);
@@ -405,8 +422,13 @@ Err mtx_read(Dataset *d, const DatasetOptions *opt)
     d->encoding = mem_strdup(f.types ? "Matrix Market, features.tsv with types" : "Matrix Market");
     m->by_cells = true;
     m->file_genes = f.n;
-    m->info = (MatrixInfo){.name = m->info.name, .storage = "csr", .rows = d->obs.n, .cols = d->var.n,
-                           .nnz = (size_t)h.nnz, .state = m->info.state, .readable = true};
+    m->info = (MatrixInfo){.name = m->info.name,
+                           .storage = "csr",
+                           .rows = d->obs.n,
+                           .cols = d->var.n,
+                           .nnz = (size_t)h.nnz,
+                           .state = m->info.state,
+                           .readable = true};
     snprintf(m->info.dtype, sizeof m->info.dtype, "%s", h.integer ? "int64" : "float64");
     err = dataset_settle(d, opt);
 done:
@@ -418,7 +440,8 @@ done:
 }
 
 /* Entries to rows by a counting pass over the triplets kept in memory. */
-static Err to_rows(const Matrix *m, const int32_t *cell, const int32_t *gene, const float *value, size_t n, Csr *out)
+static Err to_rows(const Matrix *m, const int32_t *cell, const int32_t *gene, const float *value,
+                   size_t n, Csr *out)
 {
     Csr c;
     TRY(csr_init(&c, m->info.rows, m->info.cols, n));
@@ -462,8 +485,9 @@ Err mtx_load(Dataset *d, Matrix *m, JobCtl *ctl)
         if (!more)
             break;
         if (seen == h.nnz)
-            FAIL_GOTO(ERR_INPUT, "%s: holds more than the %llu entries it declares; the file is damaged", m->mtx_path,
-                      (unsigned long long)h.nnz);
+            FAIL_GOTO(ERR_INPUT,
+                      "%s: holds more than the %llu entries it declares; the file is damaged",
+                      m->mtx_path, (unsigned long long)h.nnz);
         uint64_t g = m->mtx_transposed ? e.col : e.row, c = m->mtx_transposed ? e.row : e.col;
         if (g >= m->file_genes || c >= m->info.rows)
             FAIL_GOTO(ERR_INPUT, "%s: has changed since it was opened", m->mtx_path);
@@ -477,8 +501,8 @@ Err mtx_load(Dataset *d, Matrix *m, JobCtl *ctl)
         value[n++] = e.value;
     }
     if (seen < h.nnz)
-        FAIL_GOTO(ERR_INPUT, "%s: declares %llu entries but holds %zu; the file is cut short", m->mtx_path,
-                  (unsigned long long)h.nnz, seen);
+        FAIL_GOTO(ERR_INPUT, "%s: declares %llu entries but holds %zu; the file is cut short",
+                  m->mtx_path, (unsigned long long)h.nnz, seen);
     TRY_GOTO(to_rows(m, cell, gene, value, n, &m->mem));
     m->kind = MATRIX_MEMORY;
 done:

@@ -70,7 +70,9 @@ static Err read_frame(Dataset *d, const Obsm *o, float *out)
         const Column *c;
         err = slot_read(d, &f, &f.slots[j], &c);
         for (size_t i = 0; i < o->info.n && !err; i++)
-            out[i * o->info.d + j] = c->numbers ? (float)c->numbers[i] : c->codes ? (float)c->codes[i] : NAN;
+            out[i * o->info.d + j] = c->numbers ? (float)c->numbers[i]
+                                     : c->codes ? (float)c->codes[i]
+                                                : NAN;
     }
     frame_done(&f);
     return err;

@@ -1,4 +1,5 @@
-/* What kind of file is this? Opens it with the right reader, or says what it is and what to do about it. */
+/* What kind of file is this? Opens it with the right reader, or says what it is and what to do
+ * about it. */
 #include "core/data/dataset_impl.h"
 
 #include <errno.h>
@@ -42,14 +43,17 @@ static Err refuse_text(const char *path, const char *head)
 {
     if (str_starts(head, "version https://git-lfs"))
         FAIL(ERR_INPUT, "is a Git LFS pointer, not the data; run: git lfs pull");
-    if (strcasestr(head, "<!doctype html") || strcasestr(head, "<html") || str_starts(head, "<?xml"))
-        FAIL(ERR_INPUT, "is a web page, not data (a download that needed a login, or a wrong link); download it "
+    if (strcasestr(head, "<!doctype html") || strcasestr(head, "<html") ||
+        str_starts(head, "<?xml"))
+        FAIL(ERR_INPUT, "is a web page, not data (a download that needed a login, or a wrong "
+                        "link); download it "
                         "again");
     if (str_ends(path, ".csv") || str_ends(path, ".tsv") || str_ends(path, ".txt"))
         FAIL(ERR_INPUT, "is a text table; convert it once with Python: import anndata; "
                         "anndata.io.read_csv(\"FILE\").write_h5ad(\"OUT.h5ad\")");
-    FAIL(ERR_INPUT, "is no single-cell file that is known here (.h5ad, 10x .h5, .loom, .zarr, a folder with "
-                    "matrix.mtx)");
+    FAIL(ERR_INPUT,
+         "is no single-cell file that is known here (.h5ad, 10x .h5, .loom, .zarr, a folder with "
+         "matrix.mtx)");
 }
 
 static Err kind_of_file(const char *path, FileKind *kind)
@@ -78,8 +82,9 @@ static Err kind_of_file(const char *path, FileKind *kind)
     bool r_name = str_ends(path, ".rds") || str_ends(path, ".RDS") || str_ends(path, ".Rds");
     bool gzip = n > 2 && memcmp(head, "\x1f\x8b", 2) == 0;
     if (r_name || str_starts(head, "RDX") || str_starts(head, "X\n"))
-        FAIL(ERR_INPUT, "is an R object; convert it once in R: library(zellkonverter); "
-                        "writeH5AD(Seurat::as.SingleCellExperiment(readRDS(\"FILE\")), \"OUT.h5ad\")");
+        FAIL(ERR_INPUT,
+             "is an R object; convert it once in R: library(zellkonverter); "
+             "writeH5AD(Seurat::as.SingleCellExperiment(readRDS(\"FILE\")), \"OUT.h5ad\")");
     if (str_starts(head, "%%MatrixMarket") || (gzip && str_ends(path, ".mtx.gz"))) {
         *kind = FILE_MTX;
         return OK;
@@ -116,7 +121,11 @@ static Err read_h5_layout(Dataset *d, const DatasetOptions *opt)
 static Err open_kind(const char *path, FileKind kind, const DatasetOptions *opt, Dataset **out)
 {
     Err err = OK;
-    Dataset *d = dataset_make(path, kind == FILE_H5 ? "h5ad" : kind == FILE_ZARR ? "zarr" : "10x-mtx", "");
+    Dataset *d = dataset_make(path,
+                              kind == FILE_H5     ? "h5ad"
+                              : kind == FILE_ZARR ? "zarr"
+                                                  : "10x-mtx",
+                              "");
     if (kind == FILE_MTX) {
         err = mtx_read(d, opt);
     } else {
@@ -147,11 +156,23 @@ static Err rehearse(void *arg)
         char *one = NULL;
         size_t n = 0;
         Slot *s = &d->obs.slots[i];
-        Err ignored = s->form == SLOT_FIELD ? OK : slot_sample(d, &d->obs, s, s->kind == COLUMN_STRING, &one, &n);
+        Err ignored = s->form == SLOT_FIELD
+                          ? OK
+                          : slot_sample(d, &d->obs, s, s->kind == COLUMN_STRING, &one, &n);
         (void)ignored; /* only crashes and endless loops count here */
         free(one);
     }
     return OK;
+}
+
+Err dataset_open_unwatched(const char *path, const DatasetOptions *opt, Dataset **out)
+{
+    struct stat st;
+    FileKind kind;
+    if (stat(path, &st))
+        FAIL(ERR_INPUT, "cannot be opened: %s", strerror(errno));
+    TRY(S_ISDIR(st.st_mode) ? kind_of_folder(path, &kind) : kind_of_file(path, &kind));
+    return open_kind(path, kind, opt, out);
 }
 
 Err dataset_open(const char *path, const DatasetOptions *opt, JobCtl *ctl, Dataset **out)

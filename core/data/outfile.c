@@ -69,7 +69,8 @@ static void sync_folder(const char *file)
     char *folder = mem_strdup(file), *slash = strrchr(folder, '/');
     if (slash)
         slash[slash == folder] = 0;
-    int ignored = sync_path(slash ? folder : ".", O_RDONLY | O_DIRECTORY); /* not all file systems can */
+    int ignored =
+        sync_path(slash ? folder : ".", O_RDONLY | O_DIRECTORY); /* not all file systems can */
     (void)ignored;
     free(folder);
 }

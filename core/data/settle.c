@@ -1,5 +1,5 @@
-/* What a file means, once a reader has described what is in it: which matrix has the counts, which column names the
- * genes. */
+/* What a file means, once a reader has described what is in it: which matrix has the counts, which
+ * column names the genes. */
 #include "core/data/dataset_impl.h"
 
 #include <ctype.h>
@@ -60,11 +60,11 @@ static char *why_none(const Dataset *d)
     for (size_t i = 0; i < d->n_matrices; i++) {
         const MatrixInfo *m = &d->matrices[i].info;
         str_addf(&s, "%s%s %s", i ? ", " : "no matrix holds counts: ", m->name,
-                 !m->readable                      ? "is unreadable"
-                 : m->state == STATE_LOGNORM       ? "looks log-normalised"
-                 : m->state == STATE_SCALED        ? "is scaled (negative values)"
-                 : m->state == STATE_COUNTS        ? "has counts but is no layer for counts by its name"
-                                                   : "is in an unknown state");
+                 !m->readable                ? "is unreadable"
+                 : m->state == STATE_LOGNORM ? "looks log-normalised"
+                 : m->state == STATE_SCALED  ? "is scaled (negative values)"
+                 : m->state == STATE_COUNTS  ? "has counts but is no layer for counts by its name"
+                                             : "is in an unknown state");
     }
     return str_take(&s);
 }
@@ -73,7 +73,8 @@ static Err choose_matrices(Dataset *d, const char *forced)
 {
     for (size_t i = 0; i < d->n_matrices; i++) {
         MatrixInfo *m = &d->matrices[i].info;
-        m->usable_for_model = m->readable && (m->state == STATE_COUNTS || m->state == STATE_LOGNORM);
+        m->usable_for_model =
+            m->readable && (m->state == STATE_COUNTS || m->state == STATE_LOGNORM);
     }
     d->model_matrix = find_counts(d);
     int lognorm = find_lognorm(d);
@@ -91,8 +92,9 @@ static Err choose_matrices(Dataset *d, const char *forced)
     }
     d->working_matrix = d->model_matrix >= 0 ? d->model_matrix : lognorm;
     if (d->model_matrix >= 0)
-        d->reason = str_format("%s: the first matrix whose values are counts (whole numbers, none negative)",
-                               d->matrices[d->model_matrix].info.name);
+        d->reason = str_format(
+            "%s: the first matrix whose values are counts (whole numbers, none negative)",
+            d->matrices[d->model_matrix].info.name);
     else
         d->reason = why_none(d);
     return OK;
@@ -134,9 +136,22 @@ static bool looks_like_ids(Dataset *d, Frame *f, Slot *s)
 static int name_slot(Dataset *d, Frame *f)
 {
     const char *first[] = {"feature_name", "gene_symbols", "gene_name"};
-    const char *others[] = {"gene_symbol", "symbol",      "Symbol",       "SYMBOL",    "hgnc_symbol",   "gene_names",
-                            "gene_short_name", "GeneName", "GeneSymbol",  "Gene",      "gene",          "name",
-                            "names",       "features",    "genes",        "gene_name_unique"};
+    const char *others[] = {"gene_symbol",
+                            "symbol",
+                            "Symbol",
+                            "SYMBOL",
+                            "hgnc_symbol",
+                            "gene_names",
+                            "gene_short_name",
+                            "GeneName",
+                            "GeneSymbol",
+                            "Gene",
+                            "gene",
+                            "name",
+                            "names",
+                            "features",
+                            "genes",
+                            "gene_name_unique"};
     for (size_t i = 0; i < sizeof first / sizeof *first; i++) {
         int s = find_text_slot(f, first[i]);
         if (s >= 0 && !looks_like_ids(d, f, &f->slots[s]))

@@ -1,4 +1,5 @@
-/* The SHA-256 of a dataset: of its file, or of the sorted list of its files and their hashes when it is a folder. */
+/* The SHA-256 of a dataset: of its file, or of the sorted list of its files and their hashes when
+ * it is a folder. */
 #include <dirent.h>
 #include <stdlib.h>
 #include <string.h>

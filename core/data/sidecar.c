@@ -1,5 +1,6 @@
-/* The file: a header, genes+1 positions (int64), then nnz rows (int32), then nnz values (float32), all little-endian as in
- * memory. Its name is a hash of the dataset's path, size, time and structure, so that a changed file has another one. */
+/* The file: a header, genes+1 positions (int64), then nnz rows (int32), then nnz values (float32),
+ * all little-endian as in memory. Its name is a hash of the dataset's path, size, time and
+ * structure, so that a changed file has another one. */
 #include "core/data/sidecar.h"
 
 #include <errno.h>
@@ -41,8 +42,9 @@ static Err key_of(const Dataset *d, const Matrix *m, char hex[65], char real[102
     }
     Str s = {0};
     str_addf(&s, "%s\n%lld\n%lld.%09ld\n%lld\n%s %s %s %zu %zu %zu %d", path, (long long)st.st_size,
-             (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec, (long long)st.st_ino, m->info.name, m->info.storage,
-             m->info.dtype, m->info.rows, m->info.cols, m->info.nnz, m->keep != NULL);
+             (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec, (long long)st.st_ino, m->info.name,
+             m->info.storage, m->info.dtype, m->info.rows, m->info.cols, m->info.nnz,
+             m->keep != NULL);
     hash_sha256(s.data, s.len, hex);
     snprintf(real, 1024, "%s", path);
     str_free(&s);
@@ -94,9 +96,11 @@ Sidecar *sidecar_open(const Dataset *d, const Matrix *m)
     Header h;
     if (key_of(d, m, hex, real) == OK && path_of(hex, false, &path) == OK)
         fd = open(str_text(&path), O_RDONLY | O_CLOEXEC);
-    bool good = fd >= 0 && read_at(fd, &h, sizeof h, 0) && memcmp(h.magic, magic, sizeof magic) == 0 &&
-                memcmp(h.key, hex, sizeof h.key) == 0 && h.cells == m->info.rows && h.genes == m->info.cols &&
-                h.nnz <= m->info.nnz && fstat(fd, &st) == 0 && (uint64_t)st.st_size == values_at(&h) + h.nnz * 4;
+    bool good = fd >= 0 && read_at(fd, &h, sizeof h, 0) &&
+                memcmp(h.magic, magic, sizeof magic) == 0 &&
+                memcmp(h.key, hex, sizeof h.key) == 0 && h.cells == m->info.rows &&
+                h.genes == m->info.cols && h.nnz <= m->info.nnz && fstat(fd, &st) == 0 &&
+                (uint64_t)st.st_size == values_at(&h) + h.nnz * 4;
     if (good)
         utimensat(AT_FDCWD, str_text(&path), NULL, 0); /* used now */
     str_free(&path);
@@ -125,8 +129,8 @@ Err sidecar_read_gene(Sidecar *s, size_t gene, float *out)
     int32_t *rows = NULL;
     float *values = NULL;
     Err err = OK;
-    bool good = read_at(s->fd, ends, sizeof ends, sizeof s->h + gene * 8) && ends[0] >= 0 && ends[1] >= ends[0] &&
-                (uint64_t)ends[1] <= s->h.nnz;
+    bool good = read_at(s->fd, ends, sizeof ends, sizeof s->h + gene * 8) && ends[0] >= 0 &&
+                ends[1] >= ends[0] && (uint64_t)ends[1] <= s->h.nnz;
     size_t n = good ? (size_t)(ends[1] - ends[0]) : 0;
     TRY_GOTO(NEW(rows, n));
     TRY_GOTO(NEW(values, n));
@@ -149,7 +153,8 @@ char *sidecar_describe(const char *path)
 {
     Header h;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    bool good = fd >= 0 && read_at(fd, &h, sizeof h, 0) && memcmp(h.magic, magic, sizeof magic) == 0;
+    bool good =
+        fd >= 0 && read_at(fd, &h, sizeof h, 0) && memcmp(h.magic, magic, sizeof magic) == 0;
     if (fd >= 0)
         close(fd);
     return mem_strdup(good ? (h.path[sizeof h.path - 1] = 0, h.path) : "");
@@ -183,7 +188,8 @@ static Err write_at(int fd, const void *in, size_t n, uint64_t at)
 /* Blocks of about 8 million values. */
 static size_t build_rows(const Matrix *m)
 {
-    size_t per_row = m->info.rows ? m->info.nnz / m->info.rows + 1 : 1, rows = ((size_t)1 << 23) / per_row;
+    size_t per_row = m->info.rows ? m->info.nnz / m->info.rows + 1 : 1,
+           rows = ((size_t)1 << 23) / per_row;
     return rows < 1 ? 1 : rows;
 }
 
@@ -224,9 +230,11 @@ static Err write_block(Build *b, const Csr *c, size_t row0)
         size_t n = (size_t)(t.indptr[g + 1] - t.indptr[g]);
         if (!n)
             continue;
-        err = write_at(b->fd, t.indices + t.indptr[g], n * 4, rows_at(&b->h) + (uint64_t)b->next[g] * 4);
+        err = write_at(b->fd, t.indices + t.indptr[g], n * 4,
+                       rows_at(&b->h) + (uint64_t)b->next[g] * 4);
         if (!err)
-            err = write_at(b->fd, t.values + t.indptr[g], n * 4, values_at(&b->h) + (uint64_t)b->next[g] * 4);
+            err = write_at(b->fd, t.values + t.indptr[g], n * 4,
+                           values_at(&b->h) + (uint64_t)b->next[g] * 4);
         b->next[g] += (int64_t)n;
     }
     csr_done(&t);

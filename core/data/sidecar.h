@@ -1,5 +1,5 @@
-/* A copy of a matrix by genes, in the cache folder: afterwards any gene's values are one short read. Private to core/data
- * but for dataset_sidecar_* in dataset.h. */
+/* A copy of a matrix by genes, in the cache folder: afterwards any gene's values are one short
+ * read. Private to core/data but for dataset_sidecar_* in dataset.h. */
 #ifndef SCMM_DATA_SIDECAR_H
 #define SCMM_DATA_SIDECAR_H
 #include "core/data/dataset_impl.h"
@@ -11,7 +11,8 @@ typedef struct Sidecar Sidecar;
 Sidecar *sidecar_open(const Dataset *d, const Matrix *m);
 void sidecar_close(Sidecar *s); /* NULL ok */
 CHECKED Err sidecar_read_gene(Sidecar *s, size_t gene, float *out /* zeroed, [cells] */);
-/* Reads the matrix twice and writes the sidecar; at most 256 MB of memory. A failure leaves nothing behind. */
+/* Reads the matrix twice and writes the sidecar; at most 256 MB of memory. A failure leaves nothing
+ * behind. */
 CHECKED Err sidecar_build(Dataset *d, Matrix *m, JobCtl *ctl);
 /* Path of the dataset that a sidecar file belongs to (caller frees); "" when it is none. */
 char *sidecar_describe(const char *path);

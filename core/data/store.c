@@ -49,7 +49,8 @@ char *store_attr_text(Store *s, const char *path, const char *attr)
     return text;
 }
 
-Err store_attr_ints(Store *s, const char *path, const char *attr, int64_t *out, size_t cap, size_t *n)
+Err store_attr_ints(Store *s, const char *path, const char *attr, int64_t *out, size_t cap,
+                    size_t *n)
 {
     return s->ops->attr_ints(s, path, attr, out, cap, n);
 }
@@ -88,7 +89,8 @@ Err array_read(Array *a, const uint64_t *start, const uint64_t *count, MemType t
     for (int i = 0; i < a->info.rank; i++) {
         n *= count[i];
         if (start[i] > a->info.shape[i] || count[i] > a->info.shape[i] - start[i])
-            FAIL(ERR_INPUT, "%s: is shorter than the rest of the file says; the file is damaged", a->path);
+            FAIL(ERR_INPUT, "%s: is shorter than the rest of the file says; the file is damaged",
+                 a->path);
     }
     return n ? a->store->ops->read(a, start, count, type, out) : OK;
 }
@@ -105,8 +107,9 @@ Err array_read_1d(Array *a, uint64_t start, uint64_t count, MemType type, void *
 Err array_read_all(Array *a, size_t expect, MemType type, void *out)
 {
     if (expect != SIZE_MAX && a->info.count != expect)
-        FAIL(ERR_INPUT, "%s: has %llu values where %zu are expected; the file is damaged or incomplete", a->path,
-             (unsigned long long)a->info.count, expect);
+        FAIL(ERR_INPUT,
+             "%s: has %llu values where %zu are expected; the file is damaged or incomplete",
+             a->path, (unsigned long long)a->info.count, expect);
     if (!is_number(a->info.cls))
         return not_numbers(a);
     void *values;
@@ -127,7 +130,8 @@ Err array_read_text(Array *a, uint64_t start, uint64_t count, char **out)
     if (a->info.cls != ELEM_STRING || a->info.rank > 1)
         FAIL(ERR_INPUT, "%s: holds %s where a list of texts is expected", a->path, a->info.dtype);
     if (start > a->info.count || count > a->info.count - start)
-        FAIL(ERR_INPUT, "%s: is shorter than the rest of the file says; the file is damaged", a->path);
+        FAIL(ERR_INPUT, "%s: is shorter than the rest of the file says; the file is damaged",
+             a->path);
     return count ? a->store->ops->read_text(a, start, count, out) : OK;
 }
 

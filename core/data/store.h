@@ -1,7 +1,8 @@
-/* A tree of groups and arrays with attributes: what HDF5 files and Zarr folders have in common. The readers of anndata
- * layouts (frame.c, h5ad_read.c) work over this and know neither library. Two implementations: h5_store.c, zarr.c.
- * Paths are relative to the root, without a leading slash ("obs/cell_type"); "" is the root.
- * Links that lead out of the file are never followed: such nodes are NODE_OUTSIDE. One thread at a time. */
+/* A tree of groups and arrays with attributes: what HDF5 files and Zarr folders have in common. The
+ * readers of anndata layouts (frame.c, h5ad_read.c) work over this and know neither library. Two
+ * implementations: h5_store.c, zarr.c. Paths are relative to the root, without a leading slash
+ * ("obs/cell_type"); "" is the root. Links that lead out of the file are never followed: such nodes
+ * are NODE_OUTSIDE. One thread at a time. */
 #ifndef SCMM_DATA_STORE_H
 #define SCMM_DATA_STORE_H
 #include "core/base/err.h"
@@ -60,7 +61,8 @@ typedef struct StoreOps {
     NodeKind (*kind)(Store *s, const char *path);
     Err (*list)(Store *s, const char *path, char ***names, size_t *n);
     Err (*attr_texts)(Store *s, const char *path, const char *attr, char ***texts, size_t *n);
-    Err (*attr_ints)(Store *s, const char *path, const char *attr, int64_t *out, size_t cap, size_t *n);
+    Err (*attr_ints)(Store *s, const char *path, const char *attr, int64_t *out, size_t cap,
+                     size_t *n);
     char *(*attr_target)(Store *s, const char *path, const char *attr);
     Err (*open)(Store *s, const char *path, Array **out);
     void (*array_close)(Array *a);
@@ -90,7 +92,8 @@ CHECKED Err store_list(Store *s, const char *path, char ***names, size_t *n);
 /* A text attribute into *out (caller frees); NULL when there is none or it is no text. */
 char *store_attr_text(Store *s, const char *path, const char *attr);
 /* *n = 0 when there is none or it is no list of texts. */
-CHECKED Err store_attr_texts(Store *s, const char *path, const char *attr, char ***texts, size_t *n);
+CHECKED Err store_attr_texts(Store *s, const char *path, const char *attr, char ***texts,
+                             size_t *n);
 /* Up to cap integers of an attribute (booleans as 0/1); *n = 0 when there is none. */
 CHECKED Err store_attr_ints(Store *s, const char *path, const char *attr, int64_t *out, size_t cap,
                             size_t *n);
@@ -100,14 +103,17 @@ char *store_attr_target(Store *s, const char *path, const char *attr);
 /* Checks that the declared size can be true of the file before anything is read. */
 CHECKED Err store_open_array(Store *s, const char *path, Array **out);
 void array_close(Array *a); /* NULL ok */
-/* The box start..start+count (rank numbers each; rank 0: NULL ok) converted to `type`, row-major into out. */
-CHECKED Err array_read(Array *a, const uint64_t *start, const uint64_t *count, MemType type, void *out);
+/* The box start..start+count (rank numbers each; rank 0: NULL ok) converted to `type`, row-major
+ * into out. */
+CHECKED Err array_read(Array *a, const uint64_t *start, const uint64_t *count, MemType type,
+                       void *out);
 /* One-dimensional shorthand. */
 CHECKED Err array_read_1d(Array *a, uint64_t start, uint64_t count, MemType type, void *out);
-/* A whole numeric array into *out (caller frees); fails when it has another count than `expect` (SIZE_MAX: any). */
+/* A whole numeric array into *out (caller frees); fails when it has another count than `expect`
+ * (SIZE_MAX: any). */
 CHECKED Err array_read_all(Array *a, size_t expect, MemType type, void *out);
-/* Strings start..start+count of a one-dimensional (or scalar) array; each is allocated, bytes that are no UTF-8
- * replaced by U+FFFD. */
+/* Strings start..start+count of a one-dimensional (or scalar) array; each is allocated, bytes that
+ * are no UTF-8 replaced by U+FFFD. */
 CHECKED Err array_read_text(Array *a, uint64_t start, uint64_t count, char **out);
 /* Fields of a compound array; the caller frees with fields_free. */
 CHECKED Err array_fields(Array *a, FieldInfo **out, size_t *n);
@@ -115,8 +121,8 @@ void fields_free(FieldInfo *f, size_t n);
 /* All rows of one field: count * width numbers, or count strings. */
 CHECKED Err array_read_field(Array *a, const char *field, MemType type, void *out);
 CHECKED Err array_read_field_text(Array *a, const char *field, char **out);
-/* When the array lies uncompressed and in one piece in a file: that file's descriptor (borrowed) and the byte offset;
- * else -1. Little-endian values of info.dtype. */
+/* When the array lies uncompressed and in one piece in a file: that file's descriptor (borrowed)
+ * and the byte offset; else -1. Little-endian values of info.dtype. */
 int array_raw_fd(Array *a, uint64_t *offset);
 
 /* path + "/" + name (no slash after ""); caller frees. */
@@ -124,7 +130,8 @@ char *path_join(const char *path, const char *name);
 /* Replaces bytes that are no UTF-8, in place where possible; takes s, returns the text to keep. */
 char *text_clean_utf8(char *s);
 
-/* Opens an HDF5 file read-only, without locks; probes it first in a child process under a time limit. */
+/* Opens an HDF5 file read-only, without locks; probes it first in a child process under a time
+ * limit. */
 CHECKED Err store_open_h5(const char *path, Store **out);
 /* Opens a Zarr folder or zip. */
 CHECKED Err store_open_zarr(const char *path, Store **out);

@@ -14,11 +14,11 @@
 
 struct Table {
     FILE *f;
-    bool own;      /* f is ours to close */
-    OutFile file;  /* when written through a temporary file */
+    bool own;     /* f is ours to close */
+    OutFile file; /* when written through a temporary file */
     char *name;
     Str row;
-    bool started;  /* the current row has a field */
+    bool started; /* the current row has a field */
     int error;
 };
 

@@ -1,5 +1,6 @@
-/* 10x Genomics .h5: version 3 (/matrix with /matrix/features) and version 2 (one group per genome). Stored by cell, so it
- * reads like CSR of cells x features. Features of other types and genomes are left out by a column map. */
+/* 10x Genomics .h5: version 3 (/matrix with /matrix/features) and version 2 (one group per genome).
+ * Stored by cell, so it reads like CSR of cells x features. Features of other types and genomes are
+ * left out by a column map. */
 #include "core/data/dataset_impl.h"
 
 #include <stdlib.h>
@@ -19,8 +20,8 @@ static Err texts_at(Dataset *d, const char *group, const char *name, size_t expe
     TRY(err);
     char **texts = NULL;
     if (a->info.count != expect)
-        err = err_set(ERR_INPUT, "%s: has %llu names where %zu are expected; the file is damaged", a->path,
-                      (unsigned long long)a->info.count, expect);
+        err = err_set(ERR_INPUT, "%s: has %llu names where %zu are expected; the file is damaged",
+                      a->path, (unsigned long long)a->info.count, expect);
     if (!err)
         err = mem_alloc(&texts, expect, sizeof *texts);
     if (!err)
@@ -34,7 +35,8 @@ static Err texts_at(Dataset *d, const char *group, const char *name, size_t expe
     return OK;
 }
 
-static Err optional_texts(Dataset *d, const char *group, const char *name, size_t expect, char ***out)
+static Err optional_texts(Dataset *d, const char *group, const char *name, size_t expect,
+                          char ***out)
 {
     char *path = path_join(group, name);
     bool there = store_kind(d->store, path) == NODE_ARRAY;
@@ -65,11 +67,13 @@ static Err open_parts(Dataset *d, const char *group, Matrix *m)
                  (*where[i])->info.rank);
     }
     if (m->data->info.count != m->indices->info.count)
-        FAIL(ERR_INPUT, "%s: %llu indices but %llu values; the file is damaged or incomplete", group,
-             (unsigned long long)m->indices->info.count, (unsigned long long)m->data->info.count);
+        FAIL(ERR_INPUT, "%s: %llu indices but %llu values; the file is damaged or incomplete",
+             group, (unsigned long long)m->indices->info.count,
+             (unsigned long long)m->data->info.count);
     if (m->indptr_array->info.count != d->obs.n + 1)
-        FAIL(ERR_INPUT, "%s/indptr: has %llu entries for %zu barcodes; the file is damaged or incomplete", group,
-             (unsigned long long)m->indptr_array->info.count, d->obs.n);
+        FAIL(ERR_INPUT,
+             "%s/indptr: has %llu entries for %zu barcodes; the file is damaged or incomplete",
+             group, (unsigned long long)m->indptr_array->info.count, d->obs.n);
     return OK;
 }
 
@@ -86,8 +90,9 @@ static Err check_shape(Dataset *d, const char *group, size_t features)
     TRY(err);
     bool fits = shape[0] == (int64_t)features && shape[1] == (int64_t)d->obs.n;
     if (!fits)
-        err = err_set(ERR_INPUT, "%s/shape: says %lld x %lld, but there are %zu features and %zu barcodes", group,
-                      (long long)shape[0], (long long)shape[1], features, d->obs.n);
+        err = err_set(ERR_INPUT,
+                      "%s/shape: says %lld x %lld, but there are %zu features and %zu barcodes",
+                      group, (long long)shape[0], (long long)shape[1], features, d->obs.n);
     free(shape);
     return err;
 }
@@ -100,7 +105,9 @@ static Err read_group(Dataset *d, const char *group, Features *f, const DatasetO
     char *barcodes = path_join(group, "barcodes");
     Err err = length_of(d, barcodes, &d->obs.n);
     d->obs.path = mem_strdup("barcodes");
-    d->obs.index = (Slot){.name = mem_strdup("barcodes"), .form = SLOT_ARRAY, .kind = COLUMN_STRING,
+    d->obs.index = (Slot){.name = mem_strdup("barcodes"),
+                          .form = SLOT_ARRAY,
+                          .kind = COLUMN_STRING,
                           .path = barcodes};
     TRY(err);
     TRY(check_shape(d, group, features));
@@ -154,7 +161,8 @@ static Err v2_genomes(Dataset *d)
     TRY(store_list(d->store, "", &names, &n));
     for (size_t i = 0; i < n; i++) {
         char *barcodes = path_join(names[i], "barcodes"), *genes = path_join(names[i], "genes");
-        bool genome = store_kind(d->store, barcodes) == NODE_ARRAY && store_kind(d->store, genes) == NODE_ARRAY;
+        bool genome = store_kind(d->store, barcodes) == NODE_ARRAY &&
+                      store_kind(d->store, genes) == NODE_ARRAY;
         free(barcodes);
         free(genes);
         if (genome)
@@ -171,7 +179,8 @@ static Err read_v2(Dataset *d, const DatasetOptions *opt)
 {
     TRY(v2_genomes(d));
     if (!d->n_genomes)
-        FAIL(ERR_INPUT, "is an HDF5 file, but no single-cell layout that is known here (anndata, 10x, loom)");
+        FAIL(ERR_INPUT,
+             "is an HDF5 file, but no single-cell layout that is known here (anndata, 10x, loom)");
     free(d->encoding);
     d->encoding = mem_strdup("10x v2");
     TRY(features_check_genome(d, opt));
@@ -198,7 +207,8 @@ Err tenx_read(Dataset *d, const DatasetOptions *opt)
     if (store_kind(d->store, "matrix") == NODE_GROUP) {
         if (store_kind(d->store, "matrix/features") == NODE_GROUP)
             return read_v3(d, opt);
-        if (store_kind(d->store, "matrix/barcodes") == NODE_ARRAY && store_kind(d->store, "matrix/genes") == NODE_NONE)
+        if (store_kind(d->store, "matrix/barcodes") == NODE_ARRAY &&
+            store_kind(d->store, "matrix/genes") == NODE_NONE)
             FAIL(ERR_INPUT, "matrix/features: is missing; the file is damaged or incomplete");
     }
     return read_v2(d, opt);

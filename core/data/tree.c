@@ -109,7 +109,8 @@ void tree_set_texts(Tree *t, const char *name, const char *const *texts, size_t 
         s->texts[i] = mem_strdup(texts[i]);
 }
 
-void tree_set_numbers(Tree *t, const char *name, const double *v, size_t rows, size_t cols, bool integers)
+void tree_set_numbers(Tree *t, const char *name, const double *v, size_t rows, size_t cols,
+                      bool integers)
 {
     Tree *s = slot(t, name);
     size_t count = rows * (cols ? cols : 1);

@@ -13,7 +13,7 @@ typedef enum TreeKind {
     TREE_FLOAT,
     TREE_BOOL,
     TREE_TEXTS,
-    TREE_INTS,  /* [rows] or [rows, cols] */
+    TREE_INTS, /* [rows] or [rows, cols] */
     TREE_FLOATS
 } TreeKind;
 
@@ -24,13 +24,13 @@ typedef struct Tree {
     size_t n;            /* items or texts */
     char *text;
     char **texts;
-    double number;       /* int, float, bool */
-    int64_t integer;     /* int, exact */
+    double number;   /* int, float, bool */
+    int64_t integer; /* int, exact */
     double *numbers;
-    size_t rows, cols;   /* of numbers; cols 0: one dimension */
+    size_t rows, cols; /* of numbers; cols 0: one dimension */
 } Tree;
 
-Tree *tree_new(void); /* an empty dict without a name */
+Tree *tree_new(void);    /* an empty dict without a name */
 void tree_free(Tree *t); /* NULL ok */
 /* The dict `name` in `t`, made when it is not there (replacing a value of that name). */
 Tree *tree_dict(Tree *t, const char *name);
@@ -41,10 +41,12 @@ void tree_set_float(Tree *t, const char *name, double v);
 void tree_set_bool(Tree *t, const char *name, bool v);
 void tree_set_texts(Tree *t, const char *name, const char *const *texts, size_t n);
 /* cols 0: a list of `rows` numbers. `integers`: stored as int64. */
-void tree_set_numbers(Tree *t, const char *name, const double *v, size_t rows, size_t cols, bool integers);
+void tree_set_numbers(Tree *t, const char *name, const double *v, size_t rows, size_t cols,
+                      bool integers);
 void tree_remove(Tree *t, const char *name);
 /* "neighbors/params/method"; NULL when it is not there. */
 const Tree *tree_get(const Tree *t, const char *path);
-/* Deep copies of all items of `from` into `into` (which wins only where `from` has nothing of that name). */
+/* Deep copies of all items of `from` into `into` (which wins only where `from` has nothing of that
+ * name). */
 void tree_merge(Tree *into, const Tree *from);
 #endif

@@ -1,4 +1,5 @@
-/* uns and obsp: read for copying into outputs, and for results that a file already has (a neighbour graph). */
+/* uns and obsp: read for copying into outputs, and for results that a file already has (a neighbour
+ * graph). */
 #include "core/data/dataset_impl.h"
 
 #include <stdlib.h>
@@ -33,14 +34,17 @@ static Err read_leaf(Dataset *d, const char *path, const char *name, Tree *into)
     Err err = OK;
     const ArrayInfo *i = &a->info;
     if (i->rank > 2 || i->count > MOST_VALUES)
-        FAIL_GOTO(ERR_INPUT, "%s: is too large to copy (%llu values)", path, (unsigned long long)i->count);
+        FAIL_GOTO(ERR_INPUT, "%s: is too large to copy (%llu values)", path,
+                  (unsigned long long)i->count);
+    if (i->rank == 2 && !i->shape[1])
+        goto done; /* no columns: nothing to copy */
     if (i->cls == ELEM_STRING && i->rank <= 1 && i->count) {
         TRY_GOTO(read_texts(a, name, into));
     } else if (i->cls == ELEM_INT || i->cls == ELEM_FLOAT || i->cls == ELEM_BOOL) {
         TRY_GOTO(array_read_all(a, SIZE_MAX, MEM_F64, &v));
         if (i->rank)
-            tree_set_numbers(into, name, v, (size_t)i->shape[0], i->rank == 2 ? (size_t)i->shape[1] : 0,
-                             i->cls != ELEM_FLOAT);
+            tree_set_numbers(into, name, v, (size_t)i->shape[0],
+                             i->rank == 2 ? (size_t)i->shape[1] : 0, i->cls != ELEM_FLOAT);
         else if (i->count && i->cls == ELEM_BOOL)
             tree_set_bool(into, name, v[0] != 0);
         else if (i->count && i->cls == ELEM_INT)

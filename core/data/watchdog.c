@@ -86,7 +86,8 @@ Err watchdog_run(Err (*fn)(void *), void *arg, JobCtl *ctl)
     if (err)
         return err;
     if (got < sizeof a)
-        FAIL(ERR_INPUT, "the HDF5 library crashes or never ends on it; the file is damaged, copy or write it again");
+        FAIL(ERR_INPUT, "the HDF5 library crashes or never ends on it; the file is damaged, copy "
+                        "or write it again");
     a.message[MESSAGE - 1] = 0;
     return a.err ? err_set((Err)a.err, "%s", a.message) : OK;
 }

@@ -1,10 +1,12 @@
-/* Runs something in a child process first, because libhdf5 loops for ever or crashes on some damaged files. */
+/* Runs something in a child process first, because libhdf5 loops for ever or crashes on some
+ * damaged files. */
 #ifndef SCMM_DATA_WATCHDOG_H
 #define SCMM_DATA_WATCHDOG_H
 #include "core/base/err.h"
 #include "core/base/job.h"
 
-/* fn(arg) in a child with a limit of processor time. Returns what it returns, with its message; a child that crashes
- * or does not come back gives ERR_INPUT. Nothing the child computes is kept. About 1 ms. */
+/* fn(arg) in a child with a limit of processor time. Returns what it returns, with its message; a
+ * child that crashes or does not come back gives ERR_INPUT. Nothing the child computes is kept.
+ * About 1 ms. */
 CHECKED Err watchdog_run(Err (*fn)(void *), void *arg, JobCtl *ctl);
 #endif

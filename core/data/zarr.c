@@ -36,7 +36,8 @@ static Err zarr_list(Store *s, const char *path, char ***names, size_t *n)
     TRY(zarr_files_list(zarr(s)->files, path, &all, &n_all));
     for (size_t i = 0; i < n_all; i++) {
         char *p = path_join(path, all[i]);
-        bool node = all[i][0] != '.' && strcmp(all[i], "zarr.json") != 0 && zarr_kind(s, p) != NODE_NONE;
+        bool node =
+            all[i][0] != '.' && strcmp(all[i], "zarr.json") != 0 && zarr_kind(s, p) != NODE_NONE;
         free(p);
         if (node)
             all[kept++] = all[i];
@@ -81,7 +82,8 @@ static void add_int(const cJSON *v, int64_t *out, size_t cap, size_t *n)
         out[(*n)++] = cJSON_IsBool(v) ? cJSON_IsTrue(v) : (int64_t)v->valuedouble;
 }
 
-static Err zarr_attr_ints(Store *s, const char *path, const char *attr, int64_t *out, size_t cap, size_t *n)
+static Err zarr_attr_ints(Store *s, const char *path, const char *attr, int64_t *out, size_t cap,
+                          size_t *n)
 {
     const cJSON *v = attribute(s, path, attr), *item;
     *n = 0;
@@ -107,7 +109,8 @@ static char *zarr_attr_target(Store *s, const char *path, const char *attr)
     return beside;
 }
 
-/* A large array of which neither the first nor the last chunk exists was never written, whatever it declares. */
+/* A large array of which neither the first nor the last chunk exists was never written, whatever it
+ * declares. */
 static Err check_written(ZarrArray *a)
 {
     uint64_t zero = 0, one = 1;
@@ -115,8 +118,9 @@ static Err check_written(ZarrArray *a)
     if (i->rank != 1 || i->count < (1 << 22))
         return OK;
     char *names[2];
-    char *prefix = a->version == 3 && a->key_prefix ? str_format("%s/c%c", a->base.path, a->separator)
-                                                    : str_format("%s/", a->base.path);
+    char *prefix = a->version == 3 && a->key_prefix
+                       ? str_format("%s/c%c", a->base.path, a->separator)
+                       : str_format("%s/", a->base.path);
     names[0] = str_format("%s%llu", prefix, (unsigned long long)zero);
     names[1] = str_format("%s%llu", prefix, (unsigned long long)((i->count - one) / i->chunk[0]));
     bool there = zarr_files_has(zarr(a->base.store)->files, names[0]) ||
@@ -125,8 +129,9 @@ static Err check_written(ZarrArray *a)
     free(names[0]);
     free(names[1]);
     if (!there)
-        FAIL(ERR_INPUT, "%s: %llu values are declared, but none are stored; the data are incomplete", a->base.path,
-             (unsigned long long)i->count);
+        FAIL(ERR_INPUT,
+             "%s: %llu values are declared, but none are stored; the data are incomplete",
+             a->base.path, (unsigned long long)i->count);
     return OK;
 }
 
@@ -143,6 +148,16 @@ static Err zarr_open(Store *s, const char *path, Array **out)
     Err err = zarr_describe(a, meta);
     if (!err)
         err = check_written(a);
+    a->chunked = (Chunked){.rank = a->base.info.rank,
+                           .chunk = a->sharded ? a->inner : a->base.info.chunk,
+                           .element = a->base.info.size,
+                           .cls = a->base.info.cls,
+                           .is_unsigned = a->is_unsigned,
+                           .big_endian = a->big_endian,
+                           .fortran = a->fortran,
+                           .fill = a->fill,
+                           .load = zarr_load_unit,
+                           .array = a};
     if (err) {
         zarr_array_close(&a->base);
         return err;

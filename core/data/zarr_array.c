@@ -1,6 +1,4 @@
-/* Values of Zarr arrays: a box is put together from chunks, or from the inner chunks of shards. A few unpacked chunks are
- * kept, since blocks of rows rarely end where chunks do. */
-#include <math.h>
+/* Chunks of Zarr arrays, or the inner chunks of shards, found and unpacked; texts. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,22 +7,10 @@
 #include "core/data/column.h"
 #include "core/data/zarr_impl.h"
 
-enum { KEPT = 8 };
-
-typedef struct ZarrChunk {
-    uint64_t at[STORE_MAX_RANK];
-    unsigned char *data; /* NULL: not there, all fill */
-    size_t n;
-    bool valid;
-    uint64_t used;
-} ZarrChunk;
-
 void zarr_array_close(Array *base)
 {
     ZarrArray *a = (ZarrArray *)base;
-    for (int i = 0; a->cache && i < KEPT; i++)
-        free(a->cache[i].data);
-    free(a->cache);
+    chunked_done(&a->chunked);
     free(a->base.path);
     free(a);
 }
@@ -68,13 +54,14 @@ static ZarrFiles *files_of(const ZarrArray *a)
 static size_t unpacked_bound(const ZarrArray *a)
 {
     size_t n = unit_count(a);
-    return a->text == ZARR_TEXT_VLEN ? n * 4096 + 65536 < ((size_t)1 << 30) ? n * 4096 + 65536 : (size_t)1 << 30
-                                     : n * a->base.info.size;
+    return a->text == ZARR_TEXT_VLEN
+               ? n * 4096 + 65536 < ((size_t)1 << 30) ? n * 4096 + 65536 : (size_t)1 << 30
+               : n * a->base.info.size;
 }
 
 /* Reads [offset, offset+len) of a key and undoes the codecs. */
-static Err load(const ZarrArray *a, const char *key, uint64_t offset, uint64_t len, const ZarrCodecs *codecs, size_t most,
-                unsigned char **data, size_t *n)
+static Err load(const ZarrArray *a, const char *key, uint64_t offset, uint64_t len,
+                const ZarrCodecs *codecs, size_t most, unsigned char **data, size_t *n)
 {
     unsigned char *p;
     TRY(mem_check_budget(len, key));
@@ -92,8 +79,8 @@ static Err load(const ZarrArray *a, const char *key, uint64_t offset, uint64_t l
 }
 
 /* Where inner chunk `inner` of a shard lies; found = false when it is not stored. */
-static Err find_inner(const ZarrArray *a, const char *key, uint64_t size, const uint64_t *at, uint64_t *offset,
-                      uint64_t *len, bool *found)
+static Err find_inner(const ZarrArray *a, const char *key, uint64_t size, const uint64_t *at,
+                      uint64_t *offset, uint64_t *len, bool *found)
 {
     uint64_t per[STORE_MAX_RANK], chunks = 1, linear = 0, entry[2];
     unsigned char *index;
@@ -107,7 +94,8 @@ static Err find_inner(const ZarrArray *a, const char *key, uint64_t size, const 
     uint64_t bytes = chunks * 16 + 4 * a->index_codecs.n;
     if (bytes > size)
         FAIL(ERR_INPUT, "%s: is shorter than its index; the data are damaged", key);
-    TRY(load(a, key, a->index_at_start ? 0 : size - bytes, bytes, &a->index_codecs, (size_t)bytes, &index, &n));
+    TRY(load(a, key, a->index_at_start ? 0 : size - bytes, bytes, &a->index_codecs, (size_t)bytes,
+             &index, &n));
     bool whole = n == chunks * 16;
     if (whole)
         memcpy(entry, index + linear * 16, 16);
@@ -142,199 +130,23 @@ static Err load_unit(const ZarrArray *a, const uint64_t *at, unsigned char **dat
     if (!err && found && a->text != ZARR_TEXT_VLEN && *n < unit_count(a) * a->base.info.size) {
         free(*data);
         *data = NULL;
-        err = err_set(ERR_INPUT, "%s: unpacks to %zu bytes where %zu are expected; the data are damaged", key, *n,
-                      unit_count(a) * a->base.info.size);
+        err = err_set(ERR_INPUT,
+                      "%s: unpacks to %zu bytes where %zu are expected; the data are damaged", key,
+                      *n, unit_count(a) * a->base.info.size);
     }
     free(key);
     return err;
 }
 
-static Err get_unit(ZarrArray *a, const uint64_t *at, const ZarrChunk **out)
+Err zarr_load_unit(void *array, const uint64_t *at, unsigned char **data, size_t *n)
 {
-    ZarrChunk *oldest;
-    size_t bytes = (size_t)a->base.info.rank * sizeof *at;
-    if (!a->cache)
-        a->cache = mem_must(KEPT * sizeof *a->cache);
-    oldest = &a->cache[0];
-    for (int i = 0; i < KEPT; i++) {
-        ZarrChunk *c = &a->cache[i];
-        if (c->valid && memcmp(c->at, at, bytes) == 0) {
-            c->used = ++a->tick;
-            *out = c;
-            return OK;
-        }
-        if (c->used < oldest->used)
-            oldest = c;
-    }
-    free(oldest->data);
-    *oldest = (ZarrChunk){0};
-    TRY(load_unit(a, at, &oldest->data, &oldest->n));
-    memcpy(oldest->at, at, bytes);
-    oldest->valid = true;
-    oldest->used = ++a->tick;
-    *out = oldest;
-    return OK;
+    return load_unit(array, at, data, n);
 }
 
-/* ---- numbers ---- */
-
-static double half_to_double(uint16_t h)
+Err zarr_array_read(Array *base, const uint64_t *start, const uint64_t *count, MemType type,
+                    void *out)
 {
-    int exponent = h >> 10 & 31, mantissa = h & 1023;
-    double v = exponent == 0    ? ldexp(mantissa, -24)
-               : exponent == 31 ? (mantissa ? NAN : INFINITY)
-                                : ldexp(mantissa + 1024, exponent - 25);
-    return h >> 15 ? -v : v;
-}
-
-/* One element to the type asked for; integers go through int64, so that none of them is rounded. */
-static void convert(const ZarrArray *a, const unsigned char *p, MemType type, unsigned char *out)
-{
-    unsigned char b[8] = {0};
-    size_t size = a->base.info.size;
-    for (size_t i = 0; i < size; i++)
-        b[i] = a->big_endian ? p[size - 1 - i] : p[i];
-    double real;
-    int64_t whole;
-    if (a->base.info.cls == ELEM_FLOAT) {
-        float f;
-        uint16_t h;
-        memcpy(&f, b, 4);
-        memcpy(&h, b, 2);
-        memcpy(&real, b, 8);
-        real = size == 2 ? half_to_double(h) : size == 4 ? (double)f : real;
-        whole = real >= -9.2e18 && real <= 9.2e18 ? (int64_t)real : INT64_MIN;
-    } else {
-        uint64_t u;
-        memcpy(&u, b, 8);
-        int shift = 64 - 8 * (int)size;
-        whole = a->is_unsigned || a->base.info.cls == ELEM_BOOL ? (int64_t)u : (int64_t)(u << shift) >> shift;
-        if (a->is_unsigned && whole < 0)
-            whole = INT64_MAX;
-        real = (double)whole;
-    }
-    float single = (float)real;
-    int32_t narrow = whole > INT32_MAX ? INT32_MAX : whole < INT32_MIN ? INT32_MIN : (int32_t)whole;
-    switch (type) {
-    case MEM_I32:
-        memcpy(out, &narrow, 4);
-        break;
-    case MEM_I64:
-        memcpy(out, &whole, 8);
-        break;
-    case MEM_F32:
-        memcpy(out, &single, 4);
-        break;
-    default:
-        memcpy(out, &real, 8);
-    }
-}
-
-static bool same_layout(const ZarrArray *a, MemType type)
-{
-    const ArrayInfo *i = &a->base.info;
-    ElemClass cls = type == MEM_F32 || type == MEM_F64 ? ELEM_FLOAT : ELEM_INT;
-    return !a->big_endian && i->cls == cls && i->size == mem_type_size(type) && !(a->is_unsigned && i->size == 4) &&
-           !a->is_unsigned;
-}
-
-/* A run of `n` elements along the last dimension; step: distance of neighbours in the chunk, in elements. */
-static void copy_run(const ZarrArray *a, const ZarrChunk *c, size_t from, size_t step, size_t n, MemType type,
-                     unsigned char *out)
-{
-    size_t width = mem_type_size(type), size = a->base.info.size;
-    if (!c->data) {
-        for (size_t i = 0; i < n; i++) {
-            float f = (float)a->fill;
-            int64_t w = isfinite(a->fill) ? (int64_t)a->fill : 0;
-            int32_t s = (int32_t)w;
-            const void *v = type == MEM_F32   ? (void *)&f
-                            : type == MEM_I64 ? (void *)&w
-                            : type == MEM_I32 ? (void *)&s
-                                              : (void *)&a->fill;
-            memcpy(out + i * width, v, width);
-        }
-        return;
-    }
-    const unsigned char *p = c->data + from * size;
-    if (step == 1 && same_layout(a, type)) {
-        memcpy(out, p, n * size);
-        return;
-    }
-    for (size_t i = 0; i < n; i++)
-        convert(a, p + i * step * size, type, out + i * width);
-}
-
-typedef struct Box {
-    const uint64_t *start, *count;
-    MemType type;
-    unsigned char *out;
-} Box;
-
-/* Copies the part of the box that lies in the unit at these coordinates. */
-static void copy_part(const ZarrArray *a, const ZarrChunk *c, const Box *b)
-{
-    int rank = a->base.info.rank, last = rank - 1;
-    uint64_t lo[STORE_MAX_RANK], hi[STORE_MAX_RANK], at[STORE_MAX_RANK];
-    const uint64_t *u = unit(a);
-    size_t stride[STORE_MAX_RANK], s = 1;
-    for (int k = 0; k < rank; k++) { /* C order: the last dimension is dense; F: the first */
-        int i = a->fortran ? k : last - k;
-        stride[i] = s;
-        s *= (size_t)u[i];
-    }
-    for (int i = 0; i < rank; i++) {
-        uint64_t first = c->at[i] * u[i];
-        lo[i] = b->start[i] > first ? b->start[i] : first;
-        hi[i] = b->start[i] + b->count[i] < first + u[i] ? b->start[i] + b->count[i] : first + u[i];
-        at[i] = lo[i];
-    }
-    for (;;) {
-        size_t from = 0, to = 0;
-        for (int i = 0; i < rank; i++) {
-            from += (size_t)(at[i] - c->at[i] * u[i]) * stride[i];
-            to = to * (size_t)b->count[i] + (size_t)(at[i] - b->start[i]);
-        }
-        copy_run(a, c, from, stride[last], (size_t)(hi[last] - lo[last]), b->type,
-                 b->out + to * mem_type_size(b->type));
-        int i = last - 1;
-        while (i >= 0 && ++at[i] == hi[i]) {
-            at[i] = lo[i];
-            i--;
-        }
-        if (i < 0)
-            return;
-    }
-}
-
-Err zarr_array_read(Array *base, const uint64_t *start, const uint64_t *count, MemType type, void *out)
-{
-    ZarrArray *a = (ZarrArray *)base;
-    const ZarrChunk *c;
-    int rank = base->info.rank;
-    if (!rank) {
-        uint64_t none = 0;
-        TRY(get_unit(a, &none, &c));
-        copy_run(a, c, 0, 1, 1, type, out);
-        return OK;
-    }
-    Box box = {start, count, type, out};
-    uint64_t first[STORE_MAX_RANK], end[STORE_MAX_RANK], at[STORE_MAX_RANK];
-    for (int i = 0; i < rank; i++) {
-        at[i] = first[i] = start[i] / unit(a)[i];
-        end[i] = (start[i] + count[i] - 1) / unit(a)[i] + 1;
-    }
-    for (;;) {
-        TRY(get_unit(a, at, &c));
-        copy_part(a, c, &box);
-        int i = rank - 1;
-        while (i >= 0 && ++at[i] == end[i]) {
-            at[i] = first[i];
-            i--;
-        }
-        if (i < 0)
-            return OK;
-    }
+    return chunked_read(&((ZarrArray *)base)->chunked, start, count, type, out);
 }
 
 /* ---- texts ---- */
@@ -360,8 +172,10 @@ static char *fixed_text(const ZarrArray *a, const unsigned char *p)
         return text_clean_utf8(mem_strndup((const char *)p, size));
     Str s = {0};
     for (size_t i = 0; i + 4 <= size; i += 4) {
-        uint32_t c = a->big_endian ? (uint32_t)p[i] << 24 | (uint32_t)p[i + 1] << 16 | (uint32_t)p[i + 2] << 8 | p[i + 3]
-                                   : (uint32_t)p[i + 3] << 24 | (uint32_t)p[i + 2] << 16 | (uint32_t)p[i + 1] << 8 | p[i];
+        uint32_t c = a->big_endian ? (uint32_t)p[i] << 24 | (uint32_t)p[i + 1] << 16 |
+                                         (uint32_t)p[i + 2] << 8 | p[i + 3]
+                                   : (uint32_t)p[i + 3] << 24 | (uint32_t)p[i + 2] << 16 |
+                                         (uint32_t)p[i + 1] << 8 | p[i];
         if (!c)
             break;
         add_utf8(&s, c > 0x10FFFF || (c >= 0xD800 && c < 0xE000) ? 0xFFFD : c);
@@ -370,22 +184,24 @@ static char *fixed_text(const ZarrArray *a, const unsigned char *p)
 }
 
 /* 4 bytes count, then per text 4 bytes length and the bytes. */
-static Err vlen_texts(const ZarrArray *a, const ZarrChunk *c, size_t from, size_t n, char **out)
+static Err vlen_texts(const ZarrArray *a, const Chunk *c, size_t from, size_t n, char **out)
 {
     uint32_t count = 0, len;
     size_t at = 4;
     if (c->n >= 4)
         memcpy(&count, c->data, 4);
     if (count < from + n)
-        FAIL(ERR_INPUT, "%s: a chunk holds %u texts where %zu are expected; the data are damaged", a->base.path, count,
-             from + n);
+        FAIL(ERR_INPUT, "%s: a chunk holds %u texts where %zu are expected; the data are damaged",
+             a->base.path, count, from + n);
     for (size_t i = 0; i < from + n; i++) {
         if (c->n - at < 4)
-            FAIL(ERR_INPUT, "%s: a chunk of texts is cut short; the data are damaged", a->base.path);
+            FAIL(ERR_INPUT, "%s: a chunk of texts is cut short; the data are damaged",
+                 a->base.path);
         memcpy(&len, c->data + at, 4);
         at += 4;
         if (len > c->n - at)
-            FAIL(ERR_INPUT, "%s: a chunk of texts is cut short; the data are damaged", a->base.path);
+            FAIL(ERR_INPUT, "%s: a chunk of texts is cut short; the data are damaged",
+                 a->base.path);
         if (i >= from)
             out[i - from] = text_clean_utf8(mem_strndup((const char *)c->data + at, len));
         at += len;
@@ -395,8 +211,8 @@ static Err vlen_texts(const ZarrArray *a, const ZarrChunk *c, size_t from, size_
 
 static Err texts_of_unit(ZarrArray *a, const uint64_t *at, size_t from, size_t n, char **out)
 {
-    const ZarrChunk *c;
-    TRY(get_unit(a, at, &c));
+    const Chunk *c;
+    TRY(chunked_get(&a->chunked, at, &c));
     if (c->data && a->text == ZARR_TEXT_VLEN)
         return vlen_texts(a, c, from, n, out);
     for (size_t i = 0; i < n; i++)

@@ -1,4 +1,5 @@
-/* Undoing the compressors of Zarr chunks. Every output size is bounded by what the chunk may hold. */
+/* Undoing the compressors of Zarr chunks. Every output size is bounded by what the chunk may hold.
+ */
 #include <blosc.h>
 #include <lz4.h>
 #include <stdlib.h>
@@ -14,10 +15,19 @@ Err zarr_codecs_add(ZarrCodecs *c, const char *name, const cJSON *configuration,
     static const struct {
         const char *name;
         ZarrCodec id;
-    } known[] = {{"gzip", ZARR_GZIP},   {"zlib", ZARR_GZIP},     {"zstd", ZARR_ZSTD},           {"lz4", ZARR_LZ4},
-                 {"blosc", ZARR_BLOSC}, {"crc32c", ZARR_CRC32C}, {"numcodecs.shuffle", ZARR_SHUFFLE}, {"shuffle", ZARR_SHUFFLE},
-                 {"delta", ZARR_DELTA}, {"numcodecs.zlib", ZARR_GZIP}, {"numcodecs.lz4", ZARR_LZ4},
-                 {"numcodecs.zstd", ZARR_ZSTD}, {"numcodecs.blosc", ZARR_BLOSC}};
+    } known[] = {{"gzip", ZARR_GZIP},
+                 {"zlib", ZARR_GZIP},
+                 {"zstd", ZARR_ZSTD},
+                 {"lz4", ZARR_LZ4},
+                 {"blosc", ZARR_BLOSC},
+                 {"crc32c", ZARR_CRC32C},
+                 {"numcodecs.shuffle", ZARR_SHUFFLE},
+                 {"shuffle", ZARR_SHUFFLE},
+                 {"delta", ZARR_DELTA},
+                 {"numcodecs.zlib", ZARR_GZIP},
+                 {"numcodecs.lz4", ZARR_LZ4},
+                 {"numcodecs.zstd", ZARR_ZSTD},
+                 {"numcodecs.blosc", ZARR_BLOSC}};
     const cJSON *size = cJSON_GetObjectItem(configuration, "elementsize");
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         if (strcmp(known[i].name, name) != 0)
@@ -28,11 +38,16 @@ Err zarr_codecs_add(ZarrCodecs *c, const char *name, const cJSON *configuration,
                                ? (size_t)size->valuedouble
                                : 4;
         c->id[c->n++] = known[i].id;
-        return known[i].id == ZARR_DELTA ? err_set(ERR_INPUT, "%s: the filter delta is not read here; write it again "
-                                                              "without filters", path)
-                                         : OK;
+        return known[i].id == ZARR_DELTA
+                   ? err_set(ERR_INPUT,
+                             "%s: the filter delta is not read here; write it again "
+                             "without filters",
+                             path)
+                   : OK;
     }
-    FAIL(ERR_INPUT, "%s: the codec \"%s\" is not read here; write it again with blosc, zstd, lz4 or gzip", path, name);
+    FAIL(ERR_INPUT,
+         "%s: the codec \"%s\" is not read here; write it again with blosc, zstd, lz4 or gzip",
+         path, name);
 }
 
 static Err damaged(const char *path, const char *codec)
@@ -41,8 +56,8 @@ static Err damaged(const char *path, const char *codec)
 }
 
 /* zlib or gzip by its header; the output grows up to `most`. */
-static Err inflate_all(const unsigned char *in, size_t n, size_t most, unsigned char **out, size_t *size,
-                       const char *path)
+static Err inflate_all(const unsigned char *in, size_t n, size_t most, unsigned char **out,
+                       size_t *size, const char *path)
 {
     z_stream z = {.next_in = (unsigned char *)in, .avail_in = (unsigned)n};
     size_t cap = n * 4 + 1024 < most ? n * 4 + 1024 : most + 1;
@@ -78,8 +93,8 @@ static Err inflate_all(const unsigned char *in, size_t n, size_t most, unsigned 
     return err;
 }
 
-static Err undo_zstd(const unsigned char *in, size_t n, size_t most, unsigned char **out, size_t *size,
-                     const char *path)
+static Err undo_zstd(const unsigned char *in, size_t n, size_t most, unsigned char **out,
+                     size_t *size, const char *path)
 {
     unsigned long long want = ZSTD_getFrameContentSize(in, n);
     if (want == ZSTD_CONTENTSIZE_UNKNOWN)
@@ -97,8 +112,8 @@ static Err undo_zstd(const unsigned char *in, size_t n, size_t most, unsigned ch
 }
 
 /* numcodecs: 4 bytes of size, then one LZ4 block. */
-static Err undo_lz4(const unsigned char *in, size_t n, size_t most, unsigned char **out, size_t *size,
-                    const char *path)
+static Err undo_lz4(const unsigned char *in, size_t n, size_t most, unsigned char **out,
+                    size_t *size, const char *path)
 {
     uint32_t want = 0;
     if (n >= 4)
@@ -106,7 +121,8 @@ static Err undo_lz4(const unsigned char *in, size_t n, size_t most, unsigned cha
     if (n < 4 || want > most || n > INT32_MAX || want > INT32_MAX)
         return damaged(path, "lz4");
     TRY(mem_alloc(out, want, 1));
-    if (LZ4_decompress_safe((const char *)in + 4, (char *)*out, (int)n - 4, (int)want) != (int)want) {
+    if (LZ4_decompress_safe((const char *)in + 4, (char *)*out, (int)n - 4, (int)want) !=
+        (int)want) {
         free(*out);
         return damaged(path, "lz4");
     }
@@ -114,8 +130,8 @@ static Err undo_lz4(const unsigned char *in, size_t n, size_t most, unsigned cha
     return OK;
 }
 
-static Err undo_blosc(const unsigned char *in, size_t n, size_t most, unsigned char **out, size_t *size,
-                      const char *path)
+static Err undo_blosc(const unsigned char *in, size_t n, size_t most, unsigned char **out,
+                      size_t *size, const char *path)
 {
     size_t want = 0;
     if (n < BLOSC_MIN_HEADER_LENGTH || blosc_cbuffer_validate(in, n, &want) < 0 || want > most)
@@ -129,7 +145,8 @@ static Err undo_blosc(const unsigned char *in, size_t n, size_t most, unsigned c
     return OK;
 }
 
-/* The four last bytes are the sum of the others. Castagnoli polynomial, bit by bit over a small table. */
+/* The four last bytes are the sum of the others. Castagnoli polynomial, bit by bit over a small
+ * table. */
 static uint32_t crc32c(const unsigned char *p, size_t n)
 {
     uint32_t c = ~0u;
@@ -141,7 +158,8 @@ static uint32_t crc32c(const unsigned char *p, size_t n)
     return ~c;
 }
 
-static Err undo_shuffle(const unsigned char *in, size_t n, size_t element, unsigned char **out, size_t *size)
+static Err undo_shuffle(const unsigned char *in, size_t n, size_t element, unsigned char **out,
+                        size_t *size)
 {
     TRY(mem_alloc(out, n, 1));
     size_t count = n / element;
@@ -153,7 +171,8 @@ static Err undo_shuffle(const unsigned char *in, size_t n, size_t element, unsig
     return OK;
 }
 
-Err zarr_codecs_undo(const ZarrCodecs *c, unsigned char **data, size_t *n, size_t most, const char *path)
+Err zarr_codecs_undo(const ZarrCodecs *c, unsigned char **data, size_t *n, size_t most,
+                     const char *path)
 {
     for (size_t i = 0; i < c->n; i++) {
         unsigned char *out = NULL;

@@ -1,4 +1,5 @@
-/* Keys of a Zarr hierarchy: files below a folder (never through symbolic links), or entries of a zip. */
+/* Keys of a Zarr hierarchy: files below a folder (never through symbolic links), or entries of a
+ * zip. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -17,10 +18,11 @@
 #include "core/data/zarr_impl.h"
 
 struct ZarrFiles {
-    int root;        /* folder */
+    int root; /* folder */
     zip_t *zip;
     char *prefix;    /* of the entries in the zip: "" or "name.zarr/" */
-    StrMap *entries; /* of the zip: name -> index; a writer that appends leaves old entries in, the last one counts */
+    StrMap *entries; /* of the zip: name -> index; a writer that appends leaves old entries in, the
+                        last one counts */
 };
 
 /* ---- opening ---- */
@@ -35,7 +37,8 @@ static char *zip_prefix(zip_t *z)
         const char *name = zip_get_name(z, (zip_uint64_t)i, 0);
         for (size_t k = 0; name && k < 4; k++) {
             size_t len = strlen(name), mark = strlen(marks[k]);
-            if (len < mark || strcmp(name + len - mark, marks[k]) != 0 || (len > mark && name[len - mark - 1] != '/'))
+            if (len < mark || strcmp(name + len - mark, marks[k]) != 0 ||
+                (len > mark && name[len - mark - 1] != '/'))
                 continue;
             if (!best || len - mark < strlen(best)) {
                 free(best);
@@ -51,7 +54,9 @@ static Err open_zip(const char *path, ZarrFiles *f)
     int code = 0;
     f->zip = zip_open(path, ZIP_RDONLY, &code);
     if (!f->zip)
-        FAIL(ERR_INPUT, "is a zip file that cannot be opened (libzip error %d); it is damaged or cut short", code);
+        FAIL(ERR_INPUT,
+             "is a zip file that cannot be opened (libzip error %d); it is damaged or cut short",
+             code);
     f->prefix = zip_prefix(f->zip);
     if (!f->prefix)
         FAIL(ERR_INPUT, "is a zip file, but holds no Zarr data; unpack it");
@@ -103,7 +108,8 @@ void zarr_files_close(ZarrFiles *f)
 /* Below the root and through no symbolic link; systems without openat2 check the last part only. */
 static int open_below(const ZarrFiles *f, const char *key, int flags)
 {
-    struct open_how how = {.flags = (uint64_t)(flags | O_CLOEXEC), .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS};
+    struct open_how how = {.flags = (uint64_t)(flags | O_CLOEXEC),
+                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS};
     if (!*key)
         key = ".";
     int fd = (int)syscall(SYS_openat2, f->root, key, &how, sizeof how);
@@ -132,8 +138,8 @@ bool zarr_files_outside(ZarrFiles *f, const char *key)
     struct stat st;
     if (f->zip)
         return false;
-    return fstatat(f->root, *key ? key : ".", &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISREG(st.st_mode) &&
-           !S_ISDIR(st.st_mode);
+    return fstatat(f->root, *key ? key : ".", &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+           !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
 }
 
 Err zarr_files_size(ZarrFiles *f, const char *key, uint64_t *size, bool *found)
@@ -147,7 +153,8 @@ Err zarr_files_size(ZarrFiles *f, const char *key, uint64_t *size, bool *found)
             return OK;
         double packed = zs.valid & ZIP_STAT_COMP_SIZE ? (double)zs.comp_size : 0;
         if (zs.size > (1 << 20) && (double)zs.size > packed * 1100)
-            FAIL(ERR_INPUT, "%s: declares more than its packed data can hold; the zip is damaged", key);
+            FAIL(ERR_INPUT, "%s: declares more than its packed data can hold; the zip is damaged",
+                 key);
         *size = zs.size;
         *found = true;
         return OK;

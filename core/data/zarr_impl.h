@@ -1,8 +1,10 @@
-/* The inside of the Zarr store: the files of a folder or zip, codecs, arrays. Private to zarr*.c. */
+/* The inside of the Zarr store: the files of a folder or zip, codecs, arrays. Private to zarr*.c.
+ */
 #ifndef SCMM_DATA_ZARR_IMPL_H
 #define SCMM_DATA_ZARR_IMPL_H
 #include <cjson/cJSON.h>
 
+#include "core/data/chunked.h"
 #include "core/data/store.h"
 
 enum { ZARR_CODECS = 8 };
@@ -37,46 +39,52 @@ typedef struct ZarrCodecs { /* in the order they are undone */
     size_t n;
 } ZarrCodecs;
 /* Adds the codec of this name ("zstd"); ERR_INPUT naming it when it is unknown. */
-CHECKED Err zarr_codecs_add(ZarrCodecs *c, const char *name, const cJSON *configuration, const char *path);
-/* Undoes them all. *data (malloc'ed, n bytes) is replaced. `most`: the most bytes the result may have. */
-CHECKED Err zarr_codecs_undo(const ZarrCodecs *c, unsigned char **data, size_t *n, size_t most, const char *path);
+CHECKED Err zarr_codecs_add(ZarrCodecs *c, const char *name, const cJSON *configuration,
+                            const char *path);
+/* Undoes them all. *data (malloc'ed, n bytes) is replaced. `most`: the most bytes the result may
+ * have. */
+CHECKED Err zarr_codecs_undo(const ZarrCodecs *c, unsigned char **data, size_t *n, size_t most,
+                             const char *path);
 
 /* ---- zarr_meta.c ---- */
 typedef enum ZarrText { ZARR_TEXT_NONE, ZARR_TEXT_VLEN, ZARR_TEXT_UTF32, ZARR_TEXT_BYTES } ZarrText;
 
 typedef struct ZarrArray {
     Array base;
-    int version;           /* 2 or 3 */
+    int version; /* 2 or 3 */
     bool big_endian, is_unsigned, fortran;
     char separator;
-    bool key_prefix;       /* v3 default keys begin with c */
+    bool key_prefix; /* v3 default keys begin with c */
     ZarrText text;
-    double fill;           /* numbers */
+    double fill; /* numbers */
     bool sharded;
     uint64_t inner[STORE_MAX_RANK]; /* chunk shape within a shard */
     bool index_at_start;
-    ZarrCodecs codecs;     /* of a chunk (inner one when sharded) */
+    ZarrCodecs codecs; /* of a chunk (inner one when sharded) */
     ZarrCodecs index_codecs, outer_codecs;
-    struct ZarrChunk *cache;
-    uint64_t tick;
+    Chunked chunked;
 } ZarrArray;
 
 typedef struct ZarrStore {
     Store base;
     ZarrFiles *files;
-    cJSON *last;     /* the node read last, by last_path: attributes are asked one after the other */
+    cJSON *last; /* the node read last, by last_path: attributes are asked one after the other */
     char *last_path;
     NodeKind last_kind;
     cJSON *last_attrs;
 } ZarrStore;
 
-/* Kind of the node and (borrowed until the next call) its metadata and attributes, NULL when there are none. */
-CHECKED Err zarr_node(ZarrStore *s, const char *path, NodeKind *kind, const cJSON **meta, const cJSON **attrs);
+/* Kind of the node and (borrowed until the next call) its metadata and attributes, NULL when there
+ * are none. */
+CHECKED Err zarr_node(ZarrStore *s, const char *path, NodeKind *kind, const cJSON **meta,
+                      const cJSON **attrs);
 /* Shape, type, chunks, codecs from the metadata. */
 CHECKED Err zarr_describe(ZarrArray *a, const cJSON *meta);
 
 /* ---- zarr_array.c ---- */
 void zarr_array_close(Array *a);
-CHECKED Err zarr_array_read(Array *a, const uint64_t *start, const uint64_t *count, MemType type, void *out);
+ChunkLoad zarr_load_unit;
+CHECKED Err zarr_array_read(Array *a, const uint64_t *start, const uint64_t *count, MemType type,
+                            void *out);
 CHECKED Err zarr_array_read_text(Array *a, uint64_t start, uint64_t count, char **out);
 #endif

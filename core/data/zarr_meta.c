@@ -65,7 +65,8 @@ static Err load_node(ZarrStore *s, const char *path)
     return OK;
 }
 
-Err zarr_node(ZarrStore *s, const char *path, NodeKind *kind, const cJSON **meta, const cJSON **attrs)
+Err zarr_node(ZarrStore *s, const char *path, NodeKind *kind, const cJSON **meta,
+              const cJSON **attrs)
 {
     if (!s->last_path || strcmp(s->last_path, path) != 0) {
         forget(s);
@@ -146,14 +147,16 @@ static void set_type(ZarrArray *a, ElemClass cls, size_t size, bool is_unsigned)
     i->size = size;
     a->is_unsigned = is_unsigned;
     if (cls == ELEM_INT || cls == ELEM_FLOAT)
-        snprintf(i->dtype, sizeof i->dtype, "%s%s%zu", is_unsigned ? "u" : "", names[cls], size * 8);
+        snprintf(i->dtype, sizeof i->dtype, "%s%s%zu", is_unsigned ? "u" : "", names[cls],
+                 size * 8);
     else
         snprintf(i->dtype, sizeof i->dtype, "%s", cls <= ELEM_STRING ? names[cls] : "other");
 }
 
 static bool good_size(ElemClass cls, size_t size)
 {
-    return cls == ELEM_FLOAT ? size == 2 || size == 4 || size == 8 : size == 1 || size == 2 || size == 4 || size == 8;
+    return cls == ELEM_FLOAT ? size == 2 || size == 4 || size == 8
+                             : size == 1 || size == 2 || size == 4 || size == 8;
 }
 
 /* numpy's "<f4", "|b1", "|O", "<U12", "|S5". */
@@ -186,7 +189,10 @@ static double fill_value(const cJSON *v)
     const char *s = cJSON_GetStringValue(v);
     if (!s)
         return cJSON_IsTrue(v) ? 1 : 0;
-    return strcmp(s, "NaN") == 0 ? NAN : strcmp(s, "Infinity") == 0 ? INFINITY : strcmp(s, "-Infinity") == 0 ? -INFINITY : 0;
+    return strcmp(s, "NaN") == 0         ? NAN
+           : strcmp(s, "Infinity") == 0  ? INFINITY
+           : strcmp(s, "-Infinity") == 0 ? -INFINITY
+                                         : 0;
 }
 
 static Err describe_v2(ZarrArray *a, const cJSON *m)
@@ -201,7 +207,8 @@ static Err describe_v2(ZarrArray *a, const cJSON *m)
     TRY(take_shape(a, get(m, "shape"), get(m, "chunks")));
     if (cJSON_IsObject(compressor))
         TRY(zarr_codecs_add(&a->codecs, text(compressor, "id"), compressor, a->base.path));
-    for (int i = cJSON_IsArray(filters) ? cJSON_GetArraySize(filters) : 0; i-- > 0;) { /* undone last to first */
+    for (int i = cJSON_IsArray(filters) ? cJSON_GetArraySize(filters) : 0;
+         i-- > 0;) { /* undone last to first */
         filter = cJSON_GetArrayItem(filters, i);
         if (strcmp(text(filter, "id"), "vlen-utf8") == 0)
             vlen = true;
@@ -220,23 +227,27 @@ static Err take_v3_type(ZarrArray *a, const cJSON *m)
         ElemClass cls;
         size_t size;
         bool is_unsigned;
-    } known[] = {{"float32", ELEM_FLOAT, 4, false}, {"float64", ELEM_FLOAT, 8, false}, {"float16", ELEM_FLOAT, 2, false},
-                 {"int8", ELEM_INT, 1, false},      {"int16", ELEM_INT, 2, false},     {"int32", ELEM_INT, 4, false},
-                 {"int64", ELEM_INT, 8, false},     {"uint8", ELEM_INT, 1, true},      {"uint16", ELEM_INT, 2, true},
-                 {"uint32", ELEM_INT, 4, true},     {"uint64", ELEM_INT, 8, true},     {"bool", ELEM_BOOL, 1, false}};
+    } known[] = {{"float32", ELEM_FLOAT, 4, false}, {"float64", ELEM_FLOAT, 8, false},
+                 {"float16", ELEM_FLOAT, 2, false}, {"int8", ELEM_INT, 1, false},
+                 {"int16", ELEM_INT, 2, false},     {"int32", ELEM_INT, 4, false},
+                 {"int64", ELEM_INT, 8, false},     {"uint8", ELEM_INT, 1, true},
+                 {"uint16", ELEM_INT, 2, true},     {"uint32", ELEM_INT, 4, true},
+                 {"uint64", ELEM_INT, 8, true},     {"bool", ELEM_BOOL, 1, false}};
     for (size_t i = 0; t && i < sizeof known / sizeof *known; i++)
         if (strcmp(known[i].name, t) == 0) {
             set_type(a, known[i].cls, known[i].size, known[i].is_unsigned);
             return OK;
         }
     length = get(get(type, "configuration"), "length_bytes");
-    size_t bytes = cJSON_IsNumber(length) && length->valuedouble >= 1 && length->valuedouble < (1 << 22)
-                       ? (size_t)length->valuedouble
-                       : 0;
+    size_t bytes =
+        cJSON_IsNumber(length) && length->valuedouble >= 1 && length->valuedouble < (1 << 22)
+            ? (size_t)length->valuedouble
+            : 0;
     if (t && (strcmp(t, "string") == 0 || strcmp(t, "variable_length_utf8") == 0)) {
         a->text = ZARR_TEXT_VLEN;
         set_type(a, ELEM_STRING, 8, false);
-    } else if (t && bytes && (strcmp(t, "fixed_length_utf32") == 0 || strcmp(t, "null_terminated_bytes") == 0)) {
+    } else if (t && bytes &&
+               (strcmp(t, "fixed_length_utf32") == 0 || strcmp(t, "null_terminated_bytes") == 0)) {
         a->text = t[0] == 'f' ? ZARR_TEXT_UTF32 : ZARR_TEXT_BYTES;
         set_type(a, ELEM_STRING, bytes, false);
     } else {
@@ -245,7 +256,8 @@ static Err take_v3_type(ZarrArray *a, const cJSON *m)
     return OK;
 }
 
-/* A v3 codec chain: array-to-bytes codecs set properties of the array, the others are undone last to first. */
+/* A v3 codec chain: array-to-bytes codecs set properties of the array, the others are undone last
+ * to first. */
 static Err take_chain(ZarrArray *a, const cJSON *list, ZarrCodecs *out, bool top)
 {
     for (int i = cJSON_IsArray(list) ? cJSON_GetArraySize(list) : 0; i-- > 0;) {
@@ -299,12 +311,16 @@ static Err describe_v3(ZarrArray *a, const cJSON *m)
 Err zarr_describe(ZarrArray *a, const cJSON *meta)
 {
     enum { MOST_CHUNK = 1 << 30 };
-    TRY(get(meta, "zarr_format") && cJSON_GetNumberValue(get(meta, "zarr_format")) == 3 ? describe_v3(a, meta)
-                                                                                        : describe_v2(a, meta));
+    TRY(get(meta, "zarr_format") && cJSON_GetNumberValue(get(meta, "zarr_format")) == 3
+            ? describe_v3(a, meta)
+            : describe_v2(a, meta));
     const ArrayInfo *i = &a->base.info;
     uint64_t bytes = i->size;
     for (int k = 0; k < i->rank; k++)
-        if (__builtin_mul_overflow(bytes, a->sharded ? a->inner[k] : i->chunk[k], &bytes) || bytes > MOST_CHUNK)
-            FAIL(ERR_INPUT, "%s: chunks above 1 GB are not read here; write it again with smaller ones", a->base.path);
+        if (__builtin_mul_overflow(bytes, a->sharded ? a->inner[k] : i->chunk[k], &bytes) ||
+            bytes > MOST_CHUNK)
+            FAIL(ERR_INPUT,
+                 "%s: chunks above 1 GB are not read here; write it again with smaller ones",
+                 a->base.path);
     return OK;
 }
