@@ -18,6 +18,8 @@
     X("score", cli_score, "FILE --genes A,B,C [-o T.tsv]", "score of a gene set in each cell")            \
     X("qc", cli_qc, "FILE [-o T.tsv]", "counts, genes, mitochondrial and ribosomal share of each cell")  \
     X("demo", cli_demo, "[--out DIR]", "the explorer on the shipped data; without a terminal, a tour")   \
+    X("embed", cli_embed, "FILE -o OUT.h5ad", "cell vectors: X_scmmgpt (shared with text), X_scgpt")   \
+    X("model", cli_model, "[DIR] [--json] [--verify]", "what a model bundle holds")                \
     X("train", cli_train, "CONFIG.json [--data DIR] [-o DIR] [--resume DIR]", "train a part of a model")   \
     X("annotate", cli_annotate, "FILE [--labels FILE | --labels-from KEY] [--by KEY] [-o T.tsv]", "cell types")   \
     X("query", cli_query, "FILE \"TEXT\" [--top N] [-o T.tsv]", "the cells that a prompt means")                \

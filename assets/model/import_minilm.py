@@ -30,8 +30,9 @@ if not plain:
     for i, t in enumerate(vocab):
         body = t[2:] if t.startswith("##") else t
         ascii_piece = all(ord(c) < 128 for c in body)
-        greek = len(body) == 1 and "\u0370" <= body <= "\u03ff"
-        if t in ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]") or greek:
+        # single signs: Latin letters with accents fold away, but quotes, dashes, Greek, arrows are typed
+        sign = len(body) == 1 and ("\u00a1" <= body <= "\u00ff" or "\u0370" <= body <= "\u03ff" or "\u2010" <= body <= "\u22ff")
+        if t in ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]") or sign:
             keep.add(i)
         elif ascii_piece and not t.startswith("[unused") and (i < FREQUENT or len(body) <= 3):
             keep.add(i)
