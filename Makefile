@@ -92,6 +92,13 @@ fuzz: $(FUZZ:%=$(BUILD)-fuzz/%)
 	  $(BUILD)-fuzz/$$t -max_total_time=$(FUZZ_SECONDS) -timeout=25 -rss_limit_mb=2048 -print_final_stats=1 \
 	    -artifact_prefix=$(BUILD)-fuzz/found/ $(BUILD)-fuzz/found/$$t tests/fuzz/corpus/$${t#fuzz_} 2>&1 | tail -4 || exit 1; done
 
+DATA ?= ../shared/data
+OUT ?= $(BUILD)/mini-1
+train-demo: all
+	for part in stage1 generator decoder; do \
+	  $(PROGRAM) train assets/train/mini-$$part.json --data $(DATA) -o $(OUT) || exit 1; done
+	$(PROGRAM) model $(OUT) --verify
+
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/scmmgpt
 	install $(PROGRAM) $(DESTDIR)$(PREFIX)/bin/scmmgpt
@@ -108,7 +115,7 @@ help:
 	@echo "make install    PREFIX=$(PREFIX)"
 	@echo "make fuzz       fuzz the file readers for FUZZ_SECONDS=$(FUZZ_SECONDS) each (needs clang)"
 	@echo "make bench      speed beside the peers (Python packages needed)"
-	@echo "make train-demo train the shipped model again"
+	@echo "make train-demo train the shipped model again (DATA=folder of the training files, OUT=folder)"
 	@echo "make deps | clean | format | SAN=address,undefined BUILD=build-san test"
 
 -include $(LIB_OBJ:.o=.d) $(BUILD)/tui/main.d $(TEST_SRC:%.c=$(BUILD)/%.d) $(TEST_UTIL:.o=.d)

@@ -16,7 +16,7 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 from transformers import BertTokenizer
 
-FREQUENT = 9000
+FREQUENT = 6000
 
 args = [a for a in sys.argv[1:] if a != "--float"]
 plain = "--float" in sys.argv

@@ -300,7 +300,7 @@ static Err write_arrays(const Generator *g, StWriter *w)
     TRY_GOTO(add(w, "decoder.1.bias", ST_F32, h, 0, g->b2));
     TRY_GOTO(add(w, "decoder.2.weight", ST_F16, e, h, g->w3));
     TRY_GOTO(add(w, "decoder.2.bias", ST_F32, e, 0, g->b3));
-    TRY_GOTO(add(w, "decoder.table", ST_F16, e, g->genes, g->table));
+    TRY_GOTO(add(w, "decoder.table", ST_I8, e, g->genes, g->table));
     TRY_GOTO(add(w, "decoder.table_bias", ST_F32, g->genes, 0, g->bias));
     TRY_GOTO(add(w, "anchor.mean", ST_F32, a, z, g->mean));
     TRY_GOTO(add(w, "anchor.spread", ST_F16, a, z * (z + 1) / 2, g->spread));

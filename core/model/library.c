@@ -17,7 +17,7 @@ static Err fill(const CellTypes *c, TextTower *t, TextCache *cache, JobCtl *ctl,
     l->n_types = celltypes_count(c);
     for (size_t i = 0; i < l->n_types; i++) {
         const CellType *x = celltypes_at(c, i);
-        cap += 1 + x->synonyms.n + x->texts.n + x->other_languages.n;
+        cap += 1 + x->synonyms.n + x->texts.n;
     }
     TRY(NEW(l->text, cap));
     TRY(NEW(l->type, cap));
@@ -29,7 +29,6 @@ static Err fill(const CellTypes *c, TextTower *t, TextCache *cache, JobCtl *ctl,
         add_list(l, &(StrList){(char *[]){x->name}, 1}, i, TEXT_NAME);
         add_list(l, &x->synonyms, i, TEXT_SYNONYM);
         add_list(l, &x->texts, i, TEXT_OWN);
-        add_list(l, &x->other_languages, i, TEXT_LANGUAGE);
     }
     l->first[l->n_types] = l->n;
     l->w = (size_t)text_tower_config(t)->width;

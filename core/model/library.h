@@ -5,7 +5,7 @@
 #include "core/model/celltypes.h"
 #include "core/model/textcache.h"
 
-enum { TEXT_NAME, TEXT_SYNONYM, TEXT_OWN, TEXT_LANGUAGE };
+enum { TEXT_NAME, TEXT_SYNONYM, TEXT_OWN };
 typedef struct Library {
     size_t n_types, n, w;
     const char **text; /* [n] borrowed from the CellTypes */
@@ -14,7 +14,8 @@ typedef struct Library {
     size_t *first;     /* [n_types+1] */
     float *raw;        /* [n,w] */
 } Library;
-/* Name, synonyms, own words and other-language names of every type, in this order. */
+/* Name, synonyms and own words of every type, in this order. Names in other languages are found as
+ * strings (celltypes_find): the text tower reads English. */
 CHECKED Err library_new(const CellTypes *c, TextTower *t, TextCache *cache, JobCtl *ctl,
                         Library **out);
 void library_free(Library *l); /* NULL ok */

@@ -18,7 +18,7 @@ static Err load_member(Model *m, const char *dir, size_t i)
     snprintf(name, sizeof name, "member%zu.safetensors", i);
     char *path = bundle_path(dir, name);
     StFile *f = NULL;
-    Err err = stage1_init(m->device, &m->c, 0, &m->member[i]);
+    Err err = stage1_init(m->device, &m->c, PARAMS_BLANK, &m->member[i]);
     if (err == OK)
         err = st_open(path, &f);
     if (err == OK)

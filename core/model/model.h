@@ -128,10 +128,10 @@ typedef struct LibraryVectors { /* borrowed from the model */
     size_t n_texts;
     const float *label;             /* [n_types,D] vector of the plain name */
     const float *mean_texts;        /* [n_types,D] of name and all own-words texts */
-    const float *text;              /* [n_texts,D] every name, synonym and text */
+    const float *text;              /* [n_texts,D] every name, synonym and own-words text */
     const float *text_raw;          /* [n_texts,W] */
     const int32_t *text_type;       /* [n_texts] library type */
-    const uint8_t *text_kind;       /* [n_texts] 0 name, 1 synonym, 2 own words, 3 other language */
+    const uint8_t *text_kind;       /* [n_texts] 0 name, 1 synonym, 2 own words */
     const char *const *text_string; /* [n_texts] */
     const size_t *first_text; /* [n_types+1] texts of type i are first_text[i] .. first_text[i+1]-1,
                                  name first */
@@ -183,7 +183,7 @@ typedef struct GenerateSpec {
     size_t n;
     uint64_t seed;
     double log_size_mean,
-        log_size_sd; /* of a cell's total count; both 0: the model's (median 2300, sd .4) */
+        log_size_sd;       /* of a cell's total count; both 0: the model's (median 2300, sd .4) */
     const float *emphasis; /* [G] added to the log expression of each gene; NULL */
 } GenerateSpec;
 /* counts[n, n_file] integers; anchor[n] (NULL ok) the anchor each cell was drawn from. */

@@ -49,11 +49,13 @@ Err weights_load(ParamSet *ps, const StFile *f, const char *prefix)
     return OK;
 }
 
+enum { SMALL_ROW = 32 }; /* shorter rows do not pay for a scale */
+
 static StType small_type(const Param *p)
 {
     if (p->t.ndim < 2)
         return ST_F32;
-    return p->t.ndim == 2 && p->t.dim[0] >= 1000 ? ST_I8 : ST_F16;
+    return p->t.ndim == 2 && p->t.dim[1] >= SMALL_ROW ? ST_I8 : ST_F16;
 }
 
 Err weights_save(ParamSet *ps, StWriter *w, const char *prefix, bool exact)

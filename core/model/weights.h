@@ -7,8 +7,7 @@
 /* Fills every parameter of ps from the tensor PREFIX+name; ERR_MODEL naming the first that is
  * missing or of another shape. */
 CHECKED Err weights_load(ParamSet *ps, const StFile *f, const char *prefix);
-/* exact: float32. Otherwise small: tables of 1000 rows and more as int8 rows, other matrices
- * float16, vectors float32. */
+/* exact: float32. Otherwise small: matrices as int8 rows with a scale each, vectors float32. */
 CHECKED Err weights_save(ParamSet *ps, StWriter *w, const char *prefix, bool exact);
 /* The optimiser's moments, as PREFIX+name with ".m" and ".v"; parameters that have none are left
  * out. */

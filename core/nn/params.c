@@ -165,11 +165,11 @@ static Err init_random(ParamSet *ps, Param *p, Kind kind, float size, uint64_t s
 }
 Err param_init_normal(ParamSet *ps, Param *p, float sd, uint64_t seed)
 {
-    return init_random(ps, p, NORMAL, sd, seed);
+    return seed == PARAMS_BLANK ? OK : init_random(ps, p, NORMAL, sd, seed);
 }
 Err param_init_uniform(ParamSet *ps, Param *p, float bound, uint64_t seed)
 {
-    return init_random(ps, p, UNIFORM, bound, seed);
+    return seed == PARAMS_BLANK ? OK : init_random(ps, p, UNIFORM, bound, seed);
 }
 Err param_init_const(ParamSet *ps, Param *p, float value)
 {

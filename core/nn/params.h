@@ -39,6 +39,8 @@ CHECKED Err param_read_grad(ParamSet *ps, const Param *p,
 /* Fills with the value / N(mean 0, sd) / U(-bound, bound), by (seed, name): independent of the
  * order of addition. */
 CHECKED Err param_init_const(ParamSet *ps, Param *p, float value);
+/* seed PARAMS_BLANK: stays zero, for parameters that will be loaded (drawing ten million numbers takes a second). */
+#define PARAMS_BLANK UINT64_MAX
 CHECKED Err param_init_normal(ParamSet *ps, Param *p, float sd, uint64_t seed);
 CHECKED Err param_init_uniform(ParamSet *ps, Param *p, float bound, uint64_t seed);
 /* Sets trainable for every parameter whose name starts with prefix; returns how many. */

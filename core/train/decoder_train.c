@@ -73,7 +73,7 @@ static Err load_stage1(Dec *d)
     if (d->c1.cell.vocab != (int64_t)d->r->corpus->genes->n + 2)
         FAIL(ERR_MODEL, "%s: was trained on other genes than this configuration's files have",
              d->r->out);
-    TRY(stage1_init(d->r->device, &d->c1, 0, &d->stage1));
+    TRY(stage1_init(d->r->device, &d->c1, PARAMS_BLANK, &d->stage1));
     char *path = run_path(d->r, "member0.safetensors");
     StFile *f = NULL;
     err = st_open(path, &f);
