@@ -33,9 +33,19 @@ static size_t most(void)
     return chunk_bytes ? chunk_bytes + 64 : (size_t)1 << 32;
 }
 
-/* Puts the unpacked block in place of the packed one. */
+/* Puts the unpacked block in place of the packed one. A block that is too short is lengthened with zeros: libhdf5 1.10
+ * reads a whole chunk from it, whatever length it is told. */
 static size_t give(void *out, size_t n, size_t *size, void **buffer)
 {
+    if (n < chunk_bytes) {
+        char *longer = realloc(out, chunk_bytes);
+        if (!longer) {
+            free(out);
+            return 0;
+        }
+        memset(longer + n, 0, chunk_bytes - n);
+        out = longer;
+    }
     free(*buffer);
     *buffer = out;
     *size = n;
@@ -81,8 +91,8 @@ static size_t lzf_filter(unsigned flags, size_t n_cd, const unsigned cd[], size_
     if (!(flags & H5Z_FLAG_REVERSE))
         return 0; /* never written here */
     size_t cap = n_cd >= 3 && cd[2] ? cd[2] : n * 4;
-    if (cap > most() || n > most() * 2)
-        return 0;
+    if (cap > most())
+        cap = most();
     unsigned char *out = malloc(cap);
     size_t got = out ? lzf_unpack(*buffer, n, out, cap) : 0;
     while (out && !got && n_cd < 3 && cap < n * 300 &&
@@ -96,7 +106,7 @@ static size_t lzf_filter(unsigned flags, size_t n_cd, const unsigned cd[], size_
         free(out);
         return 0;
     }
-    give(out, cap, size, buffer);
+    give(out, got, size, buffer);
     return got;
 }
 
