@@ -8,6 +8,8 @@
 
 #include "core/base/mem.h"
 #include "core/base/str.h"
+#include "core/base/version.h"
+#include "core/session/generated_file.h"
 #include "core/data/outfile.h"
 #include "core/data/table.h"
 #include "views/facts.h"
@@ -304,8 +306,22 @@ Err export_labels(const DataExport *d, const char *path, JobCtl *ctl)
     return sheet_close(&s, path, err);
 }
 
-Err export_generated(const Generated *g, const ModelInfo *m, const char *path, JobCtl *ctl)
+Err export_generated(const Generated *g, const ModelInfo *m, const char *dataset_sha256,
+                     const char *path, JobCtl *ctl)
 {
-    FAIL(ERR_GENERAL,
-         "%s: generated cells cannot be saved from here yet; scmmgpt generate writes them", path);
+    char matched[32], *command;
+    snprintf(matched, sizeof matched, "%zu", m->genes_matched);
+    command = str_format("scmmgpt generate \"%s\" -n %zu --seed %llu", g->prompt, g->counts.rows,
+                         (unsigned long long)g->seed);
+    Provenance from = {.command = command,
+                       .version = SCMMGPT_VERSION,
+                       .dataset_sha256 = dataset_sha256,
+                       .model_sha256 = m->sha256,
+                       .seed = g->seed,
+                       .prompt = g->prompt,
+                       .genes_matched = matched,
+                       .device = m->device};
+    Err err = generated_write(g, &from, path, false, ctl);
+    free(command);
+    return err;
 }

@@ -21,5 +21,7 @@ typedef struct DataExport {
     size_t cells;
 } DataExport;
 CHECKED Err export_labels(const DataExport *d, const char *path, JobCtl *ctl);
-CHECKED Err export_generated(const Generated *g, const ModelInfo *m, const char *path, JobCtl *ctl);
+/* dataset_sha256: NULL unknown. */
+CHECKED Err export_generated(const Generated *g, const ModelInfo *m, const char *dataset_sha256,
+                             const char *path, JobCtl *ctl);
 #endif

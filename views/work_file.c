@@ -249,14 +249,14 @@ void done_plot(App *a, AppJob *j)
 
 Err run_data(JobCtl *ctl, AppJob *j)
 {
-    if (str_ends(j->text, ".h5ad"))
-        return export_generated(j->generated->p, &j->model, j->text, ctl);
     char sha[65], matched[32];
     bool modelled = j->annotation || j->cell_annotation || j->query;
     Dataset *data = session_dataset(j->session);
     Err hashed = dataset_sha256(data, ctl, sha);
     if (hashed == ERR_CANCELLED)
         return hashed;
+    if (str_ends(j->text, ".h5ad"))
+        return export_generated(j->generated->p, &j->model, hashed == OK ? sha : NULL, j->text, ctl);
     snprintf(matched, sizeof matched, "%zu", j->model.genes_matched);
     const QueryResult *q = shared_get(j->query);
     DataExport d = {
