@@ -341,6 +341,11 @@ static void draw_disc(Draw *d, double x, double y, double r, double stroke, uint
     }
 }
 
+void draw_ring(Draw *d, double x, double y, double diameter, double stroke, uint32_t color)
+{
+    draw_disc(d, x, y, (diameter - stroke) / 2, stroke, color);
+}
+
 void draw_glyph(Draw *d, int glyph, double x, double y, double diameter, uint32_t color)
 {
     double r = diameter / 2;
@@ -350,7 +355,7 @@ void draw_glyph(Draw *d, int glyph, double x, double y, double diameter, uint32_
     double stroke = fmax(0.25, diameter / 5);
     switch (glyph) {
     case 1:
-        draw_disc(d, x, y, r - stroke / 2, stroke, color);
+        draw_ring(d, x, y, diameter, stroke, color);
         break;
     case 2:
         draw_polygon(d, square, 4, color);

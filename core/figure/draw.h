@@ -44,6 +44,7 @@ void draw_rect(Draw *d, double x, double y, double w, double h, uint32_t fill);
 void draw_frame(Draw *d, double x, double y, double w, double h, double width, uint32_t color);
 /* Glyphs of palette.h around (x, y), diameter in pt. */
 void draw_glyph(Draw *d, int glyph, double x, double y, double diameter, uint32_t color);
+void draw_ring(Draw *d, double x, double y, double diameter, double stroke, uint32_t color);
 /* Baseline starts (or is centred, or ends) at x, y. */
 void draw_text(Draw *d, double x, double y, const TextStyle *s, const char *utf8);
 /* Width of a text in pt; the same for every kind of file. */

@@ -37,11 +37,11 @@ static uint8_t coverage(int px, int py, double cx, double cy, double r_in, doubl
     return (uint8_t)(hits * 255 / (SAMPLES * SAMPLES));
 }
 
-Err stamps_new(double diameter, bool hollow, Stamps **out)
+Err stamps_new(double diameter, double stroke, Stamps **out)
 {
     Err err = OK;
     Stamps *s = mem_must(sizeof *s);
-    double r = fmax(diameter / 2, 0.36), inner = hollow ? fmax(0, r - fmax(1, r * 0.4)) : 0;
+    double r = fmax(diameter / 2, 0.36), inner = stroke > 0 ? fmax(0, r - fmax(0.7, stroke)) : 0;
     s->origin = (int)ceil(r) + 1;
     s->size = 2 * s->origin + 1;
     TRY_GOTO(NEW(s->mask, (size_t)(PHASES * PHASES * s->size * s->size)));

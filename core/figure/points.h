@@ -2,7 +2,6 @@
 #ifndef SCMM_FIGURE_POINTS_H
 #define SCMM_FIGURE_POINTS_H
 #include "core/base/err.h"
-#include <stdbool.h>
 #include <stdint.h>
 
 typedef struct PointImage {
@@ -11,9 +10,9 @@ typedef struct PointImage {
 } PointImage;
 CHECKED Err point_image_init(PointImage *p, int w, int h);
 void point_image_done(PointImage *p);
-/* A stamp set for discs (hollow: rings) of `diameter` pixels. */
+/* A stamp set for discs of `diameter` pixels; stroke > 0: rings whose line is that wide. */
 typedef struct Stamps Stamps;
-CHECKED Err stamps_new(double diameter, bool hollow, Stamps **out);
+CHECKED Err stamps_new(double diameter, double stroke, Stamps **out);
 void stamps_free(Stamps *s);
 /* Centre in pixels; parts outside are clipped. */
 void point_image_stamp(PointImage *p, const Stamps *s, double x, double y, uint32_t rgb);

@@ -12,7 +12,8 @@
 #include "core/figure/points.h"
 
 enum { LEGEND_LINES_MAX = 30, VECTOR_POINTS_MAX = 5000 };
-static const double MARGIN = 6, GAP = 10, TITLE_SIZE = 8, TEXT_SIZE = 6.5, TEXT_MIN = 5, ARROW_ROOM = 11, BAR_WIDTH = 5;
+static const double MARGIN = 6, GAP = 10, TITLE_SIZE = 8, TEXT_SIZE = 6.5, TEXT_MIN = 5, ARROW_ROOM = 11, BAR_WIDTH = 5,
+                    GENERATED_STROKE = 0.5;
 static const uint32_t INK = 0x262626;
 
 typedef struct LegendEntry {
@@ -368,16 +369,23 @@ static bool inside(const Page *g, double x, double y)
     return x >= 0 && y >= 0 && x <= g->side && y <= g->side;
 }
 
+/* Generated cells stay visible among large points and do not cover small ones. */
+static double generated_diameter(const Page *g)
+{
+    return fmin(4.5, fmax(2.4, g->point * 0.8));
+}
+
 static Err raster_points(const Page *g, const Dot *dots, size_t n, double left, double top, JobCtl *ctl)
 {
     Err err = OK;
     double k = g->p->dpi / 72;
     int pixels = (int)ceil(g->side * k);
     PointImage image;
-    Stamps *disc = NULL, *ring = NULL;
+    Stamps *disc = NULL, *ring = NULL, *made = NULL;
     TRY(point_image_init(&image, pixels, pixels));
-    TRY_GOTO(stamps_new(g->point * k, false, &disc));
-    TRY_GOTO(stamps_new(fmax(2.2, g->point * 1.8) * k, true, &ring));
+    TRY_GOTO(stamps_new(g->point * k, 0, &disc));
+    TRY_GOTO(stamps_new(g->point * k, g->point * k / 5, &ring));
+    TRY_GOTO(stamps_new(generated_diameter(g) * k, GENERATED_STROKE * k, &made));
     for (size_t i = 0; i < n; i++) {
         double x, y;
         place(g, g->s->xy, dots[i].cell, &x, &y);
@@ -390,12 +398,13 @@ static Err raster_points(const Page *g, const Dot *dots, size_t n, double left, 
         if (!finite_xy(g->s->generated_xy, i))
             continue;
         place(g, g->s->generated_xy, i, &x, &y);
-        point_image_stamp(&image, ring, x * k, y * k, INK);
+        point_image_stamp(&image, made, x * k, y * k, INK);
     }
     draw_image(g->d, left, top, pixels / k, pixels / k, image.argb, pixels, pixels);
 done:
     stamps_free(disc);
     stamps_free(ring);
+    stamps_free(made);
     point_image_done(&image);
     return err;
 }
@@ -413,7 +422,7 @@ static void vector_points(const Page *g, const Dot *dots, size_t n, double left,
             continue;
         place(g, g->s->generated_xy, i, &x, &y);
         if (inside(g, x, y))
-            draw_glyph(g->d, 1, left + x, top + y, fmax(2.2, g->point * 1.8), INK);
+            draw_ring(g->d, left + x, top + y, generated_diameter(g), GENERATED_STROKE, INK);
     }
 }
 
