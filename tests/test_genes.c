@@ -3,7 +3,9 @@
 
 #include <string.h>
 
+#include "core/data/dataset_impl.h"
 #include "core/data/genes.h"
+#include "core/data/orthologs.h"
 
 static const char *const names[] = {"CD3E",        "IL8",    "LYZ",    "CD3E", "lyz",
                                     "GRCh38_CD19", "MARCH1", "NAP1L1", "cd8a"};
@@ -128,6 +130,26 @@ static void matching_uses_each_vocabulary_entry_once(void **state)
     gene_match_done(&m);
 }
 
+static void mouse_symbols_have_one_human_counterpart(void **state)
+{
+    const char *human;
+    assert_ok(ortholog_human("Cd3e", &human));
+    assert_string_equal(human, "CD3E");
+    assert_ok(ortholog_human("NOT-A-GENE", &human));
+    assert_null(human);
+    Csr x;
+    Dataset *d;
+    const char *const *got;
+    size_t n;
+    assert_ok(csr_init(&x, 1, 3, 0));
+    assert_ok(dataset_from_memory("mouse", &x, (const char *[]){"Cd3e", "Ms4a1", "Gm1234567"}, NULL, &d));
+    d->map_orthologs = true;
+    assert_ok(dataset_gene_names(d, 0, &got, &n));
+    assert_string_equal(got[1], "MS4A1");
+    assert_string_equal(got[2], "Gm1234567");
+    dataset_close(d);
+}
+
 static void naming_is_told_in_words(void **state)
 {
     assert_string_equal(gene_naming((const char *[]){"Cd3e", "Ms4a1", "Lyz2"}, 3),
@@ -149,6 +171,7 @@ int main(void)
         TEST(an_ambiguous_alias_is_reported_not_guessed),
         TEST(misspelt_names_get_suggestions),
         TEST(matching_uses_each_vocabulary_entry_once),
+        TEST(mouse_symbols_have_one_human_counterpart),
         TEST(naming_is_told_in_words),
     };
     return RUN(tests);

@@ -148,6 +148,7 @@ static Err take_globals(CliArgs *a, CliGlobals *g)
     g->verbose = cli_take_flag(a, "-v") | cli_take_flag(a, "--verbose");
     g->force = cli_take_flag(a, "--force");
     g->no_header_comments = cli_take_flag(a, "--no-header-comments");
+    g->map_orthologs = cli_take_flag(a, "--map-orthologs");
     TRY(cli_take_string(a, "--log", &g->log_file));
     TRY(cli_take_string(a, "--device", &g->device));
     TRY(cli_take_string(a, "--model", &g->model));
@@ -173,6 +174,7 @@ SessionParams cli_session_params(const CliArgs *a)
     p.dataset = (DatasetOptions){.genome = a->g->genome,
                                  .feature_type = a->g->feature_type,
                                  .gene_column = a->g->gene_column,
+                                 .map_orthologs = a->g->map_orthologs,
                                  .matrix = a->g->matrix};
     if (a->g->device)
         p.device = a->g->device;

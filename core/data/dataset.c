@@ -10,6 +10,7 @@
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "core/data/column.h"
+#include "core/data/orthologs.h"
 
 const char *matrix_state_name(MatrixState s)
 {
@@ -223,6 +224,18 @@ static Err load_gene_names(Dataset *d, Frame *var, int slot, const char ***out)
         const char *text = c ? column_text(c, i, b) : "";
         names[i] = *text && text != b ? text : index[i]; /* an empty symbol: the id serves */
     }
+    size_t mapped = 0;
+    for (size_t i = 0; d->map_orthologs && i < var->n; i++) {
+        const char *human;
+        TRY(ortholog_human(names[i], &human));
+        if (human) {
+            names[i] = human;
+            mapped++;
+        }
+    }
+    if (d->map_orthologs)
+        dataset_warn(d, "%s: %zu of %zu mouse gene names are replaced by their human counterparts", var->path, mapped,
+                     var->n);
     *out = names;
     return OK;
 }

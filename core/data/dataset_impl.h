@@ -93,6 +93,7 @@ struct Dataset {
     int model_matrix, working_matrix;
     char *reason;
     char *gene_names_from;
+    bool map_orthologs;
     int var_name_slot;           /* of var; -1: its index */
     const char **var_gene_names; /* of var, for files without a matrix */
     char **genomes;              /* 10x files with several */

@@ -195,6 +195,7 @@ static Err choose_names(Dataset *d, const char *forced)
 
 Err dataset_settle(Dataset *d, const DatasetOptions *opt)
 {
+    d->map_orthologs = opt && opt->map_orthologs;
     for (size_t i = 0; i < d->n_matrices; i++) {
         Matrix *m = &d->matrices[i];
         if (m->info.readable && m->kind != MATRIX_MTX && matrix_sample_state(d, m)) {
@@ -204,5 +205,9 @@ Err dataset_settle(Dataset *d, const DatasetOptions *opt)
         }
     }
     TRY(choose_matrices(d, opt ? opt->matrix : NULL));
-    return choose_names(d, opt ? opt->gene_column : NULL);
+    TRY(choose_names(d, opt ? opt->gene_column : NULL));
+    const char *const *names;
+    size_t n;
+    /* Mapping reports how many names it changed: now, where people look for warnings. */
+    return d->map_orthologs ? dataset_gene_names(d, d->working_matrix, &names, &n) : OK;
 }
