@@ -171,6 +171,8 @@ static void add_group(App *a, Doc *d)
                  thousands(g->sizes[k], n));
     if (an && k < an->n)
         add_annotation(d, an, k, g->sizes[k]);
+    else if (a->work[WORK_ANNOTATE].state == WORK_BUSY)
+        doc_add(d, theme_style(ROLE_DIM), 0, "naming the clusters ...");
     else if (a->work[WORK_ANNOTATE].state == WORK_FAILED)
         doc_addf(d, theme_style(ROLE_ERROR), 0, "no name: %s", a->work[WORK_ANNOTATE].message);
     add_told(a, d);

@@ -21,7 +21,7 @@ enum { KEY_W = 20 };
 /* How wide the column of the shuffled prompt is; 0: no room, it gets lines of its own. */
 static int control_width(const Doc *d)
 {
-    return d->width >= 90 ? 30 : d->width >= 60 ? 21 : 0;
+    return d->width >= 90 ? 30 : d->width >= 60 ? 20 : 0;
 }
 
 /* Name, value, and the shuffled prompt's value in a column of its own, both wrapped. */
@@ -35,7 +35,7 @@ static void row(Doc *d, const char *name, const char *value, const char *control
         return;
     }
     while (*name || *value || *control) {
-        size_t skip_v, skip_c, n_v = text_wrap(value, left - 1, &skip_v),
+        size_t skip_v, skip_c, n_v = text_wrap(value, left - 2, &skip_v),
                                n_c = text_wrap(control, right, &skip_c);
         char *v = mem_strndup(value, n_v), *c = mem_strndup(control, n_c);
         char *line = str_format("%s%*s%s", v, left - text_width(v), "", c);
@@ -81,7 +81,7 @@ static void whole(double v, char out[32])
 
 static void sizes(const Quality *q, Doc *d)
 {
-    char v[4][32], z[3][24], line[200];
+    char v[4][32], line[200];
     whole(q->genes_median, v[0]);
     whole(q->genes_median_real, v[1]);
     whole(q->counts_median, v[2]);
@@ -89,6 +89,11 @@ static void sizes(const Quality *q, Doc *d)
     snprintf(line, sizeof line, "median %s (real %s)   counts %s (real %s)", v[0], v[1], v[2],
              v[3]);
     row(d, "genes per cell", line, "");
+}
+
+static void zeros(const Quality *q, Doc *d)
+{
+    char z[3][24], line[200];
     num(100 * q->sparsity, "%.1f", z[0]);
     num(100 * q->sparsity_real, "%.1f", z[1]);
     num(q->diversity, "%.2f", z[2]);
@@ -97,25 +102,44 @@ static void sizes(const Quality *q, Doc *d)
     row(d, "zeros", line, "");
 }
 
+/* The beginning of a text in at most w columns, with an ellipsis where it was cut; caller frees. */
+static char *fitting(const char *text, int w)
+{
+    if (text_width(text) <= w)
+        return mem_strdup(text);
+    const char *p = text, *end = text;
+    for (int used = 0; *p; end = p) {
+        used += glyph_width(utf8_next(&p));
+        if (used >= w)
+            break;
+    }
+    char *head = mem_strndup(text, (size_t)(end - text)), *cut = str_format("%s\u2026", head);
+    free(head);
+    return cut;
+}
+
 void doc_quality(Doc *d, const Generated *g, const char *how)
 {
     const Quality *q = g->quality;
-    char line[300], control[120];
-    snprintf(line, sizeof line, "\"%.150s\"  %zu cells  seed %llu  %s", g->prompt, g->counts.rows,
+    char line[300], control[120], rest[160];
+    int right = q ? control_width(d) : 0, room = d->width - (right ? right + 2 : 0);
+    snprintf(rest, sizeof rest, "  %zu cells  seed %llu  %s", g->counts.rows,
              (unsigned long long)g->seed, how);
-    if (!q) {
-        doc_add(d, theme_style(ROLE_GENERATED), 0, line);
-        doc_add(d, theme_style(ROLE_DIM), 0, "no real cells to compare with");
-        return;
-    }
-    int right = control_width(d);
+    room -= text_width(rest) + 2;
+    char *prompt = fitting(g->prompt, room < 12 ? 12 : room);
+    snprintf(line, sizeof line, "\"%.120s\"%s", prompt, rest);
+    free(prompt);
     if (right) {
         char *head =
-            str_format("%-*.*s shuffled prompt", d->width - right - 1, d->width - right - 1, line);
+            str_format("%s%*sshuffled prompt", line, d->width - right - text_width(line), "");
         doc_add(d, theme_style(ROLE_GENERATED), 0, head);
         free(head);
     } else {
         doc_add(d, theme_style(ROLE_GENERATED), 0, line);
+    }
+    if (!q) {
+        doc_add(d, theme_style(ROLE_DIM), 0, "no real cells to compare with");
+        return;
     }
     row(d, "nearest real type", q->nearest_types[0] ? q->nearest_types[0] : "",
         q->nearest_types[1] ? q->nearest_types[1] : "");
@@ -129,6 +153,7 @@ void doc_quality(Doc *d, const Generated *g, const char *how)
              q->high && *q->high ? q->high : "none");
     doc_pair(d, KEY_W, "low as they should", theme_style(ROLE_GOOD),
              q->low && *q->low ? q->low : "none");
+    zeros(q, d);
     if (q->shuffled_prompt && *q->shuffled_prompt)
         doc_pair(d, KEY_W, "shuffled prompt", theme_style(ROLE_DIM), q->shuffled_prompt);
 }
