@@ -292,6 +292,13 @@ ClusterParams cluster_params_default(void)
     return (ClusterParams){.resolution = 1, .neighbors = 15, .pcs = 50, .hvg = 2000, .umap = true};
 }
 
+Err groups_keep_colors(const Groups *before, Groups *after)
+{
+    if (after->n_groups && before->n_groups)
+        after->colors[0] = before->colors[0];
+    return OK;
+}
+
 void clustering_free(Clustering *c)
 {
     if (!c)

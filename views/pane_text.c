@@ -41,6 +41,9 @@ static void add_description(Doc *d, const Description *e)
              off.len ? str_text(&off) : "none");
     str_free(&on);
     str_free(&off);
+    if (e->corrected)
+        doc_add(d, theme_style(ROLE_WARN), 0,
+                "the model began to speak of another type: its text was led back to this one");
     char seed[32] = "";
     if (!str_starts(e->decoding, "greedy"))
         snprintf(seed, sizeof seed, ", seed %llu", (unsigned long long)e->seed);

@@ -130,6 +130,7 @@ Err run_cluster(JobCtl *ctl, AppJob *j)
     ClusterParams p = cluster_params_default();
     p.resolution = j->resolution;
     p.umap = j->map == NULL;
+    p.stored_graph = !p.umap; /* the graph that goes with the map of the file */
     Clustering *c = NULL;
     TRY(session_cluster(j->session, &p, ctl, &c));
     j->out = c;
@@ -147,6 +148,8 @@ void done_cluster(App *a, AppJob *j)
     if (j->n || !a->groups) {
         Groups *g = c->groups;
         c->groups = NULL;
+        if (app_groups(a) && groups_keep_colors(app_groups(a), g) != OK)
+            app_message(a, ROLE_WARN, "%s", err_message()); /* only the colours differ */
         app_set_groups(a, shared_new(g, (void (*)(void *))groups_free));
     }
     clustering_free(c);
