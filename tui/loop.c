@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -240,10 +241,23 @@ static void save_session(const App *a, const char *path)
     free(text);
 }
 
+static volatile int code_at_exit;
+
 static void on_alarm(int sig)
 {
-    _exit(ERR_GENERAL); /* the worker does not answer: the terminal is restored already, leave
-                           anyway */
+    _exit(code_at_exit);
+}
+
+/* The terminal is restored and the view is kept: work that does not stop at once is left behind,
+ * but a file that is being written gets time to be finished or removed. */
+static void limit_exit(const App *a, int code)
+{
+    bool writes = a->work[WORK_PLOT].state == WORK_BUSY || a->work[WORK_DATA].state == WORK_BUSY;
+    struct itimerval limit = {
+        .it_value = {.tv_sec = writes ? 5 : 0, .tv_usec = writes ? 0 : 400000}};
+    code_at_exit = code;
+    signal(SIGALRM, on_alarm);
+    setitimer(ITIMER_REAL, &limit, NULL);
 }
 
 static Err load_keys(Keymap *k)
@@ -286,11 +300,10 @@ int loop_run(const ExplorerOptions *opt)
     if (l->app->exit_message)
         fprintf(stderr, "scmmgpt: %s: %s\n", opt->name, l->app->exit_message);
     int code = l->app->exit_code ? (int)l->app->exit_code : l->exit_code;
-    signal(SIGALRM, on_alarm);
-    alarm(5);
+    limit_exit(l->app, code);
     prompt_done();
     app_free(l->app);
-    alarm(0);
+    setitimer(ITIMER_REAL, &(struct itimerval){0}, NULL);
     canvas_free(l->canvas);
     free(history);
     free(kept);
