@@ -25,6 +25,8 @@
     X("query", cli_query, "FILE \"TEXT\" [--top N] [-o T.tsv]", "the cells that a prompt means")                \
     X("describe", cli_describe, "FILE --cells RULE [--by KEY] [-n MAX] [--json]", "cells and groups in words")     \
     X("generate", cli_generate, "\"TEXT\" [-n N] [--genes-from FILE] [--like FILE] -o OUT.h5ad", "new cells from words") \
+    X("eval", cli_eval, "FILE --label-key KEY [--tasks ...] [--json]", "how good the answers are, beside baselines") \
+    X("bench", cli_bench, "[FILE] [--json]", "how fast each part is on this machine")              \
     X("doctor", cli_doctor, "[--json]", "what was detected, and what to do about it")
 
 #define X(name, function, usage, help) Err function(CliArgs *a);

@@ -12,4 +12,6 @@ typedef struct CliProvenance {
 CHECKED Err cli_provenance(CliArgs *a, Session *s, const char *prompt, CliProvenance *out);
 /* Opens the table of -o (stdout without it) and writes the provenance unless --no-header-comments. */
 CHECKED Err cli_open_table(CliArgs *a, const CliProvenance *p, Table **out);
+/* Prints a JSON document to stdout, or to the file of -o (cli_json.c). */
+CHECKED Err cli_print_json(CliArgs *a, const cJSON *json);
 #endif

@@ -53,6 +53,7 @@ static Err parse_lines(const char *path, char *text, EvalPrompts *out)
         if (!tab || tab == l)
             FAIL(ERR_INPUT, "%s: line %zu: not of the form 'prompt TAB ids'", path, line);
         *tab = 0;
+        tab[1 + strcspn(tab + 1, "\t")] = 0; /* further columns are the reader's own */
         EvalPrompt *p = &out->v[out->n++];
         p->text = mem_strdup(l);
         TRY(parse_ids(path, line, tab + 1, p));

@@ -12,9 +12,9 @@ typedef struct EvalPrompts {
     EvalPrompt *v;
     size_t n;
 } EvalPrompts;
-/* Lines "prompt TAB ids"; ids separated by blanks, commas or semicolons, "CL:0000236" or
- * "CL_0000236". Lines that begin with # and a first line "prompt TAB ..." are left out. ERR_INPUT
- * names the line. */
+/* Lines "prompt TAB ids [TAB anything]"; ids separated by blanks, commas or semicolons,
+ * "CL:0000236" or "CL_0000236". Lines that begin with # and a first line "prompt TAB ..." are left
+ * out. ERR_INPUT names the line. */
 CHECKED Err eval_prompts_read(const char *path, EvalPrompts *out);
 void eval_prompts_done(EvalPrompts *p); /* zeroed ok */
 

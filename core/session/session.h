@@ -9,6 +9,7 @@
 #include "core/base/err.h"
 #include "core/base/job.h"
 #include "core/data/dataset.h"
+#include "core/eval/report.h"
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -300,4 +301,24 @@ typedef struct PlotParams {
 } PlotParams;
 PlotParams plot_params_default(void);
 CHECKED Err session_plot(Session *s, const PlotParams *p, JobCtl *ctl);
+
+/* ---- measuring: session_eval.c and eval_*.c; the report is core/eval/report.h ---- */
+enum { EVAL_ANNOTATE = 1, EVAL_DESCRIBE = 2, EVAL_GENERATE = 4, EVAL_RETRIEVE = 8, EVAL_CLUSTER = 16, EVAL_ALL = 31 };
+typedef struct EvalParams {
+    const char *label_key;   /* obs column with the truth */
+    const char *labels;      /* file "stored label TAB plain name"; labels not in it are left out; NULL: as stored */
+    unsigned tasks;          /* EVAL_* */
+    const char *const *references; /* [n_references] labelled files "FILE" or "FILE:key", for the baselines */
+    size_t n_references;
+    const char *reference_labels;  /* TSV set, column, value, cl_id, read after assets/train/labels.tsv; NULL */
+    const char *absent;      /* file of labels that no cell has, one a line; NULL */
+    const char *prompts;     /* file "prompt TAB CL ids", to retrieve by; NULL: names and synonyms of the labels */
+    const char *generate_prompts; /* file "plain name TAB prompt"; NULL: the names */
+    size_t generate_cells;   /* a prompt: 40 */
+    size_t describe_cells;   /* drawn by seed: 100 */
+    uint64_t seed;
+} EvalParams;
+EvalParams eval_params_default(void);
+/* Measures the tasks; a task whose part of the model is missing leaves a note and no figures. */
+CHECKED Err session_eval(Session *s, const EvalParams *p, JobCtl *ctl, Report **out);
 #endif
