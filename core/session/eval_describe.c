@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "core/analysis/knn.h"
+#include "core/base/hash.h"
 #include "core/base/mem.h"
 #include "core/base/rng.h"
 #include "core/base/str.h"
@@ -21,7 +22,7 @@
 static const char TASK[] = "describe", OWN[] = "describe",
                   NEAREST[] = "copy of the nearest cell's text",
                   RANDOM[] = "copy of a random cell's text";
-enum { WORDINGS = 3, GENES = 5, OF_TYPE = 2 };
+enum { WORDINGS = 3, GENES = 5, OF_TYPE = 2, CLAIMS = 10 };
 
 /* ---- reference texts ---- */
 
@@ -160,6 +161,11 @@ typedef struct Judged {
     double *genes_true;  /* [n] share of the genes named that are expressed; NaN without genes */
     double *all_true;    /* [n] 1: every gene named is expressed */
     double *genes_named; /* [n] */
+    double *repeats;     /* [n] 1: a gene is named twice */
+    double
+        *unlisted;  /* [n] genes in the last sentence that the description does not list as named */
+    double *agrees; /* [n] 1: what it says the cell does is what the library says of the type it
+                       names */
 } Judged;
 
 static bool is_expressed(const EvalWork *w, size_t cell, const char *gene)
@@ -169,6 +175,35 @@ static bool is_expressed(const EvalWork *w, size_t cell, const char *gene)
         if (w->counts.indices[e] == col)
             return w->counts.values[e] > 0;
     return false;
+}
+
+/* Genes of the file among the words of the last sentence: how often one comes again, how many are
+ * not in the description's own list. */
+static void judge_last_sentence(const EvalWork *w, const Description *d, double *repeats,
+                                double *unlisted)
+{
+    const char *start = d->text;
+    for (const char *p = d->text; (p = strstr(p, ". ")) != NULL; p += 2)
+        start = p + 2;
+    StrMap *seen = strmap_new(16);
+    char *copy = mem_strdup(start), *save = NULL;
+    *repeats = *unlisted = 0;
+    for (char *word = strtok_r(copy, " ,;:()", &save); word;
+         word = strtok_r(NULL, " ,;:()", &save)) {
+        size_t n = strlen(word);
+        if (n && word[n - 1] == '.')
+            word[--n] = 0;
+        if (n < 2 || !isupper((unsigned char)word[0]) || islower((unsigned char)word[1]) ||
+            model_state_column(w->m, word) < 0)
+            continue;
+        *repeats = strmap_put(seen, word, 1) ? *repeats : 1;
+        bool listed = false;
+        for (size_t i = 0; i < d->n_markers && !listed; i++)
+            listed = strcmp(d->markers_named[i], word) == 0;
+        *unlisted += !listed;
+    }
+    free(copy);
+    strmap_free(seen);
 }
 
 static void judge_claims(const EvalWork *w, size_t cell, const Description *d, size_t at, Judged *j)
@@ -186,6 +221,8 @@ static void judge_claims(const EvalWork *w, size_t cell, const Description *d, s
     j->genes_named[at] = (double)d->n_markers;
     j->genes_true[at] = d->n_markers ? (double)right / (double)d->n_markers : NAN;
     j->all_true[at] = right == d->n_markers;
+    j->agrees[at] = said >= 0 && strstr(d->text, celltypes_at(w->types, (size_t)said)->function);
+    judge_last_sentence(w, d, &j->repeats[at], &j->unlisted[at]);
 }
 
 /* ---- whose text is copied ---- */
@@ -357,7 +394,8 @@ static Err add_claims(EvalWork *w, const Judged *j)
     } rows[] = {{"type_right", j->exact},           {"type_or_relative_right", j->related},
                 {"lineage_right", j->lineage},      {"type_or_lineage_right", j->either},
                 {"genes_expressed", j->genes_true}, {"all_genes_expressed", j->all_true},
-                {"genes_named", j->genes_named}};
+                {"genes_named", j->genes_named},    {"repeats_a_gene", j->repeats},
+                {"genes_not_listed", j->unlisted},  {"function_fits_the_type", j->agrees}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         Estimate e;
         TRY(bootstrap_mean(rows[i].v, j->n, NULL, 0, w->p->seed, &e));
@@ -388,10 +426,10 @@ static Err judged_init(size_t m, Judged *j, double **block)
     TRY(NEW0(j->own, m));
     TRY(NEW0(j->nearest, m));
     TRY(NEW0(j->random, m));
-    TRY(NEW0(*block, 7 * m));
-    double **fields[] = {&j->exact,      &j->related,  &j->lineage,    &j->either,
-                         &j->genes_true, &j->all_true, &j->genes_named};
-    for (size_t i = 0; i < 7; i++)
+    TRY(NEW0(*block, CLAIMS * m));
+    double **fields[] = {&j->exact,    &j->related,     &j->lineage, &j->either,   &j->genes_true,
+                         &j->all_true, &j->genes_named, &j->repeats, &j->unlisted, &j->agrees};
+    for (size_t i = 0; i < CLAIMS; i++)
         *fields[i] = *block + i * m;
     j->n = m;
     return OK;

@@ -368,19 +368,23 @@ typedef struct Pool { /* reference cells of one class */
     size_t n, *set, *row;
 } Pool;
 
-static Err pool_of(EvalWork *w, int32_t class, Pool *p)
+/* Cells of the class; of files with at least half of the test's genes where there are any, for a
+ * small panel leaves most genes at zero. */
+static Err pool_of(EvalWork *w, const GeneMatch *match, int32_t class, Pool *p)
 {
     size_t total = 0;
     for (size_t s = 0; s < w->n_references; s++)
         total += w->reference[s].counts.rows;
     TRY(NEW(p->set, total));
     TRY(NEW(p->row, total));
-    for (size_t s = 0; s < w->n_references; s++)
-        for (size_t i = 0; i < w->reference[s].counts.rows; i++)
-            if (w->reference[s].label[i] == class) {
-                p->set[p->n] = s;
-                p->row[p->n++] = i;
-            }
+    for (int any = 0; any < 2 && p->n == 0; any++)
+        for (size_t s = 0; s < w->n_references; s++)
+            for (size_t i = 0; i < w->reference[s].counts.rows; i++)
+                if (w->reference[s].label[i] == class &&
+                    (any || 2 * match[s].matched >= w->counts.cols)) {
+                    p->set[p->n] = s;
+                    p->row[p->n++] = i;
+                }
     return OK;
 }
 
@@ -394,7 +398,7 @@ static Err draw_reference(EvalWork *w, const Gen *g, const GeneMatch *match, Bat
     size_t nnz = 0, cap = 0;
     Err err = OK;
     Rng r = rng_make(w->p->seed, 9000 + i);
-    TRY_GOTO(pool_of(w, b->class[i], &p));
+    TRY_GOTO(pool_of(w, match, b->class[i], &p));
     TRY_GOTO(csr_init(&cells, b->per, w->counts.cols, 0));
     for (size_t j = 0; p.n && j < b->per; j++) {
         size_t at = (size_t)rng_below(&r, p.n);

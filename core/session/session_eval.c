@@ -197,7 +197,7 @@ static Err run_task(EvalWork *w, const char *name, EvalTask *task)
 {
     Err err = task(w);
     if (err == OK || err == ERR_CANCELLED || err == ERR_TERMINATED || err == ERR_NOMEM ||
-        err == ERR_USAGE)
+        err == ERR_USAGE || err == ERR_INPUT)
         return err;
     report_note(w->r, name, "not measured: %s", err_message());
     w->missed = err;
@@ -231,6 +231,7 @@ Err session_eval(Session *s, const EvalParams *p, JobCtl *ctl, Report **out)
     w.types = model_celltypes(w.m->model);
     TRY_GOTO(find_types(&w));
     TRY_GOTO(describe_data(&w));
+    TRY_GOTO(eval_references(&w)); /* a file that cannot be read is told before the long work */
     for (size_t i = 0; i < sizeof tasks / sizeof *tasks; i++)
         if (p->tasks & tasks[i].bit)
             TRY_GOTO(run_task(&w, tasks[i].name, tasks[i].run));
