@@ -99,6 +99,9 @@ train-demo: all
 	  $(PROGRAM) train assets/train/mini-$$part.json --data $(DATA) -o $(OUT) || exit 1; done
 	$(PROGRAM) model $(OUT) --verify
 
+bench: program
+	@for b in tests/bench/*.sh; do echo "--- $$b"; SCMMGPT=$(PROGRAM) sh $$b || exit 1; done
+
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/scmmgpt
 	install $(PROGRAM) $(DESTDIR)$(PREFIX)/bin/scmmgpt
