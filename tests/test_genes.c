@@ -81,6 +81,28 @@ static void duplicates_are_counted_and_reachable(void **state)
     gene_index_free(ix);
 }
 
+static void dates_of_spreadsheets_are_understood(void **state)
+{
+    char s[16];
+    assert_true(gene_from_date("1-Mar", s));
+    assert_string_equal(s, "MARCHF1");
+    assert_true(gene_from_date("Sep-02", s));
+    assert_string_equal(s, "SEPTIN2");
+    assert_false(gene_from_date("HLA-A", s));
+    assert_false(gene_from_date("40-Mar", s));
+    assert_false(gene_from_date("Mar-", s));
+    const char *file[] = {"1-Mar", "Sep-02", "CD3E", "2-Mar", "2-Mar"};
+    GeneIndex *ix = gene_index_new(file, NULL, 5);
+    GeneHit hit;
+    assert_ok(gene_resolve(ix, "MARCH1", &hit));
+    assert_true(hit.how == GENE_ALIAS && hit.column == 0);
+    assert_ok(gene_resolve(ix, "SEPTIN2", &hit));
+    assert_true(hit.how == GENE_ALIAS && hit.column == 1);
+    assert_ok(gene_resolve(ix, "MARCHF2", &hit)); /* two columns have this date */
+    assert_int_equal(hit.how, GENE_NONE);
+    gene_index_free(ix);
+}
+
 static void an_ambiguous_alias_is_reported_not_guessed(void **state)
 {
     /* NAP1 is another name of CXCL8, NAP1L1 and more genes. */
@@ -142,7 +164,8 @@ static void mouse_symbols_have_one_human_counterpart(void **state)
     const char *const *got;
     size_t n;
     assert_ok(csr_init(&x, 1, 3, 0));
-    assert_ok(dataset_from_memory("mouse", &x, (const char *[]){"Cd3e", "Ms4a1", "Gm1234567"}, NULL, &d));
+    assert_ok(
+        dataset_from_memory("mouse", &x, (const char *[]){"Cd3e", "Ms4a1", "Gm1234567"}, NULL, &d));
     d->map_orthologs = true;
     assert_ok(dataset_gene_names(d, 0, &got, &n));
     assert_string_equal(got[1], "MS4A1");
@@ -168,6 +191,7 @@ int main(void)
         TEST(old_and_new_symbols_meet),
         TEST(ensembl_ids_with_and_without_version),
         TEST(duplicates_are_counted_and_reachable),
+        TEST(dates_of_spreadsheets_are_understood),
         TEST(an_ambiguous_alias_is_reported_not_guessed),
         TEST(misspelt_names_get_suggestions),
         TEST(matching_uses_each_vocabulary_entry_once),

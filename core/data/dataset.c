@@ -234,8 +234,8 @@ static Err load_gene_names(Dataset *d, Frame *var, int slot, const char ***out)
         }
     }
     if (d->map_orthologs)
-        dataset_warn(d, "%s: %zu of %zu mouse gene names are replaced by their human counterparts", var->path, mapped,
-                     var->n);
+        dataset_warn(d, "%s: %zu of %zu mouse gene names are replaced by their human counterparts",
+                     var->path, mapped, var->n);
     *out = names;
     return OK;
 }

@@ -140,6 +140,9 @@ CHECKED Err matrix_read_gene(Dataset *d, Matrix *m, size_t col, JobCtl *ctl, flo
 CHECKED Err matrix_load_indptr(Matrix *m);
 /* A gene of a matrix stored by cells, by a pass over the indices; adds to out. */
 CHECKED Err matrix_scan_gene(Matrix *m, size_t col, JobCtl *ctl, float *out);
+/* The values of rows row0.. (as read into block) as float64 into *out, when float32 has rounded
+ * them and they can be had in the block's order; else *out = NULL. */
+CHECKED Err matrix_exact_values(Matrix *m, size_t row0, const Csr *block, double **out);
 void matrix_done(Matrix *m);
 /* From a finite set of values; `any` false when there were none but zeros. */
 typedef struct StateSample {

@@ -62,6 +62,11 @@ static void match_alias(Matching *x, const GeneTable *t, size_t i)
     const char *symbols[8], *only = NULL;
     const char *const *own = gene_table_aliases(t, x->names[i]);
     size_t n_in = 0;
+    char date[16];
+    if (gene_from_date(x->names[i], date)) {
+        assign(x, i, date, GENE_ALIAS);
+        return;
+    }
     if (own) {
         for (; *own; own++)
             if (strmap_get(x->vocab, *own, -1) >= 0 && !gene_table_aliases(t, *own)) {

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <zlib.h>
 
 #include "core/base/assets.h"
@@ -52,6 +53,30 @@ bool gene_is_ensembl(const char *name)
         return false;
     p += digits;
     return !*p || (*p == '.' && p[1] && strspn(p + 1, "0123456789") == strlen(p + 1));
+}
+
+bool gene_from_date(const char *name, char symbol[16])
+{
+    static const struct {
+        const char *month, *family;
+        int most;
+    } known[] = {{"Mar", "MARCHF", 11}, {"Sep", "SEPTIN", 14}, {"Dec", "DELEC", 1}};
+    const char *dash = strchr(name, '-');
+    if (!dash || strlen(name) > 6)
+        return false;
+    bool month_first = isalpha((unsigned char)name[0]);
+    const char *digits = month_first ? dash + 1 : name, *month = month_first ? name : dash + 1;
+    char *end;
+    long n = strtol(digits, &end, 10);
+    if (!isdigit((unsigned char)*digits) || *end != (month_first ? 0 : '-'))
+        return false;
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strncasecmp(month, known[i].month, 3) == 0 && month[3] == (month_first ? '-' : 0) &&
+            n >= 1 && n <= known[i].most) {
+            snprintf(symbol, 16, "%s%ld", known[i].family, n);
+            return true;
+        }
+    return false;
 }
 
 static int by_alias(const void *a, const void *b)

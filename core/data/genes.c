@@ -18,8 +18,9 @@ struct GeneIndex {
     StrMap *exact; /* name -> first column */
     StrMap
         *folded; /* upper-case name -> first column; -2 - column when several differ only in case */
-    StrMap *by_id;  /* id without version -> column */
-    uint32_t *next; /* next column with the same name, or UINT32_MAX */
+    StrMap *by_id;   /* id without version -> column */
+    StrMap *by_date; /* symbols that are dates in the file -> column */
+    uint32_t *next;  /* next column with the same name, or UINT32_MAX */
     size_t duplicated;
 };
 
@@ -87,6 +88,7 @@ GeneIndex *gene_index_new(const char *const *names, const char *const *ids, size
     ix->exact = strmap_new(n);
     ix->folded = strmap_new(n);
     ix->by_id = strmap_new(n);
+    ix->by_date = strmap_new(4);
     ix->next = mem_must(n * sizeof *ix->next);
     char b[NAME];
     uint32_t *last = mem_must(n * sizeof *last);
@@ -100,6 +102,8 @@ GeneIndex *gene_index_new(const char *const *names, const char *const *ids, size
             last[first] = (uint32_t)i;
         }
         add_name(ix, names[i], i);
+        if (gene_from_date(names[i], b))
+            strmap_put(ix->by_date, b, (int64_t)i);
         const char *plain = after_genome(names[i]);
         if (plain && *plain)
             add_name(ix, plain, i);
@@ -118,6 +122,7 @@ void gene_index_free(GeneIndex *ix)
     strmap_free(ix->exact);
     strmap_free(ix->folded);
     strmap_free(ix->by_id);
+    strmap_free(ix->by_date);
     free(ix->next);
     free(ix);
 }
@@ -194,6 +199,10 @@ static Err resolve_alias(const GeneIndex *ix, const char *query, GeneHit *hit)
     }
     for (size_t i = 0; i < n; i++) {
         int64_t c = find_exact(ix, symbols[i]);
+        if (c < 0)
+            c = strmap_get(ix->by_date, symbols[i], -1);
+        if (c >= 0 && ix->next[c] != UINT32_MAX && strcmp(ix->names[c], symbols[i]) != 0)
+            c = -1; /* two columns with one date: which is which cannot be known */
         const char *const *a = c < 0 ? gene_table_aliases(t, symbols[i]) : NULL;
         for (; c < 0 && a && *a && n_found < 63; a++) {
             int64_t old = find_exact(ix, *a);

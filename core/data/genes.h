@@ -11,6 +11,11 @@
 /* ENS, species letters, G, 11 digits, optionally a version. */
 bool gene_is_ensembl(const char *name);
 
+/* A symbol that a spreadsheet turned into a date ("1-Mar", "Sep-02", "2-Sep"): writes the current
+ * symbol (MARCHF1, SEPTIN2, DELEC1) and returns true. 1-Mar may also have been MARC1; the rarer one
+ * is not thought of. */
+bool gene_from_date(const char *name, char symbol[16]);
+
 /* ---- the shipped table of human genes (assets/genes), read once per process on first use ---- */
 typedef struct GeneTable GeneTable;
 CHECKED Err gene_table(const GeneTable **out);

@@ -33,8 +33,8 @@ static size_t most(void)
     return chunk_bytes ? chunk_bytes + 64 : (size_t)1 << 32;
 }
 
-/* Puts the unpacked block in place of the packed one. A block that is too short is lengthened with zeros: libhdf5 1.10
- * reads a whole chunk from it, whatever length it is told. */
+/* Puts the unpacked block in place of the packed one. A block that is too short is lengthened with
+ * zeros: libhdf5 1.10 reads a whole chunk from it, whatever length it is told. */
 static size_t give(void *out, size_t n, size_t *size, void **buffer)
 {
     if (n < chunk_bytes) {

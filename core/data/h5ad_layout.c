@@ -169,14 +169,15 @@ done:
     return err;
 }
 
-Err row_sink_add(RowSink *s, const Csr *block)
+Err row_sink_add(RowSink *s, const Csr *block, const double *exact)
 {
     size_t nnz = csr_nnz(block);
     for (size_t r = 0; r < block->rows; r++)
         s->indptr[s->filled + r + 1] = s->indptr[s->filled] + block->indptr[r + 1];
     s->filled += block->rows;
     TRY(h5w_stream_add(s->indices, MEM_I32, block->indices, nnz));
-    return h5w_stream_add(s->data, MEM_F32, block->values, nnz);
+    return exact ? h5w_stream_add(s->data, MEM_F64, exact, nnz)
+                 : h5w_stream_add(s->data, MEM_F32, block->values, nnz);
 }
 
 void row_sink_abort(RowSink *s)
@@ -213,7 +214,7 @@ Err layout_csr(H5Writer *w, const char *path, const Csr *m, DiskType values)
 {
     RowSink *s;
     TRY(row_sink_open(w, path, m->rows, m->cols, csr_nnz(m), values, &s));
-    Err err = row_sink_add(s, m);
+    Err err = row_sink_add(s, m, NULL);
     if (err) {
         row_sink_abort(s);
         return err;

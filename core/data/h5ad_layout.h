@@ -19,7 +19,8 @@ CHECKED Err layout_dict(H5Writer *w, const char *path);
 typedef struct RowSink RowSink;
 CHECKED Err row_sink_open(H5Writer *w, const char *path, size_t rows, size_t cols, size_t nnz_hint,
                           DiskType values, RowSink **out);
-CHECKED Err row_sink_add(RowSink *s, const Csr *block);
+/* exact: values as float64 in the order of the block, NULL: its own. */
+CHECKED Err row_sink_add(RowSink *s, const Csr *block, const double *exact);
 CHECKED Err row_sink_close(RowSink *s); /* writes indptr; frees s */
 void row_sink_abort(RowSink *s);        /* NULL ok */
 #endif

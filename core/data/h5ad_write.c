@@ -107,8 +107,12 @@ static Err copy_matrix(Copy *c, Matrix *m, const char *path)
         Csr block = {0};
         size_t n = m->info.rows - r < step ? m->info.rows - r : step;
         Err err = matrix_read_rows(c->d, m, r, n, c->ctl, &block);
+        double *exact = NULL;
         if (!err)
-            err = row_sink_add(s, &block);
+            err = matrix_exact_values(m, r, &block, &exact);
+        if (!err)
+            err = row_sink_add(s, &block, exact);
+        free(exact);
         csr_done(&block);
         if (!err)
             err = job_progress(c->ctl, r + n);
@@ -159,6 +163,30 @@ static Err copy_frame(Copy *c, Frame *f, const char *path, const H5adContent *ad
     return err;
 }
 
+/* An embedding as it is stored, when that is an array of float64 or integers that float32 would
+ * round. */
+static Err copy_wide_obsm(Copy *c, const Obsm *o, bool *done)
+{
+    Array *a;
+    double *values = NULL;
+    *done = false;
+    if (o->kind != OBSM_DENSE || store_open_array(c->d->store, o->path, &a))
+        return OK;
+    DiskType type = disk_type_of(a->info.dtype, DISK_F32);
+    Err err = OK;
+    if (type != DISK_F32 && type != DISK_BOOL &&
+        array_read_all(a, o->info.n * o->info.d, MEM_F64, &values) == OK) {
+        uint64_t shape[2] = {o->info.n, o->info.d};
+        char *p = path_join("obsm", o->info.name);
+        err = h5w_array(c->w, p, "array", type, 2, shape, MEM_F64, values);
+        free(p);
+        free(values);
+        *done = true;
+    }
+    array_close(a);
+    return err;
+}
+
 static Err copy_obsm(Copy *c)
 {
     const H5adContent *add = c->add;
@@ -168,7 +196,10 @@ static Err copy_obsm(Copy *c)
         for (size_t j = 0; add && j < add->n_obsm; j++)
             skip |= strcmp(add->obsm[j].name, o->name) == 0;
         float *values = NULL;
-        if (skip)
+        bool done = false;
+        if (!skip)
+            TRY(copy_wide_obsm(c, &c->d->obsm[i], &done));
+        if (skip || done)
             continue;
         if (dataset_obsm(c->d, i, &values)) {
             dataset_warn(c->d, "%s; left out", err_message());

@@ -10,7 +10,7 @@
 #include "core/data/column.h"
 #include "core/data/tree.h"
 
-enum { DEPTH = 16, MOST_VALUES = 1 << 22 };
+enum { DEPTH = 16, MOST_VALUES = 1 << 22, MOST_NODES = 100000 };
 
 static Err read_texts(Array *a, const char *name, Tree *into)
 {
@@ -60,7 +60,8 @@ done:
     return err;
 }
 
-static void read_group(Dataset *d, const char *path, Tree *into, int depth)
+/* Hard links may run in circles: depth and the number of nodes are bounded. */
+static void read_group(Dataset *d, const char *path, Tree *into, int depth, size_t *nodes)
 {
     char **names = NULL;
     size_t n = 0;
@@ -68,14 +69,14 @@ static void read_group(Dataset *d, const char *path, Tree *into, int depth)
         dataset_warn(d, "%s: cannot be read; left out", path);
         return;
     }
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n && ++*nodes < MOST_NODES; i++) {
         char *p = path_join(path, names[i]);
         NodeKind kind = store_kind(d->store, p);
         char *type = kind == NODE_GROUP ? store_attr_text(d->store, p, "encoding-type") : NULL;
         if (kind == NODE_GROUP && type && strcmp(type, "dict") != 0)
             dataset_warn(d, "%s: %s elements in uns are not copied; left out", p, type);
         else if (kind == NODE_GROUP)
-            read_group(d, p, tree_dict(into, names[i]), depth + 1);
+            read_group(d, p, tree_dict(into, names[i]), depth + 1, nodes);
         else if (kind == NODE_OUTSIDE)
             dataset_warn(d, "%s: is a link to another file, which is not followed; left out", p);
         else if (kind == NODE_ARRAY && read_leaf(d, p, names[i], into))
@@ -89,8 +90,10 @@ static void read_group(Dataset *d, const char *path, Tree *into, int depth)
 Err dataset_uns(Dataset *d, Tree **out)
 {
     Tree *t = tree_new();
-    if (d->store && store_kind(d->store, "uns") == NODE_GROUP)
-        read_group(d, "uns", t, 0);
+    if (d->store && store_kind(d->store, "uns") == NODE_GROUP) {
+        size_t nodes = 0;
+        read_group(d, "uns", t, 0, &nodes);
+    }
     *out = t;
     return OK;
 }
