@@ -26,7 +26,7 @@ Stage1Config stage1_config_default(int64_t genes, int64_t text_width)
         .text_width = text_width,
         .bag = true,
         .match = true,
-        .tokens = 128,
+        .tokens = 112,
         .train_tokens = 96,
     };
 }

@@ -14,9 +14,9 @@ typedef struct Place { /* a group of training rows */
     size_t n;
 } Place;
 
-typedef struct Gather { /* sums over the cells of one place */
-    size_t n;           /* cells encoded */
-    double counts;      /* of all of them */
+typedef struct Gather {   /* sums over the cells of one place */
+    size_t n;             /* cells encoded */
+    double counts;        /* of all of them */
     double *z, *zz, *var; /* [Z] [Z,Z] [Z] */
     double *share;        /* [N] sums of the cells' shares */
 } Gather;
@@ -112,8 +112,8 @@ static Err flush(Work *w)
 
 static Err add_cell(Work *w)
 {
-    double counts = vae_fill(w->v, &w->cell, -1, w->x + w->pending * w->v->n,
-                             w->target + w->pending * w->v->n);
+    double counts =
+        vae_fill(w->v, &w->cell, -1, w->x + w->pending * w->v->n, w->target + w->pending * w->v->n);
     if (counts <= 0)
         return OK;
     w->sum.counts += counts;
@@ -261,7 +261,8 @@ static Err fill_shift(const Work *w, Generator *g, size_t a, size_t *n_shift)
                v = log((real * s->counts + mean[k] * prior + 1e-9) /
                        (mean[k] * (s->counts + prior) + 1e-9));
         v = v > 3 ? 3 : v < -3 ? -3 : v;
-        c[n++] = (Correction){fabs(v) * sqrt(real > mean[k] ? real : mean[k]), (float)v, (int32_t)k};
+        c[n++] =
+            (Correction){fabs(v) * sqrt(real > mean[k] ? real : mean[k]), (float)v, (int32_t)k};
     }
     if (err == OK) {
         qsort(c, n, sizeof *c, by_weight);
@@ -288,8 +289,8 @@ static Err name_anchors(const Work *w, Generator *g)
         const CellType *t = celltypes_at(w->r->types, (size_t)p->type);
         const CorpusSet *s = &c->set[p->set];
         const char *tissue = c->tissue[p->tissue];
-        g->anchor[a] = (Anchor){mem_strdup(t->id), mem_strdup(t->name), mem_strdup(tissue),
-                                p->n, s->full, !s->averages};
+        g->anchor[a] = (Anchor){mem_strdup(t->id), mem_strdup(t->name), mem_strdup(tissue), p->n,
+                                s->full,           !s->averages};
         g->type[a] = p->type;
         text[a] = tissue[0] ? str_format("%s of the %s", t->name, tissue) : mem_strdup(t->name);
     }
@@ -345,7 +346,8 @@ Err vae_anchors(Run *r, Vae *v, Sampler *sampler, Tape *tape, Generator **out)
     Err err = make(&w, out);
     tape_set_recording(tape, recording);
     drawn_cell_done(&w.cell);
-    void *all[] = {w.place, w.sum.z, w.sum.zz, w.sum.var, w.sum.share, w.x, w.target, w.mu, w.logvar};
+    void *all[] = {w.place, w.sum.z,  w.sum.zz, w.sum.var, w.sum.share,
+                   w.x,     w.target, w.mu,     w.logvar};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         free(all[i]);
     return err;

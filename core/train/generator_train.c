@@ -4,8 +4,8 @@
  * which genes were measured (a blood cell of a small panel is then decoded to a whole
  * transcriptome). Likelihood: multinomial over the genes of the cell's own panel, per count.
  *
- * Anchors: mean and covariance of the posterior over a (set, type, tissue), plus a correction of the
- * decoder's mean expression, because a smooth decoder pulls rare types towards common ones. */
+ * Anchors: mean and covariance of the posterior over a (set, type, tissue), plus a correction of
+ * the decoder's mean expression, because a smooth decoder pulls rare types towards common ones. */
 #include <math.h>
 #include <string.h>
 #include <time.h>
@@ -27,11 +27,24 @@ typedef struct Trainer {
 
 static Err read_options(const Run *r, VaeOptions *o)
 {
-    *o = (VaeOptions){.steps = 700,     .batch = 96,      .seed = 0,        .genes = 14000,
-                      .latent = 24,     .hidden = 256,    .embed = 96,      .simulated = 0.4,
-                      .mask_share = 0.5, .kl = 0.5,       .kl_warmup = 150, .save_every = 200,
-                      .dispersion = 2.5, .widen = 1.3,    .shifts = 200,    .shrink = 20,
-                      .size_mean = 7.74, .size_sd = 0.4};
+    *o = (VaeOptions){.steps = 700,
+                      .batch = 96,
+                      .seed = 0,
+                      .genes = 14000,
+                      .latent = 24,
+                      .hidden = 256,
+                      .embed = 96,
+                      .simulated = 0.4,
+                      .mask_share = 0.5,
+                      .kl = 0.5,
+                      .kl_warmup = 150,
+                      .save_every = 200,
+                      .dispersion = 2.5,
+                      .widen = 1.3,
+                      .shifts = 200,
+                      .shrink = 20,
+                      .size_mean = 7.74,
+                      .size_sd = 0.4};
     TRY(run_number(r, "steps", 1, 1e8, &o->steps));
     TRY(run_number(r, "batch", 2, 65536, &o->batch));
     TRY(run_number(r, "seed", 0, 9e15, &o->seed));
@@ -98,8 +111,8 @@ static Err train_step(Trainer *t, int64_t step, const AdamwParams *adam, double 
     vae_encode(t->tape, &t->v, tape_input_f32(t->tape, t->x, 2, b, n), &mu, &logvar);
     Tensor *logits = vae_decode(t->tape, &t->v, op_reparam(t->tape, mu, logvar));
     CeSpec spec = {.mask = tape_input_u8(t->tape, t->outside, 2, b, n)};
-    Tensor *nll = op_cross_entropy_soft(t->tape, logits,
-                                        tape_input_f32(t->tape, t->target, 2, b, n), &spec);
+    Tensor *nll =
+        op_cross_entropy_soft(t->tape, logits, tape_input_f32(t->tape, t->target, 2, b, n), &spec);
     Tensor *kl = op_kl(t->tape, mu, logvar), *parts[] = {nll, kl};
     double warm = step < o->kl_warmup ? (double)step / o->kl_warmup : 1;
     Tensor *sum = op_weighted_sum(t->tape, 2, parts, (float[]){1, (float)(warm * o->kl / 1000)});

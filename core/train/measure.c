@@ -190,7 +190,11 @@ Err measure_new(Run *r, Measure **out)
 {
     Measure *m = mem_must(sizeof *m);
     m->r = r;
-    m->width = 128;
+    m->width = (size_t)stage1_config_default(2, 2).tokens;
+    const cJSON *shape = cJSON_GetObjectItemCaseSensitive(r->config, "shape");
+    const cJSON *tokens = cJSON_GetObjectItemCaseSensitive(shape, "tokens");
+    if (cJSON_IsNumber(tokens))
+        m->width = (size_t)tokens->valuedouble;
     Err err = OK;
     for (size_t s = 0; err == OK && s < r->corpus->n_sets; s++)
         err = add_held_out(m, s);

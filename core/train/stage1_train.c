@@ -464,6 +464,12 @@ static Err write_bundle(Trainer *t)
     set_number(config, "unknown_margin", 0.05);
     cJSON_DeleteItemFromObjectCaseSensitive(config, "stage1");
     cJSON_AddItemToObject(config, "stage1", stage1_config_write(&t->c));
+    cJSON_DeleteItemFromObjectCaseSensitive(config, "match_trained");
+    cJSON_AddBoolToObject(config, "match_trained", t->c.match && t->o.w_match > 0);
+    cJSON_DeleteItemFromObjectCaseSensitive(config, "license");
+    cJSON_AddStringToObject(
+        config, "license",
+        "weights: GPL-3.0-or-later; text tower: as its source (all-MiniLM-L6-v2: Apache-2.0)");
     add_trained(t, config);
     add_sources(t, config);
     Err err = bundle_write_config(r->out, config);
