@@ -316,7 +316,7 @@ static void did_you_mean(const GeneIndex *ix, const char *query, GeneHit *hit)
             suggest(ix, hit, (int64_t)i);
 }
 
-Err gene_resolve(const GeneIndex *ix, const char *query, GeneHit *out)
+Err gene_find(const GeneIndex *ix, const char *query, GeneHit *out)
 {
     GeneHit hit = {.how = GENE_NONE, .column = SIZE_MAX};
     int64_t c = find_exact(ix, query);
@@ -327,7 +327,7 @@ Err gene_resolve(const GeneIndex *ix, const char *query, GeneHit *out)
                strspn(hash + 1, "0123456789") == strlen(hash + 1)) {
         char *name = mem_strndup(query, (size_t)(hash - query));
         long k = strtol(hash + 1, NULL, 10);
-        Err err = gene_resolve(ix, name, &hit);
+        Err err = gene_find(ix, name, &hit);
         free(name);
         TRY(err);
         size_t at = hit.how != GENE_NONE && k >= 1
@@ -354,6 +354,14 @@ Err gene_resolve(const GeneIndex *ix, const char *query, GeneHit *out)
         if (hit.how == GENE_NONE && !hit.ambiguous)
             TRY(resolve_symbol_to_id(ix, query, &hit));
     }
+    *out = hit;
+    return OK;
+}
+
+Err gene_resolve(const GeneIndex *ix, const char *query, GeneHit *out)
+{
+    GeneHit hit;
+    TRY(gene_find(ix, query, &hit));
     if (hit.how == GENE_NONE && !hit.n_suggestions)
         did_you_mean(ix, query, &hit);
     *out = hit;

@@ -51,6 +51,8 @@ typedef struct GeneHit {
 } GeneHit;
 /* "NAME#2" is the second column called NAME. Always OK unless the table cannot be read. */
 CHECKED Err gene_resolve(const GeneIndex *ix, const char *query, GeneHit *out);
+/* The same without "did you mean", which compares the query with every name: for programs that look up thousands. */
+CHECKED Err gene_find(const GeneIndex *ix, const char *query, GeneHit *out);
 /* Column of the k-th (from 0) gene with the same name as `column`, or SIZE_MAX. */
 size_t gene_index_duplicate(const GeneIndex *ix, size_t column, size_t k);
 /* How many distinct names occur more than once. */

@@ -50,7 +50,7 @@ int32_t genespace_find(const GeneSpace *s, const char *name)
 {
     int64_t g = strmap_get(s->by_name, name, -1);
     GeneHit hit;
-    if (g < 0 && gene_resolve(s->index, name, &hit) == OK && hit.how != GENE_NONE)
+    if (g < 0 && gene_find(s->index, name, &hit) == OK && hit.how != GENE_NONE)
         g = (int64_t)hit.column;
     return (int32_t)g;
 }

@@ -33,7 +33,7 @@ static Err find_genes(Session *s, int matrix, const char *const *genes, size_t n
     *found = 0;
     for (size_t i = 0; i < n; i++) {
         GeneHit hit;
-        TRY_GOTO(gene_resolve(index, genes[i], &hit));
+        TRY_GOTO(gene_find(index, genes[i], &hit));
         if (hit.how == GENE_NONE)
             log_warn("%s: %s: no such gene; left out of the score", dataset_path(s->dataset), genes[i]);
         else
