@@ -248,6 +248,45 @@ static void clusters_and_map_are_made_selected_and_written(void **state)
     free(keys);
 }
 
+/* The whole tour with the shipped model, on a small screen: clusters get names, are described, a
+ * question is answered, cells are generated and taken along. */
+static void the_tour_with_the_model(void **state)
+{
+    Run r;
+    char *cells = str_format("/tmp/scmmgpt-e2e-%ld.h5ad", (long)getpid());
+    char *keys = str_format("%s\r", cells);
+    const char *args[] = {"demo", NULL};
+    if (!getenv("SCMMGPT_MODEL") && access("assets/model/mini-1/config.json", R_OK) != 0)
+        skip(); /* the bundle is not there yet */
+    start(&r, 80, 24, NULL, args);
+    await(&r, "leiden r=1.00", false);
+    await(&r, "genes matched", false);
+    await(&r, "naming clusters", true);
+    press(&r, "j4");
+    await(&r, "CL:", false);          /* the name of the largest cluster, with its id */
+    await(&r, "model output", false); /* its description is complete */
+    press(&r, "t");
+    press(&r, "cells that make antibodies\r");
+    await(&r, "understood as", false);
+    press(&r, "T");
+    press(&r, "20 B cells\r");
+    await(&r, "20 cells  seed 0", false);
+    await(&r, "k-NN accuracy", false);
+    await(&r, "generated: B cells", false);
+    press(&r, "W\x15");
+    press(&r, keys);
+    await(&r, "wrote /tmp/scmmgpt-e2e", false);
+    assert_int_equal(access(cells, R_OK), 0);
+    unlink(cells);
+    press(&r, "q");
+    await(&r, "leave? (y/n)", false); /* generated cells would be lost */
+    press(&r, "y");
+    assert_int_equal(finish(&r), 0);
+    vterm_free(r.vt);
+    free(cells);
+    free(keys);
+}
+
 static void nothing_is_sent_while_nothing_changes(void **state)
 {
     Run r;
@@ -338,6 +377,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_newcomer_opens_looks_asks_for_help_and_leaves),
         TEST(clusters_and_map_are_made_selected_and_written),
+        TEST(the_tour_with_the_model),
         TEST(nothing_is_sent_while_nothing_changes),
         TEST(no_colour_ascii_resize_and_sigterm),
         TEST(a_missing_file_is_one_line_and_exit_3),
