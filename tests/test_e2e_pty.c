@@ -256,8 +256,6 @@ static void the_tour_with_the_model(void **state)
     char *cells = str_format("/tmp/scmmgpt-e2e-%ld.h5ad", (long)getpid());
     char *keys = str_format("%s\r", cells);
     const char *args[] = {"demo", NULL};
-    if (!getenv("SCMMGPT_MODEL") && access("assets/model/mini-1/config.json", R_OK) != 0)
-        skip(); /* the bundle is not there yet */
     start(&r, 80, 24, NULL, args);
     await(&r, "leiden r=1.00", false);
     await(&r, "genes matched", false);

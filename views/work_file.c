@@ -14,7 +14,7 @@ Err run_open(JobCtl *ctl, AppJob *j)
 {
     /* The worker (and the OpenMP threads it will start) yields to the screen: keys stay quick on a
      * full machine. */
-    setpriority(PRIO_PROCESS, 0, 5);
+    setpriority(PRIO_PROCESS, 0, 2);
     session_close(j->session); /* when the file is read again */
     Session *s = NULL;
     j->session = NULL;
