@@ -179,7 +179,8 @@ static int setup(void **state)
     write_tower();
     write_config(
         "one.json",
-        "\"stage\":\"1\",\"steps\":120,\"batch\":12,\"members\":2,\"weight_match\":0.2,\"warmup\":5,\"lr\":0.005,"
+        "\"stage\":\"1\",\"steps\":120,\"batch\":12,\"members\":2,\"weight_match\":0.2,\"warmup\":"
+        "5,\"lr\":0.005,"
         "\"shape\":{\"cell_width\":16,\"cell_heads\":2,\"cell_ffn\":16,\"cell_layers\":1,\"query_"
         "width\":16,"
         "\"query_heads\":2,\"query_ffn\":16,\"query_layers\":1,\"queries\":2,\"proj\":8,\"text_"
@@ -224,6 +225,34 @@ static void stop_at_17(void *user, const char *stage, size_t done, size_t total)
         atomic_store(&((JobCtl *)user)->cancel, ERR_TERMINATED);
 }
 
+static Model *use(const char *bundle)
+{
+    Model *m;
+    char *b = in_dir(bundle), *t = in_dir("types");
+    assert_ok(model_load(b, t, "cpu", NULL, &m));
+    free(b);
+    free(t);
+    return m;
+}
+
+static void read_tokens(const Model *m, GeneMap *map, CellTokens *t)
+{
+    char *path = in_dir("cells.h5ad");
+    Dataset *d;
+    Csr rows;
+    const char *const *g;
+    size_t n;
+    assert_ok(dataset_open(path, NULL, NULL, &d));
+    assert_ok(dataset_gene_names(d, dataset_working_matrix(d), &g, &n));
+    assert_ok(model_map_genes(m, g, n, 10, map));
+    assert_int_equal(map->matched, GENES);
+    assert_ok(dataset_read_rows(d, dataset_working_matrix(d), 0, CELLS, NULL, &rows));
+    assert_ok(model_tokenize_cells(m, map, &rows, false, t));
+    csr_done(&rows);
+    dataset_close(d);
+    free(path);
+}
+
 static void stage_1_learns_to_name_cells_kept_apart(void **state)
 {
     (void)state;
@@ -244,6 +273,44 @@ static void stage_1_learns_to_name_cells_kept_apart(void **state)
     path = in_dir("a/checkpoint");
     assert_int_not_equal(access(path, F_OK), 0); /* nothing is left of the checkpoints */
     free(path);
+}
+
+static void the_papers_shape_learns_too(void **state)
+{
+    (void)state;
+    /* text through the Q-Former's layers, cross-attention in even layers, no bag */
+    write_config(
+        "paper.json",
+        "\"stage\":\"1\",\"steps\":150,\"batch\":12,\"weight_match\":0.2,\"warmup\":5,\"lr\":0.005,"
+        "\"shape\":{\"cell_width\":16,\"cell_heads\":2,\"cell_ffn\":16,\"cell_layers\":1,"
+        "\"query_width\":16,\"query_heads\":2,\"query_ffn\":16,\"query_layers\":2,\"queries\":2,"
+        "\"proj\":8,\"text_vocab\":1,\"cross_every\":2,\"bag\":false,\"tokens\":24,"
+        "\"train_tokens\":16}");
+    assert_ok(train("paper.json", "p", NULL, NULL));
+    Model *m = use("p");
+    GeneMap map;
+    CellTokens t;
+    CellVectors v;
+    TextVectors tv;
+    read_tokens(m, &map, &t);
+    assert_ok(model_embed_cells(m, &t, NULL, &v));
+    assert_ok(model_embed_texts(m, TYPE_NAMES, TYPES, NULL, &tv));
+    float *s = malloc(CELLS * TYPES * sizeof *s);
+    int hits = 0;
+    model_similarity(m, v.query, CELLS, tv.vec, TYPES, s);
+    for (int i = 0; i < CELLS; i++) {
+        int best = 0;
+        for (int k = 1; k < TYPES; k++)
+            best = s[i * TYPES + k] > s[i * TYPES + best] ? k : best;
+        hits += best == i % TYPES;
+    }
+    assert_true(hits >= 80);
+    free(s);
+    text_vectors_done(&tv);
+    cell_vectors_done(&v);
+    cell_tokens_done(&t);
+    gene_map_done(&map);
+    model_free(m);
 }
 
 static void a_stopped_run_ends_as_if_it_had_not_been_stopped(void **state)
@@ -293,34 +360,6 @@ static void configurations_that_make_no_sense_are_refused(void **state)
     assert_err(train("bad.json", "d", NULL, NULL), ERR_USAGE);
     assert_non_null(strstr(err_message(), "steps"));
     assert_err(train("nowhere.json", "d", NULL, NULL), ERR_USAGE);
-}
-
-static Model *use(const char *bundle)
-{
-    Model *m;
-    char *b = in_dir(bundle), *t = in_dir("types");
-    assert_ok(model_load(b, t, "cpu", NULL, &m));
-    free(b);
-    free(t);
-    return m;
-}
-
-static void read_tokens(const Model *m, GeneMap *map, CellTokens *t)
-{
-    char *path = in_dir("cells.h5ad");
-    Dataset *d;
-    Csr rows;
-    const char *const *g;
-    size_t n;
-    assert_ok(dataset_open(path, NULL, NULL, &d));
-    assert_ok(dataset_gene_names(d, dataset_working_matrix(d), &g, &n));
-    assert_ok(model_map_genes(m, g, n, 10, map));
-    assert_int_equal(map->matched, GENES);
-    assert_ok(dataset_read_rows(d, dataset_working_matrix(d), 0, CELLS, NULL, &rows));
-    assert_ok(model_tokenize_cells(m, map, &rows, false, t));
-    csr_done(&rows);
-    dataset_close(d);
-    free(path);
 }
 
 static void a_bundle_places_cells_beside_their_texts(void **state)
@@ -448,6 +487,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(stage_1_learns_to_name_cells_kept_apart),
+        TEST(the_papers_shape_learns_too),
         TEST(a_stopped_run_ends_as_if_it_had_not_been_stopped),
         TEST(a_checkpoint_of_another_configuration_is_refused),
         TEST(configurations_that_make_no_sense_are_refused),

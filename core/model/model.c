@@ -83,8 +83,8 @@ static void describe(Model *m, const char *dir)
     d->dim = d->members * d->width;
     d->cls_width = d->members * (size_t)m->c.cell.width;
     d->text_width = (size_t)text_tower_config(m->tower)->width;
-    d->has_match =
-        m->c.match && cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(m->config, "match_trained"));
+    d->has_match = m->c.text_width && m->c.match &&
+                   cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(m->config, "match_trained"));
     d->temperature = (float)number(m->config, "temperature", 0.1);
     d->unknown_margin = (float)number(m->config, "unknown_margin", 0.05);
     d->parameters = text_tower_parameters(m->tower) + model_generator_parameters(m) +

@@ -4,10 +4,42 @@
 #include <math.h>
 #include <string.h>
 
-enum { BATCH = 1024 };
+enum { BATCH = 1024, INSIDE = 64 };
+
+/* Texts through the Q-Former's own layers. */
+static Err embed_inside(Model *m, const char *const *texts, size_t n, float *vec)
+{
+    size_t p = m->desc.width, d = m->desc.dim;
+    float *buf;
+    TRY(NEW(buf, INSIDE * p));
+    Err err = OK;
+    for (size_t at = 0; err == OK && at < n; at += INSIDE) {
+        size_t b = n - at < INSIDE ? n - at : INSIDE, width;
+        int32_t *ids = NULL, *len = NULL;
+        err = wordpiece_encode_rows(text_tower_words(m->tower), texts + at, b,
+                                    (size_t)m->c.query.positions, &ids, &len, &width);
+        for (size_t k = 0; err == OK && k < m->desc.members; k++) {
+            tape_reset(m->tape);
+            err = tensor_read(
+                m->tape,
+                stage1_texts_inside(m->tape, &m->member[k], ids, len, (int64_t)b, (int64_t)width),
+                buf);
+            for (size_t i = 0; err == OK && i < b; i++)
+                memcpy(vec + (at + i) * d + k * p, buf + i * p, p * sizeof *buf);
+        }
+        free(ids);
+        free(len);
+    }
+    free(buf);
+    model_normalise(m, vec, err == OK ? n : 0);
+    return err;
+}
 
 Err model_project_texts(Model *m, const float *raw, size_t n, float *vec)
 {
+    if (!m->c.text_width)
+        FAIL(ERR_MODEL, "%s: this model reads texts itself, not vectors of the text tower",
+             m->desc.dir);
     size_t w = m->desc.text_width, p = m->desc.width, d = m->desc.dim;
     float *buf;
     TRY(NEW(buf, BATCH * p));
@@ -33,7 +65,8 @@ Err model_embed_texts(Model *m, const char *const *texts, size_t n, JobCtl *ctl,
     TRY_GOTO(NEW(v.vec, n * v.d));
     TRY_GOTO(NEW(v.raw, n * v.w));
     TRY_GOTO(text_tower_embed(m->tower, texts, n, ctl, v.raw));
-    TRY_GOTO(model_project_texts(m, v.raw, n, v.vec));
+    TRY_GOTO(m->c.text_width ? model_project_texts(m, v.raw, n, v.vec)
+                             : embed_inside(m, texts, n, v.vec));
     *out = v;
     return OK;
 done:
@@ -166,7 +199,8 @@ static Err make_library(Model *m, JobCtl *ctl)
     TRY(NEW(m->lib_label, l->n_types * d));
     TRY(NEW(m->lib_mean, l->n_types * d));
     TRY(NEW0(m->lib_trained, l->n_types));
-    TRY(model_project_texts(m, l->raw, l->n, m->lib_text));
+    TRY(m->c.text_width ? model_project_texts(m, l->raw, l->n, m->lib_text)
+                        : embed_inside(m, l->text, l->n, m->lib_text));
     for (size_t i = 0; i < l->n_types; i++) {
         memcpy(m->lib_label + i * d, m->lib_text + l->first[i] * d, d * sizeof(float));
         mean_of_type(m, i, m->lib_mean + i * d);

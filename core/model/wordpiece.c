@@ -298,6 +298,36 @@ done:
     return err;
 }
 
+Err wordpiece_encode_rows(const WordPiece *w, const char *const *texts, size_t n, size_t max,
+                          int32_t **ids, int32_t **len, size_t *width)
+{
+    int32_t **row = NULL, *all = NULL, *used = NULL;
+    size_t longest = 1;
+    Err err = OK;
+    TRY_GOTO(NEW0(row, n));
+    TRY_GOTO(NEW0(used, n));
+    for (size_t i = 0; i < n; i++) {
+        size_t m;
+        TRY_GOTO(wordpiece_encode(w, texts[i], max, 1, &row[i], &m));
+        used[i] = (int32_t)m;
+        longest = m > longest ? m : longest;
+    }
+    TRY_GOTO(NEW(all, n * longest));
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < longest; k++)
+            all[i * longest + k] = k < (size_t)used[i] ? row[i][k] : w->pad;
+    *ids = all;
+    *len = used;
+    *width = longest;
+    used = NULL;
+done:
+    for (size_t i = 0; row && i < n; i++)
+        free(row[i]);
+    free(row);
+    free(used);
+    return err;
+}
+
 char *wordpiece_decode(const WordPiece *w, const int32_t *ids, size_t n)
 {
     Str s = {0};

@@ -18,6 +18,7 @@ typedef struct Test {
     int32_t *len;
     int32_t *truth;                                   /* [n] candidate */
     float *raw;                                       /* [k,W] */
+    char **text;                                      /* [k] */
     float *sum;                                       /* [n,k] similarities over members */
     double acc[MAX_MEMBERS + 1], f1[MAX_MEMBERS + 1]; /* [0] the mean of members */
 } Test;
@@ -40,6 +41,7 @@ static Err test_alloc(Measure *m, Test *t, const char *name, size_t n, size_t k)
     TRY(NEW0(t->len, n));
     TRY(NEW0(t->truth, n));
     TRY(NEW0(t->raw, k * w));
+    TRY(NEW0(t->text, k));
     return NEW0(t->sum, n * k);
 }
 
@@ -76,6 +78,9 @@ static Err add_held_out(Measure *m, size_t set)
     }
     for (size_t i = 0; i < l->n_types; i++)
         if (cand[i] >= 0)
+            t->text[cand[i]] = mem_strdup(l->text[l->first[i]]);
+    for (size_t i = 0; i < l->n_types; i++)
+        if (cand[i] >= 0)
             memcpy(t->raw + (size_t)cand[i] * l->w, l->raw + l->first[i] * l->w,
                    l->w * sizeof(float));
 done:
@@ -106,7 +111,12 @@ static Err report_texts(Measure *m, const cJSON *labels, StrMap *index, Test *t)
     Err err = NEW(raw, k * w);
     if (err == OK)
         err = textcache_embed(m->r->cache, m->r->tower, text, k, m->r->ctl, raw);
-    free(text);
+    for (size_t i = 0; err == OK && i < k; i++) /* takes copies: the configuration may go */
+        text[i] = mem_strdup(text[i]);
+    if (err == OK)
+        t->text = (char **)text;
+    else
+        free(text);
     t->raw = raw;
     return err;
 }
@@ -173,7 +183,9 @@ static Err add_report(Measure *m, const cJSON *o, const char *data)
     TRY_GOTO(test_alloc(m, t, name->valuestring, dataset_cells(d), 1));
     free(t->raw);
     free(t->sum);
+    free(t->text);
     t->raw = t->sum = NULL;
+    t->text = NULL;
     TRY_GOTO(report_texts(m, labels, index, t));
     TRY_GOTO(report_cells(m, d, col, index, t));
     err = NEW0(t->sum, t->n * t->k);
@@ -219,6 +231,9 @@ void measure_free(Measure *m)
         return;
     for (size_t i = 0; i < m->n; i++) {
         Test *t = &m->t[i];
+        for (size_t k = 0; t->text && k < t->k; k++)
+            free(t->text[k]);
+        free(t->text);
         void *all[] = {t->name, t->gene, t->value, t->len, t->truth, t->raw, t->sum};
         for (size_t k = 0; k < sizeof all / sizeof *all; k++)
             free(all[k]);
@@ -254,6 +269,24 @@ static Err score(const Test *t, const float *sim, double *acc, double *f1)
     return OK;
 }
 
+static Err candidate_texts(const Measure *m, const Stage1 *s, const Test *t, Tape *tape,
+                           Tensor **out)
+{
+    if (!s->c.query.vocab) {
+        *out = stage1_texts(
+            tape, s, tape_input_f32(tape, t->raw, 2, (int64_t)t->k, (int64_t)m->r->library->w));
+        return OK;
+    }
+    int32_t *ids, *len;
+    size_t width;
+    TRY(wordpiece_encode_rows(text_tower_words(m->r->tower), (const char *const *)t->text, t->k,
+                              (size_t)s->c.query.positions, &ids, &len, &width));
+    *out = stage1_texts_inside(tape, s, ids, len, (int64_t)t->k, (int64_t)width);
+    free(ids);
+    free(len);
+    return OK;
+}
+
 static Err similarities(Measure *m, const Stage1 *s, const Test *t, float *sim)
 {
     Tape *tape = NULL;
@@ -269,9 +302,10 @@ static Err similarities(Measure *m, const Stage1 *s, const Test *t, float *sim)
                            t->value + (at + i) * m->width, (size_t)t->len[at + i],
                            m->r->corpus->genes->mean, s->c.cell.vocab);
         tape_reset(tape);
-        Tensor *raw = tape_input_f32(tape, t->raw, 2, (int64_t)t->k, (int64_t)m->r->library->w);
         CellOutput o = stage1_cells(tape, s, &in);
-        Tensor *x = op_max_similarity(tape, o.feat, stage1_texts(tape, s, raw));
+        Tensor *texts = NULL;
+        TRY_GOTO(candidate_texts(m, s, t, tape, &texts));
+        Tensor *x = op_max_similarity(tape, o.feat, texts);
         TRY_GOTO(tensor_read(tape, x, sim + at * t->k));
         TRY_GOTO(job_progress(m->r->ctl, at));
     }

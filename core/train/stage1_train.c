@@ -13,7 +13,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { GENE_WORD = 4, GENE_POOL = 24, TERMS = 5 };
+enum { GENE_WORD = 4, GENE_POOL = 24, TERMS = 5, TEXT_TOKENS = 64 };
 
 typedef struct Options {
     double steps, batch, members, seed, tau, simulated, w_ancestor, w_text, w_gene, w_match,
@@ -25,7 +25,11 @@ typedef struct Step { /* host side of one step */
     int32_t *type, *gene_word;
     int32_t *tok_gene;
     float *tok_value;
-    float *bank; /* [n_types, W] */
+    float *bank;                  /* [n_types, W]; or, when texts go through the Q-Former: */
+    const char **bank_text;       /* [n_types] */
+    int32_t *bank_ids, *bank_len; /* [n_types, bank_width] */
+    size_t bank_width;
+    size_t *wrong_type; /* [b] */
     int32_t *target, *anc_target, *diag, *match_label;
     uint8_t *mask, *anc_mask, *text_mask;
     float *text_soft, *identity, *sim, *wrong;
@@ -43,6 +47,12 @@ typedef struct Trainer {
     bool *related; /* [n_types, n_types] */
     Step s;
 } Trainer;
+
+/* Text runs through the Q-Former's own layers instead of the text tower. */
+static bool inside(const Trainer *t)
+{
+    return t->c.query.vocab > 0;
+}
 
 static Err read_options(Trainer *t)
 {
@@ -68,6 +78,11 @@ static Err read_options(Trainer *t)
     if (shape)
         TRY(stage1_config_read(shape, &t->c));
     t->c.cell.vocab = (int64_t)r->corpus->genes->n + 2;
+    if (inside(t)) { /* the words of the text tower's tokenizer */
+        t->c.query.vocab = (int64_t)wordpiece_size(text_tower_words(r->tower));
+        t->c.query.positions = t->c.query.positions ? t->c.query.positions : TEXT_TOKENS;
+        t->c.text_width = 0;
+    }
     return OK;
 }
 
@@ -107,6 +122,8 @@ static Err step_init(Trainer *t)
     TRY(NEW0(s->identity, b * b));
     TRY(NEW(s->sim, b * n));
     TRY(NEW(s->wrong, b * t->w));
+    TRY(NEW(s->wrong_type, b));
+    TRY(NEW(s->bank_text, n));
     for (size_t i = 0; i < b; i++) {
         s->diag[i] = (int32_t)i;
         s->identity[i * b + i] = 1;
@@ -118,10 +135,10 @@ static void step_done(Step *s)
 {
     cell_input_done(&s->in);
     drawn_cell_done(&s->cell);
-    void *all[] = {s->type,        s->gene_word, s->tok_gene,   s->tok_value,
-                   s->bank,        s->target,    s->anc_target, s->diag,
-                   s->match_label, s->mask,      s->anc_mask,   s->text_mask,
-                   s->text_soft,   s->identity,  s->sim,        s->wrong};
+    void *all[] = {s->type,     s->gene_word,  s->tok_gene,  s->tok_value,   s->bank,
+                   s->target,   s->anc_target, s->diag,      s->match_label, s->mask,
+                   s->anc_mask, s->text_mask,  s->text_soft, s->identity,    s->sim,
+                   s->wrong,    s->wrong_type, s->bank_text, s->bank_ids,    s->bank_len};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         free(all[i]);
 }
@@ -164,11 +181,24 @@ static size_t draw_text(const Trainer *t, size_t type, Rng *r)
     return pick;
 }
 
-static void draw_bank(Trainer *t, Rng *r)
+static Err draw_bank(Trainer *t, Rng *r)
 {
-    for (size_t i = 0; i < t->n_types; i++)
-        memcpy(t->s.bank + i * t->w, t->r->library->raw + draw_text(t, i, r) * t->w,
-               t->w * sizeof(float));
+    Step *s = &t->s;
+    const Library *l = t->r->library;
+    for (size_t i = 0; i < t->n_types; i++) {
+        size_t pick = draw_text(t, i, r);
+        s->bank_text[i] = l->text[pick];
+        memcpy(s->bank + i * t->w, l->raw + pick * t->w, t->w * sizeof(float));
+    }
+    if (!inside(t))
+        return OK;
+    free(s->bank_ids);
+    free(s->bank_len);
+    s->bank_ids = s->bank_len = NULL;
+    size_t most =
+        (size_t)t->c.query.positions < TEXT_TOKENS ? (size_t)t->c.query.positions : TEXT_TOKENS;
+    return wordpiece_encode_rows(text_tower_words(t->r->tower), s->bank_text, t->n_types, most,
+                                 &s->bank_ids, &s->bank_len, &s->bank_width);
 }
 
 static void fill_targets(Trainer *t, Rng *r)
@@ -217,7 +247,7 @@ static Err draw_wrong(Trainer *t, Tensor *sim, Rng *r)
             if (rng_uniform(r) * sum < w)
                 pick = j;
         }
-        memcpy(s->wrong + i * t->w, s->bank + pick * t->w, t->w * sizeof(float));
+        s->wrong_type[i] = pick;
     }
     return OK;
 }
@@ -228,15 +258,48 @@ static void fill_int(int32_t *v, size_t n, int32_t x)
         v[i] = x;
 }
 
-static Err match_loss(Trainer *t, const Stage1 *m, const CellOutput *cells, Tensor *sim,
-                      Tensor *own, Rng *r, Tensor **loss)
+/* Matching logits of every cell with the text of type[i]. */
+static Err match_logits(Trainer *t, const Stage1 *m, const CellOutput *cells, const size_t *type,
+                        Tensor **out)
+{
+    Step *s = &t->s;
+    size_t b = (size_t)t->o.batch, w = s->bank_width;
+    if (!inside(t)) {
+        for (size_t i = 0; i < b; i++)
+            memcpy(s->wrong + i * t->w, s->bank + type[i] * t->w, t->w * sizeof(float));
+        *out = stage1_match(t->tape, m, cells,
+                            tape_input_f32(t->tape, s->wrong, 2, (int64_t)b, (int64_t)t->w));
+        return OK;
+    }
+    int32_t *ids, *len = NULL;
+    TRY(NEW(ids, b * w));
+    Err err = NEW(len, b);
+    for (size_t i = 0; err == OK && i < b; i++) {
+        memcpy(ids + i * w, s->bank_ids + type[i] * w, w * sizeof *ids);
+        len[i] = s->bank_len[type[i]];
+    }
+    if (err == OK)
+        *out = stage1_match_inside(t->tape, m, cells, ids, len, (int64_t)w);
+    free(ids);
+    free(len);
+    return err;
+}
+
+static Err match_loss(Trainer *t, const Stage1 *m, const CellOutput *cells, Tensor *sim, Rng *r,
+                      Tensor **loss)
 {
     Step *s = &t->s;
     int64_t b = (int64_t)t->o.batch;
+    Tensor *yes, *no;
+    size_t *own;
+    TRY(NEW(own, (size_t)b));
+    for (int64_t i = 0; i < b; i++)
+        own[i] = (size_t)s->type[i];
+    Err err = match_logits(t, m, cells, own, &yes);
+    free(own);
+    TRY(err);
     TRY(draw_wrong(t, sim, r));
-    Tensor *yes = stage1_match(t->tape, m, cells, own);
-    Tensor *no =
-        stage1_match(t->tape, m, cells, tape_input_f32(t->tape, s->wrong, 2, b, (int64_t)t->w));
+    TRY(match_logits(t, m, cells, s->wrong_type, &no));
     fill_int(s->match_label, (size_t)b, 1);
     Tensor *a = op_cross_entropy(t->tape, yes, tape_input_i32(t->tape, s->match_label, 1, b), NULL);
     fill_int(s->match_label, (size_t)b, 0);
@@ -253,8 +316,9 @@ static Err forward(Trainer *t, const Stage1 *m, Rng *r, Tensor **total, Tensor *
     int64_t b = (int64_t)t->o.batch, n = (int64_t)t->n_types, w = (int64_t)t->w;
     float inv_tau = (float)(1 / t->o.tau);
     CellOutput cells = stage1_cells(tp, m, &s->in);
-    Tensor *raw = tape_input_f32(tp, s->bank, 2, n, w);
-    Tensor *texts = stage1_texts(tp, m, raw);
+    Tensor *texts =
+        inside(t) ? stage1_texts_inside(tp, m, s->bank_ids, s->bank_len, n, (int64_t)s->bank_width)
+                  : stage1_texts(tp, m, tape_input_f32(tp, s->bank, 2, n, w));
     Tensor *sim = op_scale(tp, op_max_similarity(tp, cells.feat, texts), inv_tau);
     CeSpec spec = {.mask = tape_input_u8(tp, s->mask, 2, b, n)};
     const Tensor *target = tape_input_i32(tp, s->target, 1, b);
@@ -275,7 +339,7 @@ static Err forward(Trainer *t, const Stage1 *m, Rng *r, Tensor **total, Tensor *
     term[3] = op_add(tp, g1, g2);
     term[4] = NULL;
     if (m->c.match && t->o.w_match > 0)
-        TRY(match_loss(t, m, &cells, sim, op_gather(tp, raw, target), r, &term[4]));
+        TRY(match_loss(t, m, &cells, sim, r, &term[4]));
     float weight[TERMS] = {1, (float)t->o.w_ancestor, (float)t->o.w_text, (float)t->o.w_gene,
                            (float)t->o.w_match};
     *total = op_weighted_sum(tp, TERMS, term, weight);
@@ -295,7 +359,7 @@ static Err one_step(Trainer *t, Stage1 *m, const AdamwParams *adam, int64_t memb
     uint64_t seed = (uint64_t)t->o.seed + (uint64_t)member;
     Rng r = rng_make(seed, (uint64_t)step);
     TRY(draw_cells(t, &r));
-    draw_bank(t, &r);
+    TRY(draw_bank(t, &r));
     fill_targets(t, &r);
     tape_reset(t->tape);
     tape_set_seed(t->tape, seed * 1000003u + (uint64_t)step);
