@@ -1,5 +1,6 @@
 /* See scoring.h. */
 #include "core/session/scoring.h"
+#include "core/session/annotate_tuning.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -138,7 +139,7 @@ Err scoring_prepare(Session *s, ModelState *m, JobCtl *ctl)
     TRY_GOTO(raw_sample(m, lib, &v, rows, n, sim, marker));
     m->scale = scores_scale(sim, marker, n * lib->n);
     if (m->evidence->n_cells >= OWN_YARDSTICK) {
-        scores_combine(sim, marker, n, lib->n, 1, m->scale);
+        scores_combine(sim, marker, n, lib->n, ANNOTATE_LIBRARY_SHARE, m->scale);
         TRY_GOTO(is_uniform(m, sim, n, lib->n, &m->corpus));
         if (!m->corpus) {
             TRY_GOTO(raw_sample(m, lib, &v, rows, n, sim, marker));

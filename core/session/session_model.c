@@ -17,6 +17,7 @@
 
 enum {
     MIN_GENES = 30,       /* fewer say nothing; a panel of 200 genes is served */
+    ENOUGH_GENES = 500,   /* below this, at least a twentieth of the file's genes must be known: others match by chance */
     BYTES_ABOVE = 20000,  /* cells: query vectors are kept as bytes above this */
     EMBED_BLOCK = 64,     /* about a tenth of a second on two cores */
     EMBED_BLOCK_GPU = 512,
@@ -141,7 +142,8 @@ static Err map_genes(Session *s, ModelState *m)
     const MatrixInfo *info = dataset_matrix(s->dataset, (size_t)m->matrix);
     m->lognorm = info->state != STATE_COUNTS;
     TRY(dataset_gene_names(s->dataset, m->matrix, &m->names, &n));
-    TRY(model_map_genes(m->model, m->names, n, MIN_GENES, &m->map));
+    size_t needed = n / 20 < MIN_GENES ? MIN_GENES : n / 20 > ENOUGH_GENES ? ENOUGH_GENES : n / 20;
+    TRY(model_map_genes(m->model, m->names, n, needed, &m->map));
     TRY(NEW(m->column_of, genes));
     for (size_t g = 0; g < genes; g++)
         m->column_of[g] = -1;
