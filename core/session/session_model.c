@@ -13,6 +13,7 @@
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
+#include "core/data/genes.h"
 #include "core/session/candidates.h"
 
 enum {
@@ -135,6 +136,15 @@ const ModelInfo *session_model(const Session *s)
 
 /* ---- genes ---- */
 
+/* Few genes of a large file match by chance; names in the style of mouse genes do it by the hundred (clones, antisense). */
+static size_t genes_needed(const char *const *names, size_t n)
+{
+    if (strncmp(gene_naming(names, n), "mouse", 5) == 0)
+        return n / 4 > MIN_GENES ? n / 4 : MIN_GENES;
+    size_t share = n / 20 < ENOUGH_GENES ? n / 20 : ENOUGH_GENES;
+    return share > MIN_GENES ? share : MIN_GENES;
+}
+
 static Err map_genes(Session *s, ModelState *m)
 {
     size_t n, genes = model_desc(m->model)->genes;
@@ -142,8 +152,7 @@ static Err map_genes(Session *s, ModelState *m)
     const MatrixInfo *info = dataset_matrix(s->dataset, (size_t)m->matrix);
     m->lognorm = info->state != STATE_COUNTS;
     TRY(dataset_gene_names(s->dataset, m->matrix, &m->names, &n));
-    size_t needed = n / 20 < MIN_GENES ? MIN_GENES : n / 20 > ENOUGH_GENES ? ENOUGH_GENES : n / 20;
-    TRY(model_map_genes(m->model, m->names, n, needed, &m->map));
+    TRY(model_map_genes(m->model, m->names, n, genes_needed(m->names, n), &m->map));
     TRY(NEW(m->column_of, genes));
     for (size_t g = 0; g < genes; g++)
         m->column_of[g] = -1;
