@@ -122,3 +122,4 @@ help:
 	@echo "make deps | clean | format | SAN=address,undefined BUILD=build-san test"
 
 -include $(LIB_OBJ:.o=.d) $(BUILD)/tui/main.d $(TEST_SRC:%.c=$(BUILD)/%.d) $(TEST_UTIL:.o=.d)
+.SECONDARY:

@@ -28,12 +28,12 @@ static const Step steps[] = {
       "%O/map.png"}},
     {"Which cells make antibodies?", NULL,
      {"query", "%O/clustered.h5ad", "cells that make antibodies", "-o", "%O/antibody_makers.tsv"}},
-    {"New cells from words, with their quality", "plasma_cells_quality.json",
-     {"generate", "plasma cells", "-n", "200", "--like", "%O/clustered.h5ad", "--json", "-o", "%O/plasma_cells.h5ad"}},
+    {"New cells from words, with their quality", "helper_t_cells_quality.json",
+     {"generate", "helper T cells", "-n", "200", "--like", "%O/clustered.h5ad", "--json", "-o", "%O/helper_t_cells.h5ad"}},
     {"The new cells on the map", NULL,
-     {"plot", "%O/clustered.h5ad", "--color", "leiden", "--generated", "%O/plasma_cells.h5ad", "-o", "%O/generated.png"}},
+     {"plot", "%O/clustered.h5ad", "--color", "leiden", "--generated", "%O/helper_t_cells.h5ad", "-o", "%O/generated.png"}},
     {"The same figure for a paper", NULL,
-     {"plot", "%O/clustered.h5ad", "--color", "leiden", "--generated", "%O/plasma_cells.h5ad", "-o", "%O/generated.pdf"}},
+     {"plot", "%O/clustered.h5ad", "--color", "leiden", "--generated", "%O/helper_t_cells.h5ad", "-o", "%O/generated.pdf"}},
 };
 
 static char *expand(const char *word, const char *data, const char *out)
