@@ -50,5 +50,23 @@ H5Z_func_t h5_own_filter(int id);
 /* Prepares a->chunked when type and filters are known here; false: H5Dread must do it. */
 bool h5_chunks_setup(H5Array *a, hid_t dcpl);
 
+/* ---- h5_attr.c ---- */
+/* The path, "/" for the root. */
+const char *h5_path(const char *path);
+/* Opens a group or dataset without following links out of the file; less than 0 when it cannot be.
+ */
+hid_t h5_object(Store *base, const char *path);
+/* The memory type for texts of this file type; *size: bytes of one, 0 for variable length. */
+hid_t h5_string_type(hid_t file_type, size_t *size);
+/* n fixed-size texts to allocated ones; texts that HDF5 allocated made clean. */
+CHECKED Err h5_split_fixed(const char *block, size_t size, size_t n, char **out);
+void h5_adopt_texts(char **out, size_t n);
+/* As in StoreOps. */
+CHECKED Err h5_attr_texts(Store *base, const char *path, const char *attr, char ***texts,
+                          size_t *n);
+CHECKED Err h5_attr_ints(Store *base, const char *path, const char *attr, int64_t *out, size_t cap,
+                         size_t *n);
+char *h5_attr_target(Store *base, const char *path, const char *attr);
+
 extern const StoreOps h5_store_ops;
 #endif

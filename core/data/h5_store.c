@@ -1,4 +1,5 @@
-/* The Store operations over HDF5: nodes, attributes, arrays, strings, compound fields. */
+/* The Store operations over HDF5: nodes, arrays, strings, compound fields (attributes: h5_attr.c).
+ */
 #include "core/data/h5.h"
 
 #include <stdio.h>
@@ -8,18 +9,6 @@
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "core/data/column.h"
-
-static const char *or_root(const char *path)
-{
-    return *path ? path : "/";
-}
-
-static hid_t open_object(Store *base, const char *path)
-{
-    h5_quiet();
-    H5Store *s = (H5Store *)base;
-    return H5Oopen(s->file, or_root(path), s->lapl);
-}
 
 static void h5_close(Store *base)
 {
@@ -33,7 +22,7 @@ static void h5_close(Store *base)
 static NodeKind h5_kind(Store *base, const char *path)
 {
     H5Store *s = (H5Store *)base;
-    hid_t id = open_object(base, path);
+    hid_t id = h5_object(base, path);
     if (id < 0) {
         H5L_info_t link;
         bool outside = *path && H5Lget_info(s->file, path, &link, s->lapl) >= 0 &&
@@ -67,11 +56,11 @@ static herr_t add_name(hid_t group, const char *name, const H5L_info_t *info, vo
 static Err h5_list(Store *base, const char *path, char ***names, size_t *n)
 {
     NameList l = {0};
-    hid_t id = open_object(base, path);
+    hid_t id = h5_object(base, path);
     herr_t status = id < 0 ? -1 : H5Literate(id, H5_INDEX_NAME, H5_ITER_INC, NULL, add_name, &l);
     if (status < 0) {
         err_set(ERR_INPUT, "%s: members cannot be listed (%s); the file is damaged, write it again",
-                or_root(path), h5_reason());
+                h5_path(path), h5_reason());
         strings_free(l.names, l.n);
         if (id >= 0)
             H5Oclose(id);
@@ -81,145 +70,6 @@ static Err h5_list(Store *base, const char *path, char ***names, size_t *n)
     *names = l.names;
     *n = l.n;
     return OK;
-}
-
-/* ---- attributes ---- */
-
-/* Opens the attribute; count of its elements into *n. Less than 0 when there is none, or its size
- * is a lie. */
-static hid_t open_attr(Store *base, const char *path, const char *attr, size_t *n)
-{
-    hid_t object = open_object(base, path), id = -1;
-    if (object < 0)
-        return -1;
-    if (H5Aexists(object, attr) > 0)
-        id = H5Aopen(object, attr, H5P_DEFAULT);
-    H5Oclose(object);
-    if (id < 0)
-        return -1;
-    hid_t space = H5Aget_space(id), type = H5Aget_type(id);
-    hssize_t count = space < 0 ? -1 : H5Sget_simple_extent_npoints(space);
-    size_t size = type < 0 ? 0 : H5Tget_size(type);
-    H5Sclose(space);
-    H5Tclose(type);
-    if (count < 0 || !size || (uint64_t)count > base->bytes / size) {
-        H5Aclose(id);
-        return -1;
-    }
-    *n = (size_t)count;
-    return id;
-}
-
-static hid_t string_mem_type(hid_t file_type, size_t *size)
-{
-    hid_t t = H5Tcopy(H5T_C_S1);
-    bool variable = H5Tis_variable_str(file_type) > 0;
-    *size = variable ? 0 : H5Tget_size(file_type) + 1;
-    H5Tset_size(t, variable ? H5T_VARIABLE : *size);
-    H5Tset_cset(t, H5Tget_cset(file_type));
-    return t;
-}
-
-/* Splits n fixed-size strings into allocated ones. */
-static Err split_fixed(const char *block, size_t size, size_t n, char **out)
-{
-    for (size_t i = 0; i < n; i++)
-        out[i] = text_clean_utf8(mem_strndup(block + i * size, size));
-    return OK;
-}
-
-static void adopt_variable(char **out, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        out[i] = text_clean_utf8(out[i] ? out[i] : mem_strdup(""));
-}
-
-static Err h5_attr_texts(Store *base, const char *path, const char *attr, char ***texts, size_t *n)
-{
-    Err err = OK;
-    size_t count = 0, size;
-    *n = 0;
-    *texts = NULL;
-    hid_t id = open_attr(base, path, attr, &count);
-    if (id < 0)
-        return OK;
-    char **out = NULL, *block = NULL;
-    hid_t type = H5Aget_type(id), mem = -1;
-    if (H5Tget_class(type) != H5T_STRING)
-        goto done;
-    mem = string_mem_type(type, &size);
-    TRY_GOTO(NEW0(out, count));
-    if (size)
-        TRY_GOTO(NEW0(block, count * size));
-    if (count && H5Aread(id, mem, size ? (void *)block : (void *)out) < 0) {
-        memset(out, 0, count * sizeof *out);
-        FAIL_GOTO(ERR_INPUT,
-                  "%s: attribute %s cannot be read (%s); the file is damaged, write it again",
-                  or_root(path), attr, h5_reason());
-    }
-    if (size)
-        TRY_GOTO(split_fixed(block, size, count, out));
-    else
-        adopt_variable(out, count);
-    *texts = out;
-    *n = count;
-    out = NULL;
-done:
-    free(out);
-    free(block);
-    if (mem >= 0)
-        H5Tclose(mem);
-    H5Tclose(type);
-    H5Aclose(id);
-    return err;
-}
-
-static Err h5_attr_ints(Store *base, const char *path, const char *attr, int64_t *out, size_t cap,
-                        size_t *n)
-{
-    size_t count = 0;
-    *n = 0;
-    hid_t id = open_attr(base, path, attr, &count);
-    if (id < 0)
-        return OK;
-    hid_t type = H5Aget_type(id);
-    H5T_class_t cls = H5Tget_class(type);
-    H5Tclose(type);
-    Err err = OK;
-    int64_t *all = NULL;
-    if ((cls == H5T_INTEGER || cls == H5T_ENUM || cls == H5T_FLOAT) && count > 0) {
-        TRY_GOTO(NEW(all, count));
-        if (H5Aread(id, H5T_NATIVE_INT64, all) >= 0) {
-            *n = count < cap ? count : cap;
-            memcpy(out, all, *n * sizeof *out);
-        }
-    }
-done:
-    free(all);
-    H5Aclose(id);
-    return err;
-}
-
-static char *h5_attr_target(Store *base, const char *path, const char *attr)
-{
-    size_t count = 0;
-    hid_t id = open_attr(base, path, attr, &count);
-    if (id < 0)
-        return NULL;
-    char *name = NULL;
-    hid_t type = H5Aget_type(id);
-    if (count == 1 && H5Tget_class(type) == H5T_REFERENCE && H5Tequal(type, H5T_STD_REF_OBJ) > 0) {
-        hobj_ref_t ref;
-        if (H5Aread(id, H5T_STD_REF_OBJ, &ref) >= 0) {
-            char buffer[1024];
-            ssize_t len = H5Rget_name(id, H5R_OBJECT, &ref, buffer, sizeof buffer);
-            if (len > 0 && (size_t)len < sizeof buffer)
-                name = mem_strdup(buffer[0] == '/' ? buffer + 1 : buffer);
-        }
-    }
-    H5Tclose(type);
-    H5Aclose(id);
-    return name;
 }
 
 /* ---- arrays ---- */
@@ -308,7 +158,7 @@ static hid_t reopen_with_cache(H5Store *s, H5Array *a)
 
 static Err h5_open(Store *base, const char *path, Array **out)
 {
-    hid_t id = open_object(base, path);
+    hid_t id = h5_object(base, path);
     if (id < 0 || H5Iget_type(id) != H5I_DATASET) {
         const char *reason = id < 0 ? h5_reason() : "it is a group";
         if (id >= 0)
@@ -420,7 +270,7 @@ static Err h5_read_text(Array *base, uint64_t start, uint64_t count, char **out)
     char *block = NULL;
     size_t size;
     uint64_t left = text_bound(base, count);
-    hid_t mem_type = string_mem_type(a->type, &size), file, mem, dxpl = string_transfer(&left);
+    hid_t mem_type = h5_string_type(a->type, &size), file, mem, dxpl = string_transfer(&left);
     select_box(a, &start, &count, &file, &mem);
     memset(out, 0, count * sizeof *out);
     if (size) {
@@ -436,9 +286,9 @@ static Err h5_read_text(Array *base, uint64_t start, uint64_t count, char **out)
         goto done;
     }
     if (size)
-        err = split_fixed(block, size, count, out);
+        err = h5_split_fixed(block, size, count, out);
     else
-        adopt_variable(out, count);
+        h5_adopt_texts(out, count);
 done:
     free(block);
     H5Tclose(mem_type);
@@ -527,7 +377,7 @@ static Err h5_read_field_text(Array *base, const char *field, char **out)
     hid_t stored = field_type(a, field), mem = -1;
     if (stored < 0 || H5Tget_class(stored) != H5T_STRING)
         FAIL_GOTO(ERR_INPUT, "%s: field %s is no text", base->path, field);
-    mem = string_mem_type(stored, &size);
+    mem = h5_string_type(stored, &size);
     memset(out, 0, n * sizeof *out);
     if (size) {
         TRY_GOTO(mem_check_budget(n * size, base->path));
@@ -535,9 +385,9 @@ static Err h5_read_field_text(Array *base, const char *field, char **out)
     }
     TRY_GOTO(read_member(a, field, mem, size ? (void *)block : (void *)out));
     if (size)
-        err = split_fixed(block, size, n, out);
+        err = h5_split_fixed(block, size, n, out);
     else
-        adopt_variable(out, n);
+        h5_adopt_texts(out, n);
 done:
     free(block);
     if (mem >= 0)

@@ -123,8 +123,9 @@ static Err files_of(const char *folder, const char *mtx, MtxFiles *out)
     return err;
 }
 
-static Err find_files(const char *path, const DatasetOptions *opt, MtxFiles *out)
+static Err find_files(Dataset *d, const DatasetOptions *opt, MtxFiles *out)
 {
+    const char *path = d->path;
     char *mtx = NULL, *first = NULL, *sub = NULL;
     struct stat st;
     Str names = {0};
@@ -153,13 +154,18 @@ static Err find_files(const char *path, const DatasetOptions *opt, MtxFiles *out
     n = folders_in(path, &names, &first);
     if (n == 0)
         FAIL_GOTO(ERR_INPUT, "is a folder without matrix.mtx (10x) and without Zarr metadata");
-    if (n > 1 && !(opt && opt->genome))
+    if (n > 1 && !(opt && (opt->genome || opt->any_genome)))
         FAIL_GOTO(
             ERR_USAGE,
             "holds several genomes or matrices: %s; choose with --genome NAME or name the folder",
             str_text(&names));
+    if (n > 1 && !opt->genome)
+        dataset_warn(d,
+                     "the folder holds several genomes or matrices: %s; %s is shown, choose with "
+                     "--genome NAME",
+                     str_text(&names), first);
     free(sub);
-    sub = str_format("%s/%s", path, n > 1 ? opt->genome : first);
+    sub = str_format("%s/%s", path, n > 1 && opt->genome ? opt->genome : first);
     free(mtx);
     if (mtx_in(sub, &mtx) != 1)
         FAIL_GOTO(ERR_USAGE, "--genome %s: no such folder with one matrix; there are: %s",
@@ -389,7 +395,7 @@ Err mtx_read(Dataset *d, const DatasetOptions *opt)
     Features f = {0};
     MtxHead h;
     Err err = OK;
-    TRY(find_files(d->path, opt, &files));
+    TRY(find_files(d, opt, &files));
     Matrix *m = dataset_new_matrix(d, "X");
     m->kind = MATRIX_MTX;
     m->mtx_path = mem_strdup(files.matrix);
