@@ -40,7 +40,7 @@ static Err read_options(const Run *r, VaeOptions *o)
                       .kl_warmup = 150,
                       .save_every = 200,
                       .dispersion = 2.5,
-                      .widen = 1.3,
+                      .widen = 1.5,
                       .shifts = 200,
                       .shrink = 20,
                       .size_mean = 7.74,
