@@ -227,11 +227,12 @@ Err session_eval(Session *s, const EvalParams *p, JobCtl *ctl, Report **out)
     Err err = OK;
     TRY_GOTO(find_truth(&w));
     TRY_GOTO(drop_empty_classes(&w));
-    TRY_GOTO(model_state_embedded(s, ctl, &w.m));
+    TRY_GOTO(model_state(s, ctl, &w.m));
     w.types = model_celltypes(w.m->model);
     TRY_GOTO(find_types(&w));
     TRY_GOTO(describe_data(&w));
     TRY_GOTO(eval_references(&w)); /* a file that cannot be read is told before the long work */
+    TRY_GOTO(model_state_embedded(s, ctl, &w.m));
     for (size_t i = 0; i < sizeof tasks / sizeof *tasks; i++)
         if (p->tasks & tasks[i].bit)
             TRY_GOTO(run_task(&w, tasks[i].name, tasks[i].run));

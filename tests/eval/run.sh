@@ -24,6 +24,7 @@ report() { # name of the report, options
 report annotate8 --tasks annotate --labels "$here/pbmc3k_8.tsv" --absent "$here/absent10.txt" "$@"
 report annotate9 --tasks annotate --labels "$here/pbmc3k_9.tsv" "$@"
 report retrieve --tasks retrieve --labels "$here/pbmc3k_9.tsv" --prompts "$here/prompts.tsv"
+report held --tasks retrieve --labels "$here/pbmc3k_9.tsv" --prompts "$here/prompts_held.tsv"
 report cluster --tasks cluster --labels "$here/pbmc3k_9.tsv"
 report describe --tasks describe --labels "$here/pbmc3k_9.tsv" "$@"
 report generate --tasks generate --labels "$here/pbmc3k_8.tsv" --generate-prompts "$here/generate_prompts.tsv" "$@"
@@ -71,6 +72,7 @@ row annotate9 'default' accuracy 0.83 '' 'annotate, nine names: accuracy'
 row annotate9 'default' macro_f1 - '' 'annotate, nine names: macro-F1'
 row annotate9 '^model alone' accuracy - '' '  model alone: accuracy'
 row retrieve '^query$' precision_at_n 0.70 '' 'prompts: mean precision@n'
+row held '^query$' precision_at_n 0.70 '' 'prompts of the second list: mean precision@n'
 row generate '^generate$' knn_acc.5 0.60 '' 'generate: k-NN (5) against real cells'
 row generate '^shuffled' knn_acc.5 0.10 most '  shuffled prompts'
 row generate '^generate$' diversity 0.7 '' '  diversity within a type (0.7 to 1.3)'
