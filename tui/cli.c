@@ -311,13 +311,29 @@ static const CliCommand *find_command(const char *name)
     return NULL;
 }
 
-static int report(Err err, const CliArgs *a)
+/* The message begins with the value of an option that names a file: that file is the culprit, not the data. */
+static bool names_other_file(const char *message, int argc, char **argv)
+{
+    static const char *const options[] = {"-o", "--output", "--model", "--labels", "--log", "--few-shot", "--like",
+                                          "--genes-from", "--generated", "--resume", "--prompts", "--reference"};
+    for (int i = 1; i + 1 < argc; i++)
+        for (size_t k = 0; k < sizeof options / sizeof options[0]; k++) {
+            size_t n = strlen(argv[i + 1]);
+            if (strcmp(argv[i], options[k]) == 0 && n && strncmp(message, argv[i + 1], n) == 0 &&
+                strchr(":/", message[n]))
+                return true;
+        }
+    return false;
+}
+
+static int report(Err err, const CliArgs *a, int argc, char **argv)
 {
     if (err == OK)
         return 0;
     clear_bar();
     const char *m = err_message();
     bool named = a->file && strncmp(m, a->file, strlen(a->file)) == 0;
+    named = named || err == ERR_MODEL || names_other_file(m, argc, argv);
     Str line = {0};
     if (a->file && !named)
         str_addf(&line, "%s: %s", a->file, m);
@@ -403,7 +419,7 @@ int cli_main(int argc, char **argv)
     } else {
         err = run_command(c, &a, &g);
     }
-    int code = report(err, &a);
+    int code = report(err, &a, argc, argv);
     clear_bar();
     if (the_stderr.log)
         fclose(the_stderr.log);
