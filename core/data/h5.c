@@ -35,6 +35,9 @@ const char *h5_reason(void)
     static _Thread_local char text[160];
     snprintf(text, sizeof text, "no reason given");
     H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, keep_innermost, text);
+    const char *number = strstr(text, "errno = "); /* the system's reason is shorter than the library's */
+    if (number)
+        snprintf(text, sizeof text, "%s", strerror(atoi(number + strlen("errno = "))));
     for (char *c = text; *c; c++)
         if ((unsigned char)*c < ' ')
             *c = ' ';
