@@ -110,7 +110,7 @@ static StrMap *model_vocabulary(CliArgs *a)
     if (dir && *dir)
         str_addf(&path, "%s/vocab.json", dir);
     else
-        err = assets_path("model/vocab.json", &path);
+        err = assets_path("model/mini-1/vocab.json", &path);
     if (!err)
         err = str_read_file(str_text(&path), (size_t)64 << 20, ERR_MODEL, &text, NULL);
     cJSON *j = err ? NULL : cJSON_Parse(text);
