@@ -4,6 +4,7 @@
 #include "core/model/safetensors.h"
 #include "core/base/hash.h"
 #include "core/base/mem.h"
+#include "core/model/json_read.h"
 #include <cjson/cJSON.h>
 #include <fcntl.h>
 #include <math.h>
@@ -160,9 +161,8 @@ static Err parse_file(StFile *f)
     const char *text = (const char *)f->map + 8;
     if (n == 0 || text[0] != '{')
         FAIL(ERR_MODEL, "not a safetensors file");
-    cJSON *root = cJSON_ParseWithLength(text, (size_t)n);
-    if (!root)
-        FAIL(ERR_MODEL, "the header is not valid JSON");
+    cJSON *root;
+    TRY(json_parse(text, (size_t)n, &root));
     Err err = parse_header(f, root, text + n, f->size - 8 - n);
     cJSON_Delete(root);
     return err;

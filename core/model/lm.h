@@ -1,0 +1,60 @@
+/* A causal language model as published for the Llama family (model_type "llama"): grouped-query
+ * attention, rotary positions with scaling, optional biases, tied or separate output table. Names
+ * of parameters as in the public checkpoints ("model.layers.0.self_attn.q_proj.weight"). */
+#ifndef SCMM_MODEL_LM_H
+#define SCMM_MODEL_LM_H
+#include "core/base/job.h"
+#include "core/model/safetensors.h"
+#include "core/nn/kvcache.h"
+#include "core/nn/layers.h"
+#include <cjson/cJSON.h>
+
+enum { LM_EOS_MAX = 8 };
+typedef struct LmConfig {
+    int64_t width, layers, heads, kv_heads, head_dim, ffn, vocab, positions;
+    double eps, theta;
+    RopeScaling scaling;
+    bool tied, attention_bias, mlp_bias;
+    int32_t bos, eos[LM_EOS_MAX];
+    int n_eos;
+} LmConfig;
+/* A config.json of transformers; ERR_MODEL names the member that is missing or not supported. */
+CHECKED Err lm_config_read(const cJSON *o, LmConfig *c);
+
+/* Every parameter: name and shape, in order. */
+typedef Err LmEach(void *user, const char *name, int ndim, const int64_t *dim);
+CHECKED Err lm_each_parameter(const LmConfig *c, LmEach *each, void *user);
+
+typedef struct Lm Lm;
+/* Reads every parameter of c from f. */
+CHECKED Err lm_open(const LmConfig *c, const StFile *f, Device *d, JobCtl *ctl, Lm **out);
+void lm_free(Lm *m); /* NULL ok */
+const LmConfig *lm_config(const Lm *m);
+/* ids[n] -> logits [n, vocab] (host), computed at once. Ids must be below vocab. */
+CHECKED Err lm_logits(Lm *m, const int32_t *ids, int64_t n, float *logits);
+
+typedef struct LmDecode {
+    int max_new;        /* tokens */
+    int beams;          /* 1: greedy or sampling */
+    double temperature; /* > 0: sampling */
+    double top_p;       /* 1: all */
+    uint64_t seed;
+    bool logprobs;
+    void (*on_token)(void *user, int32_t id); /* NULL; not with beams */
+    void *user;
+} LmDecode;
+typedef struct LmResult {
+    int32_t *ids; /* new ones, with the end token when it was written */
+    size_t n;
+    double *logprob, *prompt_logprob; /* [n], [prompt-1]; NULL unless asked for */
+} LmResult;
+/* Continues prompt[n], n >= 1. */
+CHECKED Err lm_generate(Lm *m, const int32_t *prompt, size_t n, const LmDecode *how, JobCtl *ctl,
+                        LmResult *out);
+void lm_result_done(LmResult *r);
+
+/* For lm_*.c: last logits of tokens x[b,t] behind the cache: all [b,t,vocab] or the last [b,vocab]. */
+CHECKED Err lm_step(Lm *m, const int32_t *ids, int64_t b, int64_t t, KvCache *cache, bool all,
+                    float *logits);
+Device *lm_device(const Lm *m);
+#endif
