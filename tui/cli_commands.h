@@ -27,6 +27,8 @@
     X("generate", cli_generate, "\"TEXT\" [-n N] [--genes-from FILE] [--like FILE] -o OUT.h5ad", "new cells from words") \
     X("eval", cli_eval, "FILE --label-key KEY [--tasks ...] [--json]", "how good the answers are, beside baselines") \
     X("bench", cli_bench, "[FILE] [--json]", "how fast each part is on this machine")              \
+    X("import", cli_import, "[--scgpt DIR] [--bert DIR] [--llama DIR] [...] -o BUNDLE", "a bundle from public checkpoints")   \
+    X("forward", cli_forward, "--model BUNDLE --input IN.h5 --output OUT.h5", "raw tensors through a bundle's parts")   \
     X("doctor", cli_doctor, "[--json]", "what was detected, and what to do about it")
 
 #define X(name, function, usage, help) Err function(CliArgs *a);

@@ -100,19 +100,26 @@ void bert_free(Bert *b)
     free(b);
 }
 
-Tensor *bert_forward(Tape *t, const Bert *b, const int32_t *ids, const int32_t *len, int64_t batch,
-                     int64_t tokens)
+Tensor *bert_forward_masked(Tape *t, const Bert *b, const int32_t *ids, const AttnSpec *mask,
+                            int64_t batch, int64_t tokens)
 {
     Tensor *index = tape_input_i32(t, ids, 2, batch, tokens);
-    Tensor *lens = tape_input_i32(t, len, 1, batch);
     Tensor *x = op_gather(t, &b->word->t, index);
     x = op_add(t, x, op_slice(t, &b->position->t, 0, 0, tokens));
     x = norm_forward(t, &b->norm, x);
-    AttnSpec spec = {.heads = b->c.heads, .len = lens};
+    AttnSpec spec = *mask;
+    spec.heads = b->c.heads;
     TapeMark mark = tape_mark(t);
     for (int64_t i = 0; i < b->c.layers; i++) {
         x = bert_attn_forward(t, &b->attn[i], x, x, &spec);
         x = tape_rewind(t, mark, bert_ffn_forward(t, &b->ffn[i], x));
     }
     return x;
+}
+
+Tensor *bert_forward(Tape *t, const Bert *b, const int32_t *ids, const int32_t *len, int64_t batch,
+                     int64_t tokens)
+{
+    AttnSpec mask = {.len = tape_input_i32(t, len, 1, batch)};
+    return bert_forward_masked(t, b, ids, &mask, batch, tokens);
 }

@@ -73,6 +73,8 @@ void qformer_forward(Tape *t, const Qformer *q, const QformerInput *in, Tensor *
     int64_t nq = hq ? hq->dim[1] : 0, nt = ht ? ht->dim[1] : 0;
     int64_t batch = hq ? hq->dim[0] : ht->dim[0];
     AttnSpec self = {.heads = q->c.heads}, cross = {.heads = q->c.heads, .len = in->gene_len};
+    cross.key_mask = in->gene_mask;
+    self.key_mask = in->self_mask;
     if (ht && in->text_len) { /* queries first, so the visible keys are a prefix */
         int32_t *len = mem_must((size_t)batch * sizeof *len);
         for (int64_t b = 0; b < batch; b++)
@@ -83,11 +85,19 @@ void qformer_forward(Tape *t, const Qformer *q, const QformerInput *in, Tensor *
     for (int64_t i = 0; i < q->c.layers; i++) {
         const QformerLayer *l = &q->layer[i];
         Tensor *h = join(t, hq, ht);
-        h = bert_attn_forward(t, &l->self, h, h, &self);
-        if (hq && ht) {
+        if (hq && ht && in->caption) { /* keys come first, so a causal text row sees all queries */
+            AttnSpec queries = {.heads = q->c.heads}, words = self;
+            words.causal = true;
+            ht = bert_attn_forward(t, &l->self, ht, h, &words);
+            hq = bert_attn_forward(t, &l->self, hq, hq, &queries);
+            h = NULL;
+        } else {
+            h = bert_attn_forward(t, &l->self, h, h, &self);
+        }
+        if (h && hq && ht) {
             hq = op_slice(t, h, 1, 0, nq);
             ht = op_slice(t, h, 1, nq, nt);
-        } else {
+        } else if (h) {
             hq = hq ? h : NULL;
             ht = ht ? h : NULL;
         }

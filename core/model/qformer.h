@@ -38,6 +38,9 @@ typedef struct QformerInput {
     const int32_t *text_len; /* host [B]; NULL: all T */
     Tensor *genes;           /* [B,L,cell_width], with query */
     const Tensor *gene_len;  /* i32 [B] */
+    const Tensor *gene_mask; /* u8 [B,L], 1 = visible; NULL: all within gene_len */
+    const Tensor *self_mask; /* u8 [B,Q+T] likewise, of queries and text together; NULL */
+    bool caption;            /* queries see queries only, text sees queries and older text */
 } QformerInput;
 /* Rows of both parts see each other. *query, *text receive the last hidden rows of the parts given.
  */

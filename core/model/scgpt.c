@@ -60,7 +60,8 @@ static Tensor *layer_forward(Tape *t, const ScgptLayer *l, Tensor *x, const Attn
     return norm_forward(t, &l->norm2, op_add(t, x, f));
 }
 
-Tensor *scgpt_forward(Tape *t, const Scgpt *s, const Tensor *gene, Tensor *value, const Tensor *len)
+Tensor *scgpt_forward_masked(Tape *t, const Scgpt *s, const Tensor *gene, Tensor *value,
+                             const AttnSpec *mask)
 {
     int64_t b = gene->dim[0], n = gene->dim[1];
     Tensor *e = norm_forward(t, &s->enc_norm, op_gather(t, &s->embedding->t, gene));
@@ -68,9 +69,17 @@ Tensor *scgpt_forward(Tape *t, const Scgpt *s, const Tensor *gene, Tensor *value
         linear_forward(t, &s->value1, op_reshape(t, value, TAPE_DIMS(3, b, n, 1)), ACT_RELU);
     u = norm_forward(t, &s->value_norm, linear_forward(t, &s->value2, u, ACT_NONE));
     Tensor *x = op_add(t, e, u);
-    AttnSpec spec = {.heads = s->c.heads, .len = len};
+    if (s->bn_scale)
+        x = op_add(t, op_mul(t, x, &s->bn_scale->t), &s->bn_shift->t);
+    AttnSpec spec = *mask;
+    spec.heads = s->c.heads;
     TapeMark mark = tape_mark(t);
     for (int64_t i = 0; i < s->c.layers; i++)
         x = tape_rewind(t, mark, layer_forward(t, &s->layer[i], x, &spec));
     return x;
+}
+
+Tensor *scgpt_forward(Tape *t, const Scgpt *s, const Tensor *gene, Tensor *value, const Tensor *len)
+{
+    return scgpt_forward_masked(t, s, gene, value, &(AttnSpec){.len = len});
 }

@@ -20,6 +20,7 @@ typedef struct Scgpt {
     Norm enc_norm, value_norm;
     Linear value1, value2;
     ScgptLayer *layer;
+    Param *bn_scale, *bn_shift; /* [width] batch norm of old checkpoints, folded; NULL: none */
 } Scgpt;
 
 /* Parameter names as in scGPT's checkpoints behind PREFIX. */
@@ -28,6 +29,9 @@ CHECKED Err scgpt_init(ParamSet *ps, const char *prefix, const ScgptConfig *c, u
 void scgpt_done(Scgpt *s);
 /* gene i32 [B,T] (negative: padding), value f32 [B,T], len i32 [B] tokens in use, <cls> first ->
  * [B,T,C]. */
+/* The same with a mask of one's own (spec->heads is set here). */
+Tensor *scgpt_forward_masked(Tape *t, const Scgpt *s, const Tensor *gene, Tensor *value,
+                             const AttnSpec *mask);
 Tensor *scgpt_forward(Tape *t, const Scgpt *s, const Tensor *gene, Tensor *value,
                       const Tensor *len);
 #endif

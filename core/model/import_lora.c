@@ -1,0 +1,163 @@
+/* PEFT adapters: which rank and scale belong to a weight, and the merge in float32. */
+#include "core/base/mem.h"
+#include "core/base/str.h"
+#include "core/model/import_impl.h"
+#include "core/model/json_read.h"
+#include <math.h>
+#include <regex.h>
+#include <string.h>
+
+enum { CONFIG_MAX = 4 << 20 };
+
+struct LoraRules {
+    cJSON *o; /* NULL: of the training script, alpha 32, rank 8 */
+    char *path;
+    double r, alpha;
+    bool rs;
+};
+
+static Err check_config(LoraRules *l)
+{
+    const char *type = json_text(l->o, "peft_type");
+    bool fan;
+    if (type && strcmp(type, "LORA") != 0)
+        FAIL(ERR_MODEL, "peft_type %s is not supported (LORA is)", type);
+    TRY(json_bool(l->o, "fan_in_fan_out", false, &fan));
+    if (fan)
+        FAIL(ERR_MODEL, "fan_in_fan_out is not supported");
+    TRY(json_bool(l->o, "use_rslora", false, &l->rs));
+    TRY(json_number(l->o, "r", 8, &l->r));
+    TRY(json_number(l->o, "lora_alpha", 8, &l->alpha));
+    if (!(l->r >= 1))
+        FAIL(ERR_MODEL, "\"r\" is not positive");
+    return OK;
+}
+
+Err lora_rules_read(const char *adapter, LoraRules **out)
+{
+    LoraRules *l = mem_must(sizeof *l);
+    *l = (LoraRules){.r = 8, .alpha = 32};
+    Err err = OK;
+    if (adapter) {
+        l->path = str_format("%s/adapter_config.json", adapter);
+        err = json_read_object(l->path, CONFIG_MAX, &l->o);
+        if (err == OK && (err = check_config(l)) != OK)
+            err = err_context(err, "%s", l->path);
+    }
+    if (err != OK)
+        lora_rules_free(l);
+    else
+        *out = l;
+    return err;
+}
+
+void lora_rules_free(LoraRules *l)
+{
+    if (!l)
+        return;
+    cJSON_Delete(l->o);
+    free(l->path);
+    free(l);
+}
+
+/* The first pattern of o's member `key` that fits the module: (.*\.)?(PATTERN)$ */
+static Err by_pattern(const LoraRules *l, const char *key, const char *module, double *value)
+{
+    const cJSON *o = l->o ? cJSON_GetObjectItemCaseSensitive(l->o, key) : NULL, *e;
+    cJSON_ArrayForEach(e, o)
+    {
+        regex_t re;
+        char *text = str_format("^(.*\\.)?(%s)$", e->string);
+        if (strlen(text) > 1000 || !cJSON_IsNumber(e) ||
+            regcomp(&re, text, REG_EXTENDED | REG_NOSUB) != 0) {
+            free(text);
+            FAIL(ERR_MODEL, "%s: %s: pattern %s is not usable", l->path, key, e->string);
+        }
+        free(text);
+        bool fits = regexec(&re, module, 0, NULL, 0) == 0;
+        regfree(&re);
+        if (fits) {
+            *value = e->valuedouble;
+            return OK;
+        }
+    }
+    return OK;
+}
+
+static const CkTensor *take(Pool *p, const char *module, const char *what)
+{
+    char *name = str_format("llm.%s.%s", module, what);
+    PoolTensor *t = pool_find(p, name);
+    free(name);
+    if (t)
+        t->used = true;
+    return t ? t->t : NULL;
+}
+
+Err lora_find(const LoraRules *r, Pool *p, const char *name, const CkTensor *base, Lora *out,
+              bool *found)
+{
+    *found = false;
+    if (!str_ends(name, ".weight") || base->ndim != 2)
+        return OK;
+    char *module = mem_strndup(name, strlen(name) - strlen(".weight"));
+    Err err = OK;
+    double rank = r->r, alpha = r->alpha;
+    *out = (Lora){.a = take(p, module, "lora_A.weight"), .b = take(p, module, "lora_B.weight")};
+    if (!out->a && !out->b)
+        goto done;
+    if (!out->a || !out->b)
+        FAIL_GOTO(ERR_MODEL, "%s: tensor %s: only one of lora_A and lora_B is there",
+                  out->a ? out->a->file : out->b->file, module);
+    out->magnitude = take(p, module, "lora_magnitude_vector");
+    TRY_GOTO(by_pattern(r, "rank_pattern", module, &rank));
+    TRY_GOTO(by_pattern(r, "alpha_pattern", module, &alpha));
+    if (out->a->ndim != 2 || out->b->ndim != 2 || out->a->dim[1] != base->dim[1] ||
+        out->b->dim[0] != base->dim[0] || out->a->dim[0] != out->b->dim[1] ||
+        (r->o && (double)out->a->dim[0] != rank))
+        FAIL_GOTO(ERR_MODEL, "%s: tensor %s: its shape does not fit rank %g and the weight",
+                  out->a->file, out->a->name, rank);
+    if (out->magnitude && (out->magnitude->elements != (size_t)base->dim[0]))
+        FAIL_GOTO(ERR_MODEL, "%s: tensor %s: not one number a row", out->magnitude->file,
+                  out->magnitude->name);
+    /* the training script's scale is 4 (alpha 32, rank 8), whatever its settings say */
+    out->scale = r->rs ? alpha / sqrt(rank) : alpha / rank;
+    *found = true;
+done:
+    free(module);
+    return err;
+}
+
+Err lora_merge(const Lora *l, float *w, int64_t rows, int64_t cols)
+{
+    int64_t rank = l->a->dim[0];
+    float *a = NULL, *b = NULL, *m = NULL;
+    Err err = OK;
+    TRY_GOTO(NEW(a, l->a->elements));
+    TRY_GOTO(NEW(b, l->b->elements));
+    ckpt_read_f32(l->a, a);
+    ckpt_read_f32(l->b, b);
+    if (l->magnitude) {
+        TRY_GOTO(NEW(m, l->magnitude->elements));
+        ckpt_read_f32(l->magnitude, m);
+    }
+#pragma omp parallel for schedule(static)
+    for (int64_t i = 0; i < rows; i++) {
+        float *row = w + i * cols;
+        double norm = 0;
+        for (int64_t j = 0; j < cols; j++) {
+            double s = 0;
+            for (int64_t k = 0; k < rank; k++)
+                s += (double)b[i * rank + k] * (double)a[k * cols + j];
+            row[j] = (float)((double)row[j] + l->scale * s);
+            norm += (double)row[j] * (double)row[j];
+        }
+        for (int64_t j = 0; m && j < cols; j++)
+            row[j] = (float)((double)row[j] * (double)m[i] / sqrt(norm));
+    }
+done:
+    free(a);
+    free(b);
+    free(m);
+    return err;
+}
