@@ -366,6 +366,41 @@ static void a_cancelled_clustering_says_so_and_the_next_one_works(void **state)
     csr_done(&c);
 }
 
+/* Cancels itself at the n-th look. */
+static void count_looks(void *user, const char *stage, size_t done, size_t total)
+{
+    JobCtl *ctl = user;
+    if (total && done == 5)
+        atomic_store(&ctl->cancel, ERR_CANCELLED);
+}
+
+/* The threads of a layout must all notice: one that left early would keep the others waiting for ever. */
+static void a_cancelled_layout_ends_with_many_threads(void **state)
+{
+    enum { N = 3000 };
+    Csr g;
+    float *xy = mem_must(2 * N * sizeof *xy);
+    assert_ok(csr_init(&g, N, N, N * 2));
+    for (size_t i = 0; i < N; i++) { /* a ring */
+        size_t a = (i + N - 1) % N, b = (i + 1) % N;
+        g.indices[2 * i] = (int32_t)(a < b ? a : b);
+        g.indices[2 * i + 1] = (int32_t)(a < b ? b : a);
+        g.values[2 * i] = g.values[2 * i + 1] = 1;
+        g.indptr[i + 1] = (int64_t)(2 * i + 2);
+    }
+    omp_set_num_threads(6);
+    UmapParams u = umap_params_default();
+    for (int round = 0; round < 200; round++) {
+        JobCtl ctl = {.on_progress = count_looks};
+        ctl.user = &ctl;
+        for (size_t i = 0; i < 2 * N; i++)
+            xy[i] = (float)(i % 97);
+        assert_err(umap_layout(&g, &u, &ctl, xy), ERR_CANCELLED);
+    }
+    free(xy);
+    csr_done(&g);
+}
+
 /* ---- tests of genes ---- */
 
 static void compare_test(MarkerTest test, const char *name)
@@ -518,6 +553,7 @@ int main(void)
         TEST(the_map_is_as_trustworthy_as_umap_learns),
         TEST(clusters_are_as_modular_as_leidenalgs),
         TEST(a_cancelled_clustering_says_so_and_the_next_one_works),
+        TEST(a_cancelled_layout_ends_with_many_threads),
         TEST(wilcoxon_is_scanpys_with_tie_correction),
         TEST(welch_t_is_scanpys),
         TEST(student_tails_are_scipys),

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "core/analysis/leiden.h"
 #include "core/analysis/umap.h"
@@ -89,6 +90,13 @@ static Err write_clustering(CliArgs *a, Session *s, const Clustering *c, bool su
     return err;
 }
 
+static double seconds(clockid_t clock)
+{
+    struct timespec t;
+    clock_gettime(clock, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
 Err cli_cluster(CliArgs *a)
 {
     Err err = OK;
@@ -103,16 +111,21 @@ Err cli_cluster(CliArgs *a)
     if (!output || strcmp(output, "-") == 0)
         FAIL(ERR_USAGE, "-o: cluster writes an h5ad file; say where");
     TRY(cli_open(a, a->argv[1], &s));
+    double wall = seconds(CLOCK_MONOTONIC), cpu = seconds(CLOCK_PROCESS_CPUTIME_ID);
     if (rule) {
         TRY_GOTO(err_context(session_select(s, rule, a->ctl, &cells), "--cells"));
         TRY_GOTO(session_subcluster(s, cells, &p, a->ctl, &c));
     } else {
         TRY_GOTO(session_cluster(s, &p, a->ctl, &c));
     }
+    wall = seconds(CLOCK_MONOTONIC) - wall;
+    cpu = seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu;
     TRY_GOTO(write_clustering(a, s, c, rule != NULL, output));
     if (a->g->json)
-        fprintf(a->out, "{\"cells\": %zu, \"clusters\": %zu, \"modularity\": %.6g}\n", c->n,
-                c->groups->n_groups, c->modularity);
+        fprintf(a->out,
+                "{\"cells\": %zu, \"clusters\": %zu, \"modularity\": %.6g, \"seconds\": %.3f, "
+                "\"cpu_seconds\": %.3f}\n",
+                c->n, c->groups->n_groups, c->modularity, wall, cpu);
 done:
     selection_free(cells);
     clustering_free(c);

@@ -52,7 +52,8 @@ static Err eigenvectors(const Csr *g, uint64_t seed, JobCtl *ctl, float *xy)
         root[i] = root[i] > 0 ? 1 / sqrt(root[i]) : 0;
     }
     s.root = root;
-    EigsParams p = {.n = n, .k = 3, .max_dim = 128, .tol = 1e-3, .max_applies = 150, .seed = seed};
+    EigsParams p = {.n = n, .k = 3, .max_dim = 128, .tol = 1e-3, .seed = seed,
+                    .max_applies = n > 20000 ? 24 : 60};
     TRY_GOTO(eigs_largest(&p, apply_normalized, &s, ctl, values, vectors));
     for (size_t i = 0; i < n; i++)
         for (size_t d = 0; d < 2; d++)

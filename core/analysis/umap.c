@@ -266,8 +266,9 @@ typedef struct Team {
 
 enum { CELLS = 128, CELLS_PER_THREAD = 512 };
 
-/* One batch of an epoch, by every thread; the first one looks after cancellation. */
-static void work_batch(Team *t, bool first_thread, JobCtl *ctl, int epoch, size_t first)
+/* One batch of an epoch, by every thread; the first one looks after cancellation. False: stop. Whether to stop is read
+ * between the two meetings: after the second the first thread may be in the next batch already. */
+static bool work_batch(Team *t, bool first_thread, JobCtl *ctl, int epoch, size_t first)
 {
     const Layout *l = t->l;
     float alpha = 1.0f - (float)epoch / (float)t->epochs;
@@ -277,20 +278,20 @@ static void work_batch(Team *t, bool first_thread, JobCtl *ctl, int epoch, size_
         atomic_store(&t->next, t->err ? t->end : first);
     }
     pthread_barrier_wait(&t->meet);
+    bool go_on = t->err == OK;
     for (size_t i; (i = atomic_fetch_add(&t->next, CELLS)) < t->end;)
         move_cells(l, i, i + CELLS < t->end ? i + CELLS : t->end, epoch, alpha, t->now,
                    t->fixed ? t->fixed : t->now, t->then);
     pthread_barrier_wait(&t->meet);
+    return go_on;
 }
 
 static void work_epochs(Team *t, bool first_thread, JobCtl *ctl)
 {
     for (int epoch = 0; epoch < t->epochs; epoch++) {
-        for (size_t first = 0; first < t->l->n; first += t->batch) {
-            work_batch(t, first_thread, ctl, epoch, first);
-            if (t->err)
+        for (size_t first = 0; first < t->l->n; first += t->batch)
+            if (!work_batch(t, first_thread, ctl, epoch, first))
                 return;
-        }
         if (first_thread) { /* the others read these after the next meeting only */
             float *swap = t->now;
             t->now = t->then;
