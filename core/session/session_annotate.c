@@ -1,8 +1,7 @@
 /* Annotation: every cell (or group) gets the candidate that fits best, how sure that is, whether something that is not
  * among the candidates fits better, and the marker genes that speak for it. */
 #include "core/session/annotate_tuning.h"
-#include "core/session/few_shot.h"
-#include "core/session/scoring.h"
+#include "core/session/annotate_work.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -17,52 +16,7 @@ AnnotateParams annotate_params_default(void)
     return (AnnotateParams){.evidence = 1, .refine = -1};
 }
 
-void annotation_free(Annotation *a)
-{
-    if (!a)
-        return;
-    for (size_t i = 0; i < a->n_labels; i++) {
-        free(a->labels[i]);
-        free(a->label_ids[i]);
-    }
-    for (size_t i = 0; i < a->n; i++) {
-        if (a->evidence)
-            free(a->evidence[i]);
-        if (a->missing_markers)
-            free(a->missing_markers[i]);
-    }
-    free(a->labels);
-    free(a->label_ids);
-    free(a->label);
-    free(a->second);
-    free(a->probability);
-    free(a->second_probability);
-    free(a->unknown);
-    free(a->unknown_score);
-    free(a->evidence);
-    free(a->missing_markers);
-    free(a);
-}
-
-typedef struct Work {
-    Session *s;
-    ModelState *m;
-    const AnnotateParams *p;
-    JobCtl *ctl;
-    Candidates own;
-    const Candidates *c;
-    FewShot *few;
-    size_t n;
-    float *score;   /* [n, c]; becomes probabilities */
-    float *absolute; /* [n, c] on the file's scale */
-    float *other;   /* [n] on the file's scale: the best library type that is no candidate's kin; with the whole library
-                       as candidates, the best type */
-    Clustering *graph; /* of the smoothing; NULL: none */
-    double weight;  /* of the markers */
-    double sharpness, refined;
-} Work;
-
-static void work_done(Work *w)
+static void work_done(AnnotateWork *w)
 {
     candidates_done(&w->own);
     few_shot_close(w->few);
@@ -74,7 +28,7 @@ static void work_done(Work *w)
 
 /* ---- candidates ---- */
 
-static Err labels_of_column(Work *w)
+static Err labels_of_column(AnnotateWork *w)
 {
     Groups *g;
     TRY(session_groups(w->s, w->p->labels_from, w->ctl, &g));
@@ -83,7 +37,7 @@ static Err labels_of_column(Work *w)
     return err;
 }
 
-static Err choose_candidates(Work *w)
+static Err choose_candidates(AnnotateWork *w)
 {
     const AnnotateParams *p = w->p;
     if (p->few_shot)
@@ -106,7 +60,7 @@ static Err choose_candidates(Work *w)
 /* ---- scores ---- */
 
 /* z of the reference's closeness joins the score; labels without reference cells get the row's mean. */
-static Err add_few_shot(Work *w)
+static Err add_few_shot(AnnotateWork *w)
 {
     size_t c = w->c->n;
     float *z;
@@ -133,7 +87,7 @@ static Err add_few_shot(Work *w)
 }
 
 /* The whole library holds types and their kinds side by side: of equals the more special one is meant. */
-static Err prefer_special(Work *w)
+static Err prefer_special(AnnotateWork *w)
 {
     const CellTypes *t = model_celltypes(w->m->model);
     size_t c = w->c->n;
@@ -152,7 +106,7 @@ static Err prefer_special(Work *w)
     return OK;
 }
 
-static Err raw_scores(Work *w, float *marker)
+static Err raw_scores(AnnotateWork *w, float *marker)
 {
     enum { BLOCK = 1024 };
     size_t c = w->c->n;
@@ -167,7 +121,7 @@ static Err raw_scores(Work *w, float *marker)
     return OK;
 }
 
-static Err score_all(Work *w)
+static Err score_all(AnnotateWork *w)
 {
     size_t c = w->c->n, all = w->n * c;
     float *marker = NULL;
@@ -192,106 +146,8 @@ done:
     return err;
 }
 
-/* Is a library type what a label without a type is about, by its texts? */
-static bool texts_near(const Work *w, const LibraryVectors *lib, size_t candidate, size_t type)
-{
-    size_t width = model_desc(w->m->model)->text_width;
-    const float *raw = w->c->raw + candidate * width;
-    for (size_t i = lib->first_text[type]; i < lib->first_text[type + 1]; i++) {
-        float dot = 0;
-        for (size_t k = 0; k < width; k++)
-            dot += raw[k] * lib->text_raw[i * width + k];
-        if (dot > (float)UNKNOWN_KIN)
-            return true;
-    }
-    return false;
-}
-
-static bool is_kin(const Work *w, const LibraryVectors *lib, size_t type)
-{
-    const CellTypes *t = model_celltypes(w->m->model);
-    for (size_t i = 0; i < w->c->n; i++)
-        if (w->c->type[i] >= 0 ? celltypes_related(t, (int32_t)type, w->c->type[i]) : texts_near(w, lib, i, type))
-            return true;
-    return false;
-}
-
-/* Library types that are no candidate and no kin of one. */
-static Err bank_of(const Work *w, Candidates *bank)
-{
-    const Candidates *lib;
-    const LibraryVectors *vectors;
-    TRY(scoring_library(w->s, w->m, w->ctl, &lib));
-    TRY(model_library(w->m->model, w->ctl, &vectors));
-    *bank = (Candidates){.d = lib->d};
-    TRY(NEW(bank->vec, lib->n * 2 * lib->d));
-    TRY(NEW(bank->markers, lib->n));
-    for (size_t j = 0; j < lib->n; j++) {
-        if (is_kin(w, vectors, j))
-            continue;
-        memcpy(bank->vec + 2 * bank->n * lib->d, lib->vec + 2 * j * lib->d, 2 * lib->d * sizeof *lib->vec);
-        bank->markers[bank->n++] = lib->markers[j]; /* borrowed */
-    }
-    bank->n_vec = 2 * bank->n;
-    return OK;
-}
-
-static Err best_of_bank(Work *w, const Candidates *bank)
-{
-    enum { BLOCK = 512 };
-    float *sim = NULL, *marker = NULL;
-    Err err = OK;
-    TRY_GOTO(NEW(sim, BLOCK * bank->n));
-    TRY_GOTO(NEW(marker, BLOCK * bank->n));
-    job_stage(w->ctl, "looking for other types", w->n);
-    for (size_t at = 0; at < w->n; at += BLOCK) {
-        size_t rows[BLOCK], k = w->n - at < BLOCK ? w->n - at : BLOCK;
-        for (size_t i = 0; i < k; i++)
-            rows[i] = at + i;
-        TRY_GOTO(scoring_raw(w->m, bank, rows, k, sim, marker));
-        scores_combine(sim, marker, k, bank->n, w->weight, w->m->scale);
-        for (size_t i = 0; i < k; i++) {
-            int32_t first, second;
-            scores_top(sim + i * bank->n, bank->n, &first, &second);
-            w->other[at + i] = sim[i * bank->n + (size_t)first];
-        }
-        TRY_GOTO(job_progress(w->ctl, at + k));
-    }
-done:
-    free(sim);
-    free(marker);
-    return err;
-}
-
-static void best_of_library(Work *w)
-{
-    for (size_t i = 0; i < w->n; i++)
-        for (size_t j = 0; j < w->c->n; j++)
-            w->other[i] = fmaxf(w->other[i], w->absolute[i * w->c->n + j]);
-}
-
-static Err find_others(Work *w)
-{
-    Candidates bank = {0};
-    Err err = OK;
-    TRY_GOTO(NEW(w->other, w->n));
-    for (size_t i = 0; i < w->n; i++)
-        w->other[i] = -1e9f;
-    if (w->c->all_types) {
-        best_of_library(w);
-        return OK;
-    }
-    TRY_GOTO(bank_of(w, &bank));
-    if (bank.n)
-        TRY_GOTO(best_of_bank(w, &bank));
-done:
-    free(bank.vec);
-    free(bank.markers);
-    return err;
-}
-
 /* The matching head looks at the best k of each cell once more. */
-static Err rerank(Work *w)
+static Err rerank(AnnotateWork *w)
 {
     size_t c = w->c->n, k = (size_t)w->p->rerank < c ? (size_t)w->p->rerank : c;
     enum { BLOCK = 128 };
@@ -352,7 +208,7 @@ done:
 
 /* Makes the neighbour graph when labels are to be smoothed. By itself only where the file is large enough, and a file
  * that cannot be clustered is annotated without. */
-static Err find_graph(Work *w)
+static Err find_graph(AnnotateWork *w)
 {
     double lambda = w->p->refine < 0 ? ANNOTATE_REFINE_LAMBDA : w->p->refine;
     if (lambda == 0 || w->n < 3 || (w->p->refine < 0 && w->n < ANNOTATE_REFINE_CELLS))
@@ -369,7 +225,7 @@ static Err find_graph(Work *w)
     return OK;
 }
 
-static Err smooth(Work *w)
+static Err smooth(AnnotateWork *w)
 {
     size_t c = w->c->n;
     TRY(find_graph(w));
@@ -417,7 +273,7 @@ static Err mean_by_group(const Groups *g, const uint8_t *skip, float *v, size_t 
     return OK;
 }
 
-static Err fold_one(const Work *w, const Groups *g, float **v, size_t c)
+static Err fold_one(const AnnotateWork *w, const Groups *g, float **v, size_t c)
 {
     float *mean;
     if (!*v)
@@ -428,7 +284,7 @@ static Err fold_one(const Work *w, const Groups *g, float **v, size_t c)
     return OK;
 }
 
-static Err fold_groups(Work *w, const Groups *g)
+static Err fold_groups(AnnotateWork *w, const Groups *g)
 {
     TRY(fold_one(w, g, &w->score, w->c->n));
     TRY(fold_one(w, g, &w->absolute, w->c->n));
@@ -437,120 +293,22 @@ static Err fold_groups(Work *w, const Groups *g)
     return OK;
 }
 
-/* ---- the answer ---- */
-
-static void marker_texts(const Work *w, const MarkerSet *set, const size_t *cells, size_t n, float *fraction, char **have,
-                         char **missing)
-{
-    const Evidence *e = w->m->evidence;
-    Str a = {0}, b = {0};
-    evidence_fraction(e, cells, n, fraction);
-    for (size_t i = 0; i < set->n_high; i++) {
-        int32_t g = set->high[i];
-        Str *to = fraction[g] > 0 && fraction[g] >= (n > 1 ? 0.25f : 0) ? &a : fraction[g] > 0 ? NULL : &b;
-        if (!to)
-            continue;
-        str_add(to, to->len ? "," : "");
-        str_add(to, w->m->names[e->genes[g].col]);
-    }
-    *have = str_take(&a);
-    *missing = str_take(&b);
-}
-
-static Err make_texts(const Work *w, const Groups *g, Annotation *a)
-{
-    size_t *cells = NULL, n_cells = w->m->evidence->n_cells;
-    float *fraction = NULL;
-    Err err = OK;
-    TRY_GOTO(NEW0(a->evidence, a->n));
-    TRY_GOTO(NEW0(a->missing_markers, a->n));
-    TRY_GOTO(NEW(cells, n_cells));
-    TRY_GOTO(NEW(fraction, w->m->evidence->n_genes));
-    job_stage(w->ctl, "marker genes of the labels", a->n);
-    for (size_t i = 0; i < a->n; i++) {
-        size_t n = 0;
-        if (!g)
-            cells[n++] = i;
-        for (size_t k = 0; g && k < n_cells; k++)
-            if (g->codes[k] == (int32_t)i)
-                cells[n++] = k;
-        marker_texts(w, &w->c->markers[a->label[i]], cells, n, fraction, &a->evidence[i], &a->missing_markers[i]);
-        if (i % 64 == 0)
-            TRY_GOTO(job_progress(w->ctl, i));
-    }
-done:
-    free(cells);
-    free(fraction);
-    return err;
-}
-
-static Err copy_labels(const Work *w, Annotation *a)
-{
-    TRY(NEW0(a->labels, w->c->n));
-    TRY(NEW0(a->label_ids, w->c->n));
-    for (size_t j = 0; j < w->c->n; j++) {
-        a->labels[j] = mem_strdup(w->c->labels[j]);
-        a->label_ids[j] = mem_strdup(candidates_id(w->m, w->c, j));
-        a->n_labels++;
-    }
-    return OK;
-}
-
-static Err judge_unknown(const Work *w, const Groups *g, Annotation *a)
-{
-    for (size_t i = 0; i < w->n; i++) {
-        float own = w->absolute[i * w->c->n + (size_t)a->label[i]];
-        a->unknown_score[i] = w->c->all_types ? -w->other[i] : w->other[i] - own;
-    }
-    if (w->graph)
-        TRY(scores_smooth_values(&w->graph->connectivities, UNKNOWN_LAMBDA, w->n, w->ctl, a->unknown_score));
-    for (size_t i = 0; i < w->n; i++) {
-        bool empty = g ? g->sizes[i] == 0 : w->m->empty[i];
-        if (empty)
-            a->unknown_score[i] = 1e9f;
-        a->unknown[i] = a->unknown_score[i] > (w->c->all_types ? UNKNOWN_LEVEL : UNKNOWN_MARGIN);
-    }
-    return OK;
-}
-
-static Err fill(const Work *w, const Groups *g, Annotation *a)
-{
-    size_t c = w->c->n;
-    TRY(copy_labels(w, a));
-    TRY(NEW(a->label, w->n));
-    TRY(NEW(a->second, w->n));
-    TRY(NEW(a->probability, w->n));
-    TRY(NEW(a->second_probability, w->n));
-    TRY(NEW0(a->unknown, w->n));
-    TRY(NEW(a->unknown_score, w->n));
-    a->n = w->n;
-    for (size_t i = 0; i < w->n; i++) {
-        const float *p = w->score + i * c;
-        scores_top(p, c, &a->label[i], &a->second[i]);
-        a->probability[i] = p[a->label[i]];
-        a->second_probability[i] = a->second[i] < 0 ? 0 : p[a->second[i]];
-    }
-    a->refine_used = w->refined;
-    TRY(judge_unknown(w, g, a));
-    return make_texts(w, g, a);
-}
-
 /* Cells without a gene of the model: every label is as good as another. */
-static void flatten_empty(Work *w)
+static void flatten_empty(AnnotateWork *w)
 {
     for (size_t i = 0; i < w->n; i++)
         for (size_t j = 0; w->m->empty[i] && j < w->c->n; j++)
             w->score[i * w->c->n + j] = 0;
 }
 
-static Err annotate(Work *w, const Groups *groups, Annotation *a)
+static Err annotate(AnnotateWork *w, const Groups *groups, Annotation *a)
 {
     TRY(model_state_embedded(w->s, w->ctl, &w->m));
     w->n = w->m->n;
     TRY(scoring_prepare(w->s, w->m, w->ctl));
     TRY(choose_candidates(w));
     TRY(score_all(w));
-    TRY(find_others(w));
+    TRY(annotate_find_others(w));
     if (w->p->rerank > 0)
         TRY(rerank(w));
     if (groups)
@@ -560,12 +318,12 @@ static Err annotate(Work *w, const Groups *groups, Annotation *a)
     scores_softmax(w->score, w->n, w->c->n, w->sharpness, w->score);
     if (!groups)
         TRY(smooth(w));
-    return fill(w, groups, a);
+    return annotate_fill(w, groups, a);
 }
 
 Err session_annotate(Session *s, const AnnotateParams *p, const Groups *groups, JobCtl *ctl, Annotation **out)
 {
-    Work w = {.s = s, .p = p, .ctl = ctl};
+    AnnotateWork w = {.s = s, .p = p, .ctl = ctl};
     Annotation *a = mem_must(sizeof *a);
     Err err = annotate(&w, groups, a);
     work_done(&w);
