@@ -222,7 +222,8 @@ static Err read_prefix(Telling *t, const float *query, const int32_t *begin, siz
     int32_t first[64], ids[MAX_TOKENS + 1] = {BPE_BOS};
     for (int64_t i = 0; i < pg && i < 64; i++)
         first[i] = i < (int64_t)t->n_gene ? t->gene[i] : -1;
-    memcpy(ids + 1, begin, n_begin * sizeof *ids);
+    if (n_begin)
+        memcpy(ids + 1, begin, n_begin * sizeof *ids);
     Tensor *part[3];
     part[0] = describer_cell(tape, x, tape_input_f32(tape, query, 3, 1, q, x->c.query_width));
     part[1] = describer_genes(tape, x, table, tape_input_i32(tape, first, 2, 1, pg));

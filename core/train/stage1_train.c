@@ -16,7 +16,7 @@
 enum { GENE_WORD = 4, GENE_POOL = 24, TERMS = 5, TEXT_TOKENS = 64 };
 
 typedef struct Options {
-    double steps, batch, members, seed, tau, simulated, w_ancestor, w_text, w_gene, w_match,
+    double steps, batch, members, seed, tau, simulated, w_cell, w_ancestor, w_text, w_gene, w_match,
         name_share, synonym_share, save_every;
 } Options;
 
@@ -58,13 +58,14 @@ static Err read_options(Trainer *t)
 {
     Run *r = t->r;
     Options *o = &t->o;
-    *o = (Options){500, 40, 1, 0, 0.07, 0.4, 0.5, 0.5, 0.15, 0.0, 0.25, 0.15, 100};
+    *o = (Options){500, 40, 1, 0, 0.07, 0.4, 1, 0.5, 0.5, 0.15, 0.0, 0.25, 0.15, 100};
     TRY(run_number(r, "steps", 1, 1e8, &o->steps));
     TRY(run_number(r, "batch", 2, 65536, &o->batch));
     TRY(run_number(r, "members", 1, 64, &o->members));
     TRY(run_number(r, "seed", 0, 9e15, &o->seed));
     TRY(run_number(r, "tau", 1e-3, 10, &o->tau));
     TRY(run_number(r, "simulated", 0, 1, &o->simulated));
+    TRY(run_number(r, "weight_cell", 0, 100, &o->w_cell));
     TRY(run_number(r, "weight_ancestor", 0, 100, &o->w_ancestor));
     TRY(run_number(r, "weight_text", 0, 100, &o->w_text));
     TRY(run_number(r, "weight_gene_words", 0, 100, &o->w_gene));
@@ -340,8 +341,8 @@ static Err forward(Trainer *t, const Stage1 *m, Rng *r, Tensor **total, Tensor *
     term[4] = NULL;
     if (m->c.match && t->o.w_match > 0)
         TRY(match_loss(t, m, &cells, sim, r, &term[4]));
-    float weight[TERMS] = {1, (float)t->o.w_ancestor, (float)t->o.w_text, (float)t->o.w_gene,
-                           (float)t->o.w_match};
+    float weight[TERMS] = {(float)t->o.w_cell, (float)t->o.w_ancestor, (float)t->o.w_text,
+                           (float)t->o.w_gene, (float)t->o.w_match};
     *total = op_weighted_sum(tp, TERMS, term, weight);
     return OK;
 }
@@ -408,6 +409,26 @@ static Err start_weights(Trainer *t, Stage1 *m, uint64_t seed)
     return err;
 }
 
+/* "continue": true starts from the members that the output folder has. */
+static bool continues(const Run *r)
+{
+    return cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(r->config, "continue"));
+}
+
+static Err load_weights(Trainer *t, Stage1 *m, int64_t member)
+{
+    char name[40];
+    snprintf(name, sizeof name, "member%d.safetensors", (int)member);
+    char *path = run_path(t->r, name);
+    StFile *f = NULL;
+    Err err = st_open(path, &f);
+    if (err == OK)
+        err = weights_load(m->ps, f, "");
+    st_close(f);
+    free(path);
+    return err;
+}
+
 /* Trains one member, from its checkpoint when there is one. */
 static Err train_member(Trainer *t, int64_t member, Stage1 *m)
 {
@@ -421,7 +442,8 @@ static Err train_member(Trainer *t, int64_t member, Stage1 *m)
         cJSON_Delete(state);
         log_info("member %d: goes on after step %d", (int)member, (int)step);
     } else {
-        TRY(start_weights(t, m, (uint64_t)t->o.seed + (uint64_t)member));
+        TRY(continues(t->r) ? load_weights(t, m, member)
+                            : start_weights(t, m, (uint64_t)t->o.seed + (uint64_t)member));
     }
     AdamwParams adam = adamw_params_default();
     adam.warmup = 40;
@@ -552,8 +574,8 @@ static Err train_all(Trainer *t)
     TRY(step_init(t));
     TRY(sampler_new(t->r->corpus, &t->sampler));
     TRY(tape_new(t->r->device, true, &t->tape));
-    TRY(run_log_open(t->r, "log.tsv", COLUMNS, sizeof COLUMNS / sizeof *COLUMNS,
-                     t->r->p->resume != NULL));
+    TRY(run_log_open(t->r, continues(t->r) ? "match.log.tsv" : "log.tsv", COLUMNS,
+                     sizeof COLUMNS / sizeof *COLUMNS, t->r->p->resume != NULL));
     Measure *measure;
     TRY(measure_new(t->r, &measure));
     Err err = OK;
