@@ -7,9 +7,7 @@
 #include "core/base/mem.h"
 #include "core/base/rng.h"
 #include "core/base/str.h"
-#include "core/data/genes.h"
-#include "core/eval/expr.h"
-#include "core/session/eval_internal.h"
+#include "core/session/eval_generate.h"
 
 static const char TASK[] = "generate", OWN[] = "generate",
                   RESAMPLED[] = "training cells drawn again (told the type)",
@@ -17,30 +15,6 @@ static const char TASK[] = "generate", OWN[] = "generate",
                   REAL[] = "real against real";
 enum { N_K = 4, TOP_GENES = 50 };
 static const size_t KS[N_K] = {3, 5, 10, 25};
-
-typedef struct GenPrompt {
-    char *text;
-    int32_t class;
-} GenPrompt;
-
-/* The real side, made once. */
-typedef struct Real {
-    ExprSpace space;
-    float *x; /* [n, d] all cells */
-    size_t d;
-    size_t **cells; /* [k] rows of each class */
-    size_t *n;      /* [k] */
-    float **xs;     /* [k] their coordinates */
-    double **mean;  /* [k] mean log profile */
-    double bandwidth;
-    ExprSummary all;
-} Real;
-
-typedef struct Gen {
-    size_t n;
-    GenPrompt *prompt; /* [n] */
-    Real real;
-} Gen;
 
 /* ---- prompts ---- */
 
@@ -145,20 +119,6 @@ static Err real_side(EvalWork *w, Real *r)
 }
 
 /* ---- measuring one source of cells ---- */
-
-typedef struct Batch { /* cells of one source, prompt after prompt */
-    size_t n, per;     /* prompts, cells of each */
-    Csr counts;        /* [n * per, genes] */
-    int32_t *class;    /* [n] what they should be */
-    uint8_t *there;    /* [n] 0: refused */
-} Batch;
-
-static void batch_done(Batch *b)
-{
-    csr_done(&b->counts);
-    free(b->class);
-    free(b->there);
-}
 
 typedef struct PerPrompt {
     double *v[N_K +
@@ -267,34 +227,7 @@ done:
     return err;
 }
 
-/* ---- sources ---- */
-
-static Err batch_new(const Gen *g, size_t per, size_t cols, Batch *b)
-{
-    *b = (Batch){.n = g->n, .per = per};
-    TRY(csr_init(&b->counts, g->n * per, cols, 0));
-    TRY(NEW(b->class, g->n));
-    TRY(NEW0(b->there, g->n));
-    for (size_t i = 0; i < g->n; i++)
-        b->class[i] = g->prompt[i].class;
-    return OK;
-}
-
-/* Puts the next prompt's cells behind those that are there; NULL: refused, empty rows. */
-static Err batch_add(Batch *b, size_t i, const Csr *cells)
-{
-    size_t at = i * b->per, have = (size_t)b->counts.indptr[at], more = cells ? csr_nnz(cells) : 0;
-    TRY(mem_realloc(&b->counts.indices, have + more + 1, sizeof *b->counts.indices));
-    TRY(mem_realloc(&b->counts.values, have + more + 1, sizeof *b->counts.values));
-    if (more) {
-        memcpy(b->counts.indices + have, cells->indices, more * sizeof *cells->indices);
-        memcpy(b->counts.values + have, cells->values, more * sizeof *cells->values);
-    }
-    for (size_t j = 0; j < b->per; j++)
-        b->counts.indptr[at + j + 1] = (int64_t)have + (cells ? cells->indptr[j + 1] : 0);
-    b->there[i] = cells != NULL;
-    return OK;
-}
+/* ---- what the program generates ---- */
 
 static Err generate_all(EvalWork *w, const Gen *g, Batch *b)
 {
@@ -310,131 +243,13 @@ static Err generate_all(EvalWork *w, const Gen *g, Batch *b)
             err = err_set(ERR_GENERAL, "generated cells are %zu x %zu, %zu x %zu were asked for",
                           made->counts.rows, made->counts.cols, b->per, b->counts.cols);
         else
-            err = batch_add(b, i, made ? &made->counts : NULL);
+            err = gen_batch_add(b, i, made ? &made->counts : NULL);
         generated_free(made);
         TRY(err);
     }
     report_add_plain(w->r, TASK, REPORT_MODEL, OWN, "refused", (double)refused / (double)g->n,
                      g->n);
     return OK;
-}
-
-static Err append_poisson(Csr *out, size_t row, const double *mean, Rng *r, size_t *nnz,
-                          size_t *cap)
-{
-    for (size_t g = 0; g < out->cols; g++) {
-        uint64_t v = mean[g] > 0 ? rng_poisson(r, mean[g]) : 0;
-        if (!v)
-            continue;
-        if (*nnz == *cap) {
-            *cap = *cap * 2 + 4096;
-            TRY(mem_realloc(&out->indices, *cap, sizeof *out->indices));
-            TRY(mem_realloc(&out->values, *cap, sizeof *out->values));
-        }
-        out->indices[*nnz] = (int32_t)g;
-        out->values[(*nnz)++] = (float)v;
-    }
-    out->indptr[row + 1] = (int64_t)*nnz;
-    return OK;
-}
-
-/* The file's mean counts of each gene: what a generator that ignores the prompt draws from. */
-static Err mean_profile(EvalWork *w, const Gen *g, Batch *b)
-{
-    double *mean;
-    size_t nnz, cap;
-    Err err = OK;
-    TRY(NEW0(mean, w->counts.cols));
-    for (size_t e = 0; e < csr_nnz(&w->counts); e++)
-        mean[w->counts.indices[e]] += w->counts.values[e] / (double)w->n;
-    for (size_t i = 0; i < g->n; i++) {
-        Csr cells = {0};
-        Rng r = rng_make(w->p->seed, 7000 + i);
-        TRY_GOTO(csr_init(&cells, b->per, w->counts.cols, 0));
-        nnz = cap = 0;
-        for (size_t j = 0; j < b->per && err == OK; j++)
-            err = append_poisson(&cells, j, mean, &r, &nnz, &cap);
-        if (err == OK)
-            err = batch_add(b, i, &cells);
-        csr_done(&cells);
-        TRY_GOTO(err);
-    }
-done:
-    free(mean);
-    return err;
-}
-
-typedef struct Pool { /* reference cells of one class */
-    size_t n, *set, *row;
-} Pool;
-
-/* Cells of the class; of files with at least half of the test's genes where there are any, for a
- * small panel leaves most genes at zero. */
-static Err pool_of(EvalWork *w, const GeneMatch *match, int32_t class, Pool *p)
-{
-    size_t total = 0;
-    for (size_t s = 0; s < w->n_references; s++)
-        total += w->reference[s].counts.rows;
-    TRY(NEW(p->set, total));
-    TRY(NEW(p->row, total));
-    for (int any = 0; any < 2 && p->n == 0; any++)
-        for (size_t s = 0; s < w->n_references; s++)
-            for (size_t i = 0; i < w->reference[s].counts.rows; i++)
-                if (w->reference[s].label[i] == class &&
-                    (any || 2 * match[s].matched >= w->counts.cols)) {
-                    p->set[p->n] = s;
-                    p->row[p->n++] = i;
-                }
-    return OK;
-}
-
-/* A random reference cell of the class, thinned or blown up by Poisson to the file's median total.
- */
-static Err draw_reference(EvalWork *w, const Gen *g, const GeneMatch *match, Batch *b, size_t i,
-                          double *mean)
-{
-    Pool p = {0};
-    Csr cells = {0};
-    size_t nnz = 0, cap = 0;
-    Err err = OK;
-    Rng r = rng_make(w->p->seed, 9000 + i);
-    TRY_GOTO(pool_of(w, match, b->class[i], &p));
-    TRY_GOTO(csr_init(&cells, b->per, w->counts.cols, 0));
-    for (size_t j = 0; p.n && j < b->per; j++) {
-        size_t at = (size_t)rng_below(&r, p.n);
-        const EvalReference *ref = &w->reference[p.set[at]];
-        double total = 0;
-        memset(mean, 0, w->counts.cols * sizeof *mean);
-        for (int64_t e = ref->counts.indptr[p.row[at]]; e < ref->counts.indptr[p.row[at] + 1];
-             e++) {
-            int32_t to = match[p.set[at]].to[ref->counts.indices[e]];
-            double v = ref->lognorm ? expm1(ref->counts.values[e]) : ref->counts.values[e];
-            if (to >= 0) {
-                mean[to] += v;
-                total += v;
-            }
-        }
-        for (size_t c = 0; total > 0 && c < w->counts.cols; c++)
-            mean[c] *= g->real.all.counts_median / total;
-        TRY_GOTO(append_poisson(&cells, j, mean, &r, &nnz, &cap));
-    }
-    TRY_GOTO(batch_add(b, i, p.n ? &cells : NULL));
-done:
-    free(p.set);
-    free(p.row);
-    csr_done(&cells);
-    return err;
-}
-
-static Err resample_all(EvalWork *w, const Gen *g, const GeneMatch *match, Batch *b)
-{
-    double *mean;
-    TRY(NEW(mean, w->counts.cols));
-    Err err = OK;
-    for (size_t i = 0; i < g->n && err == OK; i++)
-        err = draw_reference(w, g, match, b, i, mean);
-    free(mean);
-    return err;
 }
 
 /* ---- controls ---- */
@@ -555,14 +370,14 @@ static Err with_references(EvalWork *w, const Gen *g, const Batch *own)
         TRY_GOTO(gene_match(w->reference[s].genes, NULL, w->reference[s].counts.cols, w->genes,
                             w->counts.cols, &match[s]));
     TRY_GOTO(add_copies(w, match, own));
-    TRY_GOTO(batch_new(g, own->per, w->counts.cols, &b));
-    TRY_GOTO(resample_all(w, g, match, &b));
+    TRY_GOTO(gen_batch_new(g, own->per, w->counts.cols, &b));
+    TRY_GOTO(gen_resample(w, g, match, &b));
     TRY_GOTO(measure_batch(w, &g->real, &b, REPORT_BASELINE, RESAMPLED));
 done:
     for (size_t s = 0; s < w->n_references; s++)
         gene_match_done(&match[s]);
     free(match);
-    batch_done(&b);
+    gen_batch_done(&b);
     return err;
 }
 
@@ -570,12 +385,12 @@ static Err run(EvalWork *w, Gen *g, Batch *own, Batch *mean)
 {
     TRY(find_prompts(w, g));
     TRY(real_side(w, &g->real));
-    TRY(batch_new(g, w->p->generate_cells, w->counts.cols, own));
+    TRY(gen_batch_new(g, w->p->generate_cells, w->counts.cols, own));
     TRY(generate_all(w, g, own));
     TRY(measure_batch(w, &g->real, own, REPORT_MODEL, OWN));
     TRY(add_summary(w, &g->real, own));
-    TRY(batch_new(g, own->per, w->counts.cols, mean));
-    TRY(mean_profile(w, g, mean));
+    TRY(gen_batch_new(g, own->per, w->counts.cols, mean));
+    TRY(gen_mean_profile(w, g, mean));
     TRY(measure_batch(w, &g->real, mean, REPORT_BASELINE, MEAN));
     TRY(real_halves(w, &g->real));
     if (w->p->n_references)
@@ -604,8 +419,8 @@ Err eval_generate(EvalWork *w)
     Gen g = {0};
     Batch own = {0}, mean = {0};
     Err err = run(w, &g, &own, &mean);
-    batch_done(&own);
-    batch_done(&mean);
+    gen_batch_done(&own);
+    gen_batch_done(&mean);
     gen_done(w, &g);
     return err;
 }
