@@ -29,6 +29,8 @@
     X("bench", cli_bench, "[FILE] [--json]", "how fast each part is on this machine")              \
     X("import", cli_import, "[--scgpt DIR] [--bert DIR] [--llama DIR] [...] -o BUNDLE", "a bundle from public checkpoints")   \
     X("forward", cli_forward, "--model BUNDLE --input IN.h5 --output OUT.h5", "raw tensors through a bundle's parts")   \
+    X("tokenize", cli_tokenize, "--model DIR [--tower text|lm] TEXT | --decode IDS", "ids of a text, text of ids")   \
+    X("lm", cli_lm, "--model DIR PROMPT [--beams 5] [--logprobs]", "a language model continues a prompt")   \
     X("doctor", cli_doctor, "[--json]", "what was detected, and what to do about it")
 
 #define X(name, function, usage, help) Err function(CliArgs *a);

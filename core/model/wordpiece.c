@@ -16,6 +16,7 @@ struct WordPiece {
     size_t n;
     StrMap *id;
     int32_t unk, cls, sep, pad;
+    bool cased, fast;
 };
 
 typedef struct Ids {
@@ -75,6 +76,29 @@ Err wordpiece_open(const char *path, WordPiece **out)
     }
     *out = w;
     return OK;
+}
+
+Err wordpiece_from_text(const char *vocab, WordPiece **out)
+{
+    WordPiece *w = mem_must(sizeof *w);
+    char *text = mem_strdup(vocab);
+    Err err = split_vocab(w, text);
+    free(text);
+    if (err != OK)
+        wordpiece_free(w);
+    else
+        *out = w;
+    return err;
+}
+
+void wordpiece_set_fast(WordPiece *w)
+{
+    w->fast = true;
+}
+
+void wordpiece_set_cased(WordPiece *w, bool cased)
+{
+    w->cased = cased;
 }
 
 void wordpiece_free(WordPiece *w)
@@ -137,8 +161,9 @@ static bool is_punctuation(int32_t c)
 
 static bool is_blank(int32_t c)
 {
-    return c == ' ' || c == '\t' || c == '\n' || c == '\r' ||
-           utf8proc_category(c) == UTF8PROC_CATEGORY_ZS;
+    utf8proc_category_t k = utf8proc_category(c);
+    return c == ' ' || c == '\t' || c == '\n' || c == '\r' || k == UTF8PROC_CATEGORY_ZS ||
+           k == UTF8PROC_CATEGORY_ZL || k == UTF8PROC_CATEGORY_ZP;
 }
 
 static bool is_dropped(int32_t c)
@@ -169,8 +194,16 @@ static void add_folded(Str *s, int32_t c)
             add_code_point(s, parts[i]);
 }
 
+static void add_letter(Str *s, int32_t c, bool cased)
+{
+    if (cased)
+        add_code_point(s, c);
+    else
+        add_folded(s, c);
+}
+
 /* Text -> words, separated by single blanks. */
-static void basic_tokens(const char *text, size_t len, Str *out)
+static void basic_tokens(const WordPiece *w, const char *text, size_t len, Str *out)
 {
     const utf8proc_uint8_t *p = (const utf8proc_uint8_t *)text;
     for (size_t i = 0; i < len;) {
@@ -183,14 +216,14 @@ static void basic_tokens(const char *text, size_t len, Str *out)
         i += (size_t)n;
         if (is_blank(c)) {
             str_add_char(out, ' ');
-        } else if (is_dropped(c)) {
+        } else if (is_dropped(c) && !(w->fast && utf8proc_category(c) == UTF8PROC_CATEGORY_CN)) {
             continue;
-        } else if (is_cjk(c) || is_punctuation(c)) {
+        } else if ((is_cjk(c) && !(w->fast && c >= 0x2B820 && c < 0x2B920)) || is_punctuation(c)) {
             str_add_char(out, ' ');
-            add_folded(out, c);
+            add_letter(out, c, w->cased);
             str_add_char(out, ' ');
         } else {
-            add_folded(out, c);
+            add_letter(out, c, w->cased);
         }
     }
 }
@@ -234,7 +267,14 @@ static Err add_word(const WordPiece *w, const char *word, size_t len, Ids *out)
 static Err add_plain(const WordPiece *w, const char *text, size_t len, Ids *out)
 {
     Str s = {0};
-    basic_tokens(text, len, &s);
+    utf8proc_uint8_t *nfc = NULL; /* letters that keep their accents are looked up composed */
+    utf8proc_ssize_t n_nfc = w->cased ? utf8proc_map((const utf8proc_uint8_t *)text, (utf8proc_ssize_t)len, &nfc,
+                                                     UTF8PROC_STABLE | UTF8PROC_COMPOSE) : -1;
+    if (n_nfc >= 0)
+        basic_tokens(w, (const char *)nfc, (size_t)n_nfc, &s);
+    else
+        basic_tokens(w, text, len, &s);
+    free(nfc);
     Err err = OK;
     for (const char *p = str_text(&s); err == OK && *p;) {
         size_t n = strcspn(p, " ");

@@ -4,6 +4,7 @@
 #ifndef SCMM_MODEL_WORDPIECE_H
 #define SCMM_MODEL_WORDPIECE_H
 #include "core/base/err.h"
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -11,6 +12,11 @@ typedef struct WordPiece WordPiece;
 
 /* Reads vocab.txt; [UNK], [CLS], [SEP], [PAD] must be there. */
 CHECKED Err wordpiece_open(const char *vocab_path, WordPiece **out);
+/* The same from the file's text. */
+CHECKED Err wordpiece_from_text(const char *vocab, WordPiece **out);
+/* As the fast tokenizer does: unassigned characters stay, one range of CJK begins later. */
+void wordpiece_set_fast(WordPiece *w);
+void wordpiece_set_cased(WordPiece *w, bool cased); /* default: letters become small, accents go */
 void wordpiece_free(WordPiece *w); /* NULL ok */
 size_t wordpiece_size(const WordPiece *w);
 int32_t wordpiece_id(const WordPiece *w, const char *token); /* -1 */

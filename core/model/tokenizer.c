@@ -1,0 +1,404 @@
+/* What all tokenizers share: the vocabulary, added tokens cut out of the text, and the dispatch. */
+#include "core/model/tokenizer.h"
+#include "core/base/mem.h"
+#include "core/model/json_read.h"
+#include "core/model/tokenizer_impl.h"
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include <utf8proc.h>
+
+Err tok_add_id(Ids *a, int32_t id)
+{
+    if (a->n == a->cap) {
+        size_t cap = a->cap ? a->cap * 2 : 64;
+        TRY(mem_realloc(&a->v, cap, sizeof *a->v));
+        a->cap = cap;
+    }
+    a->v[a->n++] = id;
+    return OK;
+}
+
+Err tok_set_piece(Tokenizer *t, int32_t id, const char *text)
+{
+    size_t i = (size_t)id;
+    if (i >= t->cap) {
+        size_t cap = t->cap ? t->cap : 256;
+        while (cap <= i)
+            cap *= 2;
+        TRY(mem_realloc(&t->piece, cap, sizeof *t->piece));
+        TRY(mem_realloc(&t->score, cap, sizeof *t->score));
+        TRY(mem_realloc(&t->type, cap, 1));
+        memset(t->piece + t->cap, 0, (cap - t->cap) * sizeof *t->piece);
+        memset(t->score + t->cap, 0, (cap - t->cap) * sizeof *t->score);
+        memset(t->type + t->cap, 0, cap - t->cap);
+        t->cap = cap;
+    }
+    t->n = i >= t->n ? i + 1 : t->n;
+    free(t->piece[i]);
+    t->piece[i] = mem_strdup(text);
+    strmap_put(t->id, text, id);
+    return OK;
+}
+
+static bool flag(const cJSON *o, const char *key)
+{
+    return cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(o, key));
+}
+
+Err tok_add_added(Tokenizer *t, const char *text, int32_t id, const cJSON *flags)
+{
+    Added a = {.len = strlen(text), .id = id, .special = !flags || flag(flags, "special"),
+               .lstrip = flag(flags, "lstrip"), .rstrip = flag(flags, "rstrip"),
+               .single = flag(flags, "single_word"), .normalized = flag(flags, "normalized")};
+    if (a.len == 0)
+        return OK;
+    if ((size_t)id >= t->n || !t->piece[id])
+        TRY(tok_set_piece(t, id, text));
+    for (size_t i = 0; i < t->n_added; i++)
+        if (strcmp(t->added[i].text, text) == 0) {
+            a.text = t->added[i].text;
+            t->added[i] = a;
+            return OK;
+        }
+    TRY(mem_realloc(&t->added, t->n_added + 1, sizeof *t->added));
+    a.text = mem_strdup(text);
+    t->added[t->n_added++] = a;
+    return OK;
+}
+
+void tok_find_bytes(Tokenizer *t)
+{
+    char name[8];
+    for (int i = 0; i < 256; i++) {
+        snprintf(name, sizeof name, "<0x%02X>", i);
+        t->byte[i] = (int32_t)strmap_get(t->id, name, -1);
+    }
+}
+
+static void free_steps(Step *s, int n)
+{
+    for (int i = 0; i < n; i++) {
+        free(s[i].a);
+        free(s[i].b);
+    }
+}
+
+void tokenizer_free(Tokenizer *t)
+{
+    if (!t)
+        return;
+    for (size_t i = 0; i < t->n; i++)
+        free(t->piece[i]);
+    for (size_t i = 0; i < t->n_added; i++)
+        free(t->added[i].text);
+    free(t->piece);
+    free(t->score);
+    free(t->type);
+    free(t->added);
+    strmap_free(t->id);
+    pairmap_free(t->pairs);
+    wordpiece_free(t->words);
+    free_steps(t->norm, t->n_norm);
+    free_steps(t->pre, t->n_pre);
+    free_steps(t->dec, t->n_dec);
+    free(t);
+}
+
+size_t tokenizer_size(const Tokenizer *t)
+{
+    return t->n;
+}
+
+const char *tokenizer_token(const Tokenizer *t, int32_t id)
+{
+    return id >= 0 && (size_t)id < t->n && t->piece[id] ? t->piece[id] : "";
+}
+
+bool tokenizer_is_special(const Tokenizer *t, int32_t id)
+{
+    for (size_t i = 0; i < t->n_added; i++)
+        if (t->added[i].id == id && t->added[i].special)
+            return true;
+    return false;
+}
+
+Err tokenizer_open_vocab(const char *path, bool cased, Tokenizer **out)
+{
+    static const char *const specials[] = {"[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]", "[DEC]"};
+    Tokenizer *t = mem_must(sizeof *t);
+    t->kind = TOK_VOCAB;
+    t->id = strmap_new(1024);
+    Err err = wordpiece_open(path, &t->words);
+    for (size_t i = 0; err == OK && i < wordpiece_size(t->words); i++)
+        err = tok_set_piece(t, (int32_t)i, wordpiece_token(t->words, (int32_t)i));
+    for (int i = 0; err == OK && i < 6; i++) {
+        int32_t id = (int32_t)strmap_get(t->id, specials[i], -1);
+        if (id < 0 && i == 5)
+            id = (int32_t)t->n; /* [DEC] is added behind the file's words */
+        if (id >= 0)
+            err = tok_add_added(t, specials[i], id, NULL);
+    }
+    if (err != OK) {
+        tokenizer_free(t);
+        return err;
+    }
+    wordpiece_set_cased(t->words, cased);
+    t->unk = wordpiece_id(t->words, "[UNK]");
+    t->before[t->n_before++] = wordpiece_id(t->words, "[CLS]");
+    t->after[t->n_after++] = wordpiece_id(t->words, "[SEP]");
+    t->dec[t->n_dec++] = (Step){.kind = STEP_WORDPIECE, .a = mem_strdup("##")};
+    *out = t;
+    return OK;
+}
+
+static bool exists(const char *path)
+{
+    return access(path, R_OK) == 0;
+}
+
+static Err open_words(const char *vocab, const char *settings, Tokenizer **out)
+{
+    bool cased = false;
+    if (exists(settings)) {
+        cJSON *o;
+        TRY(json_read_object(settings, 16 << 20, &o));
+        cased = cJSON_IsFalse(cJSON_GetObjectItemCaseSensitive(o, "do_lower_case"));
+        cJSON_Delete(o);
+    }
+    return tokenizer_open_vocab(vocab, cased, out);
+}
+
+Err tokenizer_open_bundle(const char *dir, const char *tower, Tokenizer **out)
+{
+    char *spm = str_format("%s/%s_tokenizer.model", dir, tower), *vocab = str_format("%s/%s_vocab.txt", dir, tower);
+    char *json = str_format("%s/%s_tokenizer.json", dir, tower), *plain = str_format("%s/vocab.txt", dir);
+    char *settings = str_format("%s/%s_tokenizer_config.json", dir, tower);
+    Err err;
+    if (exists(spm))
+        err = tokenizer_open_spm(spm, settings, out);
+    else if (exists(vocab))
+        err = open_words(vocab, settings, out);
+    else if (exists(json))
+        err = tokenizer_open_json(json, out);
+    else if (strcmp(tower, "text") == 0 && exists(plain))
+        err = open_words(plain, settings, out);
+    else
+        err = err_set(ERR_MODEL, "%s: has no tokenizer for the tower %s", dir, tower);
+    free(spm);
+    free(vocab);
+    free(json);
+    free(plain);
+    free(settings);
+    return err;
+}
+
+/* ---- encoding ---- */
+
+static int32_t char_at(const char *p, size_t left)
+{
+    utf8proc_int32_t c;
+    return left && utf8proc_iterate((const utf8proc_uint8_t *)p, (utf8proc_ssize_t)left, &c) > 0 ? c : 0;
+}
+
+static bool is_word(int32_t c)
+{
+    utf8proc_category_t k = utf8proc_category(c);
+    return c == '_' || (c && (k <= UTF8PROC_CATEGORY_LO || k == UTF8PROC_CATEGORY_ND)) ||
+           k == UTF8PROC_CATEGORY_MN || k == UTF8PROC_CATEGORY_MC || k == UTF8PROC_CATEGORY_PC;
+}
+
+/* The character that ends before p. */
+static int32_t char_before(const char *begin, const char *p)
+{
+    const char *q = p;
+    while (q > begin && ((unsigned char)*--q & 0xC0) == 0x80) {
+    }
+    return q < p ? char_at(q, (size_t)(p - q)) : 0;
+}
+
+/* The longest added token that stands at p; NULL. */
+static const Added *added_at(const Tokenizer *t, const char *begin, const char *p, const char *end, int normalized)
+{
+    const Added *best = NULL;
+    for (size_t i = 0; i < t->n_added; i++) {
+        const Added *a = &t->added[i];
+        if ((normalized >= 0 && a->normalized != (normalized == 1)) || a->len > (size_t)(end - p) ||
+            a->text[0] != *p || memcmp(a->text, p, a->len) != 0 || (best && best->len >= a->len))
+            continue;
+        if (a->single && (is_word(char_before(begin, p)) || is_word(char_at(p + a->len, (size_t)(end - p) - a->len))))
+            continue;
+        best = a;
+    }
+    return best;
+}
+
+typedef struct Encoding {
+    const Tokenizer *t;
+    Ids ids;
+    bool first;
+} Encoding;
+
+typedef Err Plain(Encoding *e, const char *text, size_t len);
+
+/* Calls plain() for what lies between added tokens. normalized: 0, 1, or -1 for all. */
+static Err around_added(Encoding *e, const char *text, size_t len, int normalized, Plain *plain)
+{
+    const char *end = text + len, *from = text;
+    bool starts[256] = {false};
+    for (size_t i = 0; i < e->t->n_added; i++)
+        starts[(unsigned char)e->t->added[i].text[0]] = true;
+    for (const char *p = text; p < end;) {
+        const Added *a = starts[(unsigned char)*p] ? added_at(e->t, text, p, end, normalized) : NULL;
+        if (!a) {
+            p++;
+            continue;
+        }
+        const char *stop = p, *next = p + a->len;
+        while (a->lstrip && stop > from && tok_is_space(char_before(from, stop)))
+            do
+                stop--;
+            while (((unsigned char)*stop & 0xC0) == 0x80);
+        while (a->rstrip && next < end && tok_is_space(char_at(next, (size_t)(end - next))))
+            do
+                next++;
+            while (next < end && ((unsigned char)*next & 0xC0) == 0x80);
+        if (stop > from)
+            TRY(plain(e, from, (size_t)(stop - from)));
+        e->first = false;
+        TRY(tok_add_id(&e->ids, a->id));
+        from = p = next;
+    }
+    return from < end ? plain(e, from, (size_t)(end - from)) : OK;
+}
+
+static Err plain_spm(Encoding *e, const char *text, size_t len)
+{
+    Err err = tok_spm_encode(e->t, text, len, e->first, &e->ids);
+    e->first = false;
+    return err;
+}
+
+static Err plain_words(Encoding *e, const char *text, size_t len)
+{
+    int32_t *v;
+    size_t n;
+    char *s = mem_must(len + 1);
+    size_t k = 0;
+    for (size_t i = 0; i < len; i++)
+        if (text[i])
+            s[k++] = text[i];
+    Err err = wordpiece_encode(e->t->words, s, 0, 0, &v, &n);
+    free(s);
+    TRY(err);
+    for (size_t i = 0; err == OK && i < n; i++)
+        err = tok_add_id(&e->ids, v[i]);
+    free(v);
+    return err;
+}
+
+static Err merge_plain(Encoding *e, const char *text, size_t len)
+{
+    Str s = {0};
+    str_add_n(&s, text, len);
+    Err err = tok_json_encode(e->t, &s, e->first, &e->ids);
+    e->first = false;
+    str_free(&s);
+    return err;
+}
+
+static Err plain_json(Encoding *e, const char *text, size_t len)
+{
+    Str s = {0};
+    str_add_n(&s, text, len);
+    Err err = tok_json_normalize(e->t, &s);
+    if (err == OK)
+        err = around_added(e, str_text(&s), s.len, 1, merge_plain);
+    str_free(&s);
+    return err;
+}
+
+static Err encode(Encoding *e, const char *text, size_t len, bool specials)
+{
+    const Tokenizer *t = e->t;
+    if (specials && t->kind == TOK_SPM && t->bos >= 0)
+        TRY(tok_add_id(&e->ids, t->bos));
+    for (int i = 0; specials && i < t->n_before; i++)
+        TRY(tok_add_id(&e->ids, t->before[i]));
+    if (t->kind == TOK_SPM)
+        TRY(around_added(e, text, len, -1, plain_spm));
+    else if (t->kind == TOK_BPE)
+        TRY(around_added(e, text, len, 0, plain_json));
+    else
+        TRY(around_added(e, text, len, -1, plain_words));
+    for (int i = 0; specials && i < t->n_after; i++)
+        TRY(tok_add_id(&e->ids, t->after[i]));
+    return OK;
+}
+
+Err tokenizer_encode(const Tokenizer *t, const char *text, size_t len, bool specials, int32_t **ids, size_t *n)
+{
+    Encoding e = {.t = t, .first = true};
+    Str clean = {0};
+    if (t->kind == TOK_BPE) {
+        tok_lossy(&clean, text, len, false);
+        text = str_text(&clean);
+        len = clean.len;
+    }
+    Err err = encode(&e, text, len, specials);
+    if (err == OK && !e.ids.v)
+        err = NEW(e.ids.v, 1);
+    str_free(&clean);
+    if (err != OK) {
+        free(e.ids.v);
+        return err;
+    }
+    *ids = e.ids.v;
+    *n = e.ids.n;
+    return OK;
+}
+
+/* ---- decoding ---- */
+
+Err tokenizer_decode(const Tokenizer *t, const int32_t *ids, size_t n, bool skip, char **text)
+{
+    Str s = {0};
+    for (size_t i = 0; i < n; i++)
+        if (ids[i] < 0 || (size_t)ids[i] >= t->n || !t->piece[ids[i]])
+            FAIL(ERR_USAGE, "id %d is not in the vocabulary", ids[i]);
+    Err err = t->kind == TOK_SPM ? tok_decode_spm(t, ids, n, skip, &s) : tok_decode_json(t, ids, n, skip, &s);
+    if (err == OK)
+        *text = str_take(&s);
+    str_free(&s);
+    return err;
+}
+
+void tok_lossy(Str *out, const char *p, size_t n, bool each)
+{
+    for (size_t i = 0; i < n;) {
+        utf8proc_int32_t c;
+        utf8proc_ssize_t m = utf8proc_iterate((const utf8proc_uint8_t *)p + i, (utf8proc_ssize_t)(n - i), &c);
+        if (m > 0) {
+            str_add_n(out, p + i, (size_t)m);
+            i += (size_t)m;
+            continue;
+        }
+        str_add(out, "\xEF\xBF\xBD");
+        unsigned char a = (unsigned char)p[i], b = i + 1 < n ? (unsigned char)p[i + 1] : 0;
+        size_t want = a >= 0xF0 && a <= 0xF4 ? 4 : a >= 0xE0 ? 3 : 2, used = 1;
+        bool lead = a >= 0xC2 && a <= 0xF4;
+        unsigned char lo = a == 0xE0 ? 0xA0 : a == 0xF0 ? 0x90 : 0x80, hi = a == 0xED ? 0x9F : a == 0xF4 ? 0x8F : 0xBF;
+        if (!each && lead && b >= lo && b <= hi) /* a sequence that is cut off counts once */
+            for (used = 2; used < want && i + used < n && ((unsigned char)p[i + used] & 0xC0) == 0x80;)
+                used++;
+        i += used;
+    }
+}
+
+size_t tokenizer_stable(const char *text)
+{
+    size_t n = strlen(text);
+    while (n >= 3 && memcmp(text + n - 3, "\xEF\xBF\xBD", 3) == 0)
+        n -= 3;
+    return n;
+}
