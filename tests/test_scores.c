@@ -209,6 +209,10 @@ static void reads_what_prompts_want_and_do_not_want(void **state)
     assert_int_equal(r.n_names, 1);
     assert_int_equal(r.subject, r.n_names); /* mentioned, not what it is about */
     reading_done(&r);
+    prompt_read(x, labels, knows, NULL, "Bcells", &r);
+    assert_string_equal(r.text, "B cells");
+    assert_true(r.explained && r.n_names == 1);
+    reading_done(&r);
     prompt_read(x, labels, knows, NULL, "", &r);
     assert_false(r.n_names);
     reading_done(&r);

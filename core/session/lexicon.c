@@ -272,6 +272,11 @@ float lexicon_rank(const Lexicon *x, const Words *words, const uint8_t *skip, fl
 
 /* ---- spelling ---- */
 
+bool lexicon_knows(const Lexicon *x, const char *word)
+{
+    return strmap_get(x->ids, word, -1) >= 0;
+}
+
 static bool has_digit(const char *s)
 {
     return strpbrk(s, "0123456789") != NULL;

@@ -23,6 +23,8 @@ size_t lexicon_names(const Lexicon *x, const char *text, const Words *words, con
 /* score[types] 0..1: how much of the words' weight each type's texts cover; words in skip and stop words are left out.
  * Returns the share of the weight that lies in words the library knows at all. */
 float lexicon_rank(const Lexicon *x, const Words *words, const uint8_t *skip, float *score);
+/* Is the folded word in any text of the library? */
+bool lexicon_knows(const Lexicon *x, const char *word);
 /* The word of a type's name that was probably meant by a misspelt one; NULL when the word is known, too short, or like
  * nothing. Borrowed. */
 const char *lexicon_correct(const Lexicon *x, const char *word);

@@ -23,7 +23,7 @@ static const float SUBJECT = 0.2f, OBJECT = 0.1f; /* kinds of what the sentence 
 static const float PROMPT_SHARE = 0.3f, GENE_SHARE = 0.5f;
 static const float NEAR = 0.70f, FAR = 0.20f; /* signs that are sure; that say nothing */
 static const float NAMED = 0.08f;             /* a name or gene among other words */
-static const float REFUSE = 0.48f;
+static const float REFUSE = 0.6f;
 enum { MAX_TYPES = 3 };
 
 typedef struct PromptState { /* kept by the session: TOPIC_QUERY */

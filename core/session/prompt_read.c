@@ -20,6 +20,14 @@ void reading_done(Reading *r)
     free(r->negative);
 }
 
+/* "Bcells", "NKcells": how many letters stand before "cell" in a word that is written together; 0. */
+static size_t joined_cell(const Lexicon *x, const Word *w)
+{
+    size_t n = strlen(w->text);
+    bool joined = n > 4 && n <= 7 && w->end - w->start >= n && strcmp(w->text + n - 4, "cell") == 0;
+    return joined && !lexicon_knows(x, w->text) ? n - 4 : 0;
+}
+
 static char *put_right(const Lexicon *x, const char *text)
 {
     Words w;
@@ -27,6 +35,13 @@ static char *put_right(const Lexicon *x, const char *text)
     size_t at = 0;
     words_split(text, &w);
     for (size_t i = 0; i < w.n; i++) {
+        size_t letters = joined_cell(x, &w.v[i]);
+        if (letters) {
+            str_add_n(&s, text + at, w.v[i].start + letters - at);
+            str_add(&s, " ");
+            at = w.v[i].start + letters;
+            continue;
+        }
         const char *better = w.v[i].stop || w.v[i].capitals ? NULL : lexicon_correct(x, w.v[i].text);
         if (!better)
             continue;
