@@ -80,13 +80,15 @@ check: program $(TEST_BIN)
 
 # Coverage-guided fuzzing of the file readers (needs clang); see tests/fuzz/README.md.
 FUZZ_SECONDS ?= 60
+FUZZ_MODEL := $(wildcard core/model/ckpt*.c core/model/pickle*.c core/model/tok*.c) \
+  core/model/json_read.c core/model/safetensors.c core/model/wordpiece.c
 FUZZ := $(basename $(notdir $(wildcard tests/fuzz/fuzz_*.c)))
-$(BUILD)-fuzz/%: tests/fuzz/%.c tests/fuzz/harness.h $(wildcard core/base/*.[ch] core/data/*.[ch])
+$(BUILD)-fuzz/%: tests/fuzz/%.c tests/fuzz/harness.h $(wildcard core/base/*.[ch] core/data/*.[ch]) $(FUZZ_MODEL)
 	@mkdir -p $(@D)
 	@echo FUZZ $@
 	@clang -std=c11 -D_GNU_SOURCE -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -I. \
-	  $(PKG_CFLAGS) $(CFLAGS) -o $@ $< $(wildcard core/base/*.c core/data/*.c) \
-	  $(shell pkg-config --libs hdf5 libcjson libzip libcrypto zlib libzstd liblz4) -lblosc -lm -lpthread
+	  $(PKG_CFLAGS) $(CFLAGS) -o $@ $< $(wildcard core/base/*.c core/data/*.c) $(FUZZ_MODEL) \
+	  $(shell pkg-config --libs hdf5 libcjson libzip libcrypto zlib libzstd liblz4 libutf8proc) -lblosc -lm -lpthread
 fuzz: $(FUZZ:%=$(BUILD)-fuzz/%)
 	@for t in $(FUZZ); do echo "--- $$t"; mkdir -p $(BUILD)-fuzz/found/$$t; \
 	  $(BUILD)-fuzz/$$t -max_total_time=$(FUZZ_SECONDS) -timeout=25 -rss_limit_mb=2048 -print_final_stats=1 \

@@ -25,6 +25,14 @@ int fuzz_filters(const uint8_t *data, size_t size);
 int fuzz_h5_raw(const uint8_t *data, size_t size);
 #include "tests/fuzz/fuzz_h5_raw.c"
 #undef LLVMFuzzerTestOneInput
+#define LLVMFuzzerTestOneInput fuzz_ckpt
+int fuzz_ckpt(const uint8_t *data, size_t size);
+#include "tests/fuzz/fuzz_ckpt.c"
+#undef LLVMFuzzerTestOneInput
+#define LLVMFuzzerTestOneInput fuzz_tokens
+int fuzz_tokens(const uint8_t *data, size_t size);
+#include "tests/fuzz/fuzz_tokens.c"
+#undef LLVMFuzzerTestOneInput
 
 static void replay(const char *name, int (*target)(const uint8_t *, size_t))
 {
@@ -72,6 +80,16 @@ static void raw_corpus(void **state)
     replay("h5_raw", fuzz_h5_raw);
 }
 
+static void checkpoint_corpus(void **state)
+{
+    replay("ckpt", fuzz_ckpt);
+}
+
+static void token_corpus(void **state)
+{
+    replay("tokens", fuzz_tokens);
+}
+
 static int remove_scratch(void **state)
 {
     char *command = str_format("rm -rf %s", fuzz_folder());
@@ -83,6 +101,7 @@ static int remove_scratch(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {TEST(mtx_corpus), TEST(zarr_corpus), TEST(h5ad_corpus),
-                                       TEST(filter_corpus), TEST(raw_corpus)};
+                                       TEST(filter_corpus), TEST(raw_corpus),
+                                       TEST(checkpoint_corpus), TEST(token_corpus)};
     return cmocka_run_group_tests(tests, NULL, remove_scratch);
 }

@@ -13,13 +13,16 @@
 #include "core/data/h5ad_write.h"
 #include "core/data/provenance.h"
 #include "core/model/bundle.h"
+#include "core/model/parts.h"
 
 /* ---- model ---- */
 
 /* Files of a bundle that hold weights, and what they are. */
 static const struct {
     const char *file, *what;
-} PARTS[] = {{"text.safetensors", "text tower (MiniLM)"},
+} PARTS[] = {{"model.safetensors", "cell encoder, Q-Former and text, imported"},
+             {"lm.safetensors", "language model, imported"},
+             {"text.safetensors", "text tower (MiniLM)"},
              {"generator.safetensors", "text to cell"},
              {"decoder.safetensors", "cell to text"},
              {"library.safetensors", "sentence vectors of the cell-type library"},
@@ -74,7 +77,7 @@ static Err add_parts(cJSON *root, const cJSON *config, const char *dir)
     for (size_t i = 0; i < sizeof PARTS / sizeof *PARTS; i++) {
         double n = 0;
         TRY(add_part(list, dir, PARTS[i].file, PARTS[i].what, &n));
-        parameters += i < 3 ? n : 0;
+        parameters += i < 5 ? n : 0;
     }
     cJSON_AddNumberToObject(root, "parameters", parameters);
     return OK;
@@ -100,6 +103,27 @@ static void copy_item(cJSON *root, const cJSON *config, const char *key)
         cJSON_AddItemToObject(root, key, cJSON_Duplicate(v, 1));
 }
 
+static double number(const cJSON *o, const char *key)
+{
+    const cJSON *v = cJSON_GetObjectItemCaseSensitive(o, key);
+    return cJSON_IsNumber(v) ? v->valuedouble : 0;
+}
+
+/* A bundle made by import: what its configuration says. */
+static void describe_imported(const cJSON *config, cJSON *root)
+{
+    cJSON *v = cJSON_AddObjectToObject(root, "vocabularies");
+    const cJSON *lm = cJSON_GetObjectItemCaseSensitive(config, "lm");
+    double words = number(config, "query_vocab");
+    cJSON_AddNumberToObject(v, "genes", number(config, "gene_rows"));
+    cJSON_AddNumberToObject(v, "word_pieces", words > 0 ? words : number(config, "text_vocab"));
+    cJSON_AddNumberToObject(v, "language_model", number(lm, "vocab_size"));
+    copy_item(root, config, "format");
+    copy_item(root, config, "kind");
+    copy_item(root, config, "cell_values");
+    cJSON_AddItemToObject(root, "shape", cJSON_Duplicate(config, 1));
+}
+
 static Err describe_bundle(const char *dir, cJSON *root)
 {
     static const char *const KEYS[] = {"format",         "members", "stage1", "temperature",
@@ -118,11 +142,14 @@ static Err describe_bundle(const char *dir, cJSON *root)
         cJSON_AddStringToObject(root, "sha256", hex);
     if (err == OK)
         err = add_parts(root, config, dir);
-    if (err == OK)
+    bool imported = cJSON_GetObjectItemCaseSensitive(config, "kind") != NULL;
+    if (err == OK && imported)
+        describe_imported(config, root);
+    if (err == OK && !imported)
         err = bundle_read_genes(dir, &genes);
-    if (err == OK)
+    if (err == OK && !imported)
         err = wordpiece_open(vocab, &words);
-    if (err == OK) {
+    if (err == OK && !imported) {
         cJSON *v = cJSON_AddObjectToObject(root, "vocabularies");
         cJSON_AddNumberToObject(v, "genes", (double)genes->n);
         cJSON_AddNumberToObject(v, "word_pieces", (double)wordpiece_size(words));
@@ -138,12 +165,6 @@ done:
     wordpiece_free(words);
     free(vocab);
     return err;
-}
-
-static double number(const cJSON *o, const char *key)
-{
-    const cJSON *v = cJSON_GetObjectItemCaseSensitive(o, key);
-    return cJSON_IsNumber(v) ? v->valuedouble : 0;
 }
 
 static const char *text(const cJSON *o, const char *key)
@@ -195,12 +216,31 @@ static Err bundle_folder(const CliArgs *a, Str *dir)
     return OK;
 }
 
+static Err verify_imported(const char *dir, JobCtl *ctl)
+{
+    Parts p = {0};
+    Device *d;
+    TRY(device_open("cpu", &d));
+    Err err = parts_open(dir, d, true, true, ctl, &p);
+    parts_done(&p);
+    device_close(d);
+    return err;
+}
+
 /* Shapes: the whole bundle is loaded as it is for use. */
 static Err verify(const char *dir, JobCtl *ctl)
 {
     Str types = {0};
     Model *m = NULL;
+    cJSON *config = NULL;
     Err err = model_verify(dir);
+    if (err == OK)
+        err = bundle_read_config(dir, false, &config);
+    if (err == OK && cJSON_GetObjectItemCaseSensitive(config, "kind")) {
+        cJSON_Delete(config);
+        return verify_imported(dir, ctl);
+    }
+    cJSON_Delete(config);
     if (err == OK)
         err = assets_path("celltypes/hierarchy.tsv", &types);
     if (err == OK) {

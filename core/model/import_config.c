@@ -97,6 +97,8 @@ static Err cell_config(const ImportSpec *s, const Pool *p, PartsConfig *c)
     if (!s->scgpt)
         FAIL(ERR_MODEL, "the Lightning file has a cell encoder but no gene names; add --scgpt DIR for "
                         "vocab.json and args.json");
+    if (!find(p, base))
+        FAIL(ERR_MODEL, "%s: tensor encoder.embedding.weight: is missing", s->scgpt);
     TRY(settings(s->scgpt, "args.json", true, &o));
     int64_t found = count_layers(p, "cell_encoder.model.transformer_encoder.layers.%d.norm1.weight");
     Err err = json_int(o, "embsize", 1, 1 << 16, dim(p, base, 1, 512), &width);

@@ -181,6 +181,10 @@ static Err read_settings(Tokenizer *t, const char *path)
     const cJSON *legacy = cJSON_GetObjectItemCaseSensitive(o, "legacy"), *e;
     if (cJSON_IsBool(legacy))
         t->legacy = cJSON_IsTrue(legacy);
+    if (cJSON_IsFalse(cJSON_GetObjectItemCaseSensitive(o, "add_bos_token")))
+        t->bos = -1;
+    if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(o, "add_eos_token")) && t->eos >= 0)
+        t->after[t->n_after++] = t->eos;
     Err err = OK;
     cJSON_ArrayForEach(e, cJSON_GetObjectItemCaseSensitive(o, "added_tokens_decoder"))
     {

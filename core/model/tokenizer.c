@@ -169,8 +169,34 @@ static Err open_words(const char *vocab, const char *settings, Tokenizer **out)
     return tokenizer_open_vocab(vocab, cased, out);
 }
 
+/* Stage 2 adds [PAD], <cell>, one token a query and </cell> to the language model's vocabulary; they
+ * are in no tokenizer file, but their rows are in the checkpoint. */
+static Err add_cell_tokens(const char *dir, Tokenizer *t)
+{
+    cJSON *o;
+    long long queries, vocab;
+    char *path = str_format("%s/config.json", dir), name[32];
+    Err err = exists(path) ? json_read_object(path, 16 << 20, &o) : ERR_NOT_FOUND;
+    free(path);
+    if (err != OK)
+        return err == ERR_NOT_FOUND ? OK : err;
+    err = json_int(o, "queries", 0, 99999, 0, &queries);
+    if (err == OK)
+        err = json_int(cJSON_GetObjectItemCaseSensitive(o, "lm"), "vocab_size", 0, 1 << 24, 0, &vocab);
+    int32_t id = (int32_t)t->n;
+    bool grown = err == OK && flag(o, "projector") && vocab == (long long)t->n + queries + 3;
+    cJSON_Delete(o);
+    for (long long i = -2; grown && err == OK && i <= queries; i++) {
+        snprintf(name, sizeof name, "<cell_%05lld>", i);
+        const char *text = i == -2 ? "[PAD]" : i == -1 ? "<cell>" : i == queries ? "</cell>" : name;
+        err = tok_add_added(t, text, id++, NULL);
+    }
+    return err;
+}
+
 Err tokenizer_open_bundle(const char *dir, const char *tower, Tokenizer **out)
 {
+    *out = NULL;
     char *spm = str_format("%s/%s_tokenizer.model", dir, tower), *vocab = str_format("%s/%s_vocab.txt", dir, tower);
     char *json = str_format("%s/%s_tokenizer.json", dir, tower), *plain = str_format("%s/vocab.txt", dir);
     char *settings = str_format("%s/%s_tokenizer_config.json", dir, tower);
@@ -185,6 +211,11 @@ Err tokenizer_open_bundle(const char *dir, const char *tower, Tokenizer **out)
         err = open_words(plain, settings, out);
     else
         err = err_set(ERR_MODEL, "%s: has no tokenizer for the tower %s", dir, tower);
+    Tokenizer *opened = err == OK ? *out : NULL;
+    if (err == OK && strcmp(tower, "lm") == 0)
+        err = add_cell_tokens(dir, *out);
+    if (err != OK)
+        tokenizer_free(opened);
     free(spm);
     free(vocab);
     free(json);
