@@ -186,7 +186,9 @@ static Err query_config(const ImportSpec *s, const Pool *p, PartsConfig *c)
     c->heads = s->from_parts || find(p, "cell_proj.weight");
     c->proj = dim(p, "cell_proj.weight", 0, 256);
     c->match = s->from_parts || find(p, "gtm_head.weight");
-    c->caption = c->q.vocab && find(p, "Qformer.cls.predictions.transform.dense.weight");
+    c->caption = c->q.vocab && find(p, "Qformer.cls.predictions.transform.dense.weight") &&
+                 (dim(p, "Qformer.cls.predictions.decoder.bias", 0, 0) == c->q.vocab ||
+                  dim(p, "Qformer.cls.predictions.bias", 0, 0) == c->q.vocab);
     c->text = s->bert && c->q.vocab == 0;
     if (width % b.heads)
         FAIL(ERR_MODEL, "query_tokens: width %lld is no multiple of %lld heads; add --bert DIR for their "
