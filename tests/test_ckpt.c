@@ -140,16 +140,17 @@ static void expect_header_refused(const char *json, size_t data, const char *why
 }
 
 #define ENTRY(name, type, shape, begin, end)                                                       \
-    "\"" name "\":{\"dtype\":\"" type "\",\"shape\":" shape ",\"data_offsets\":[" #begin "," #end "]}"
+    "\"" name "\":{\"dtype\":\"" type "\",\"shape\":" shape ",\"data_offsets\":[" #begin "," #end  \
+    "]}"
 
 static void safetensors_rules_are_kept(void **state)
 {
     expect_header_refused("{" ENTRY("a", "F32", "[2]", 0, 4) "}", 4, "tensor a");
     expect_header_refused("{" ENTRY("a", "F32", "[1]", 4, 8) "}", 8, "tensor a");
-    expect_header_refused("{" ENTRY("a", "F32", "[1]", 0, 4) "," ENTRY("b", "F32", "[1]", 2, 6) "}", 6,
-                          "tensor b");
-    expect_header_refused("{" ENTRY("a", "F32", "[1]", 0, 4) "," ENTRY("a", "F32", "[1]", 4, 8) "}", 8,
-                          "twice");
+    expect_header_refused("{" ENTRY("a", "F32", "[1]", 0, 4) "," ENTRY("b", "F32", "[1]", 2, 6) "}",
+                          6, "tensor b");
+    expect_header_refused("{" ENTRY("a", "F32", "[1]", 0, 4) "," ENTRY("a", "F32", "[1]", 4, 8) "}",
+                          8, "twice");
     expect_header_refused("{" ENTRY("a", "F32", "[1]", 0, 4) "}", 8, "4 of 8");
     expect_header_refused("{" ENTRY("a", "F8_E4M3", "[1]", 0, 1) "}", 1, "F8_E4M3");
     expect_header_refused("{" ENTRY("a", "F32", "[-1]", 0, 4) "}", 4, "tensor a");
@@ -166,7 +167,8 @@ static void safetensors_rules_are_kept(void **state)
     expect_refused("h.safetensors", deep, 300008, "deep");
     free(deep);
     char ok[8 + 80] = {0};
-    const char *json = "{\"__metadata__\":{\"format\":\"pt\"}," ENTRY("a", "F32", "[]", 0, 4) "}   ";
+    const char *json =
+        "{\"__metadata__\":{\"format\":\"pt\"}," ENTRY("a", "F32", "[]", 0, 4) "}   ";
     ok[0] = (char)strlen(json);
     char *file = mem_must(8 + strlen(json) + 4);
     memcpy(file, ok, 8);
@@ -313,7 +315,8 @@ static void scgpt_in_every_spelling_agrees_with_torch(void **state)
     for (int i = 0; i < 3; i++) {
         char *dir = temp_path("scgpt");
         char *cmd = str_format("mkdir -p %s && cp " GOLDEN "scgpt/*.json %s && cp " GOLDEN
-                               "layouts/%s.pt %s/best_model.pt", dir, dir, spelling[i], dir);
+                               "layouts/%s.pt %s/best_model.pt",
+                               dir, dir, spelling[i], dir);
         assert_int_equal(system(cmd), 0);
         ImportSpec s = {.scgpt = dir};
         assert_int_equal(check_numbers(&s, "", ""), 2);
@@ -331,7 +334,8 @@ static void bert_alone_has_no_token_types(void **state)
 
 static void llama_in_all_its_forms_agrees_with_transformers(void **state)
 {
-    static const char *const form[] = {"llama", "llama_tied", "llama_linear", "llama_dynamic", "llama_3"};
+    static const char *const form[] = {"llama", "llama_tied", "llama_linear", "llama_dynamic",
+                                       "llama_3"};
     for (int i = 0; i < 5; i++) {
         char *dir = str_format(GOLDEN "%s", form[i]), *key = str_format("lm/%s", form[i]);
         ImportSpec s = {.llama = dir};
@@ -392,7 +396,8 @@ static void a_missing_tensor_is_named_and_nothing_is_left(void **state)
     ImportReport r;
     char *dir = temp_path("half"), *out = temp_path("none");
     char *cmd = str_format("mkdir -p %s && cp " GOLDEN "scgpt/*.json %s && cp " GOLDEN
-                           "views.pt %s/best_model.pt", dir, dir, dir);
+                           "views.pt %s/best_model.pt",
+                           dir, dir, dir);
     assert_int_equal(system(cmd), 0);
     ImportSpec s = {.scgpt = dir, .out = out};
     assert_err(import(&s, &r), ERR_MODEL);

@@ -1,5 +1,5 @@
-/* Tokenizers beside sentencepiece and tokenizers (tests/ref/ckpt_tokens.py): ids and texts of a nasty
- * corpus, long words, damaged files. */
+/* Tokenizers beside sentencepiece and tokenizers (tests/ref/ckpt_tokens.py): ids and texts of a
+ * nasty corpus, long words, damaged files. */
 #include "tests/util.h"
 
 #include <stdio.h>
@@ -39,7 +39,8 @@ static int compare(const char *name, const Tokenizer *t, int skip_decode)
         bool back = skip_decode || strcmp(got, want) == 0;
         if (!same || !back) {
             char *l = cJSON_PrintUnformatted(list);
-            print_message("%s: \"%s\": %s%s; wanted %s got", name, text, same ? "" : "ids ", back ? "" : "text ", l);
+            print_message("%s: \"%s\": %s%s; wanted %s got", name, text, same ? "" : "ids ",
+                          back ? "" : "text ", l);
             for (size_t k = 0; k < n; k++)
                 print_message(" %d", ids[k]);
             print_message("\n  \"%s\" \"%s\"\n", want, got);
@@ -90,7 +91,8 @@ static void wordpiece_is_exact(void **state)
     check_json("bert_cased");
     Tokenizer *t;
     assert_ok(tokenizer_open_vocab(GOLDEN "vocab.txt", false, &t));
-    assert_int_equal(compare("bert", t, 0), 1); /* the slow one drops U+10FFFF, which is unassigned */
+    assert_int_equal(compare("bert", t, 0),
+                     1); /* the slow one drops U+10FFFF, which is unassigned */
     tokenizer_free(t);
 }
 

@@ -80,7 +80,8 @@ static Err take_lightning(CliArgs *a, ImportSpec *s)
 
 Err cli_import(CliArgs *a)
 {
-    const char *usage = "[--scgpt DIR] [--bert DIR] [--llama DIR] [--adapter DIR] [--lightning FILE] -o BUNDLE";
+    const char *usage =
+        "[--scgpt DIR] [--bert DIR] [--llama DIR] [--adapter DIR] [--lightning FILE] -o BUNDLE";
     ImportSpec s = {.seed = a->g->seed, .out = a->g->output, .force = a->g->force};
     const char *quantize = NULL;
     TRY(cli_take_string(a, "--scgpt", &s.scgpt));
@@ -95,9 +96,10 @@ Err cli_import(CliArgs *a)
     if (!s.out)
         FAIL(ERR_USAGE, "-o BUNDLE is missing; usage: scmmgpt import %s", usage);
     if (quantize)
-        FAIL(ERR_USAGE, "--quantize %s: this version stores weights as they were published", quantize);
-    if (s.cell_values && strcmp(s.cell_values, "binned") != 0 && strcmp(s.cell_values, "raw") != 0 &&
-        strcmp(s.cell_values, "lognorm") != 0)
+        FAIL(ERR_USAGE, "--quantize %s: this version stores weights as they were published",
+             quantize);
+    if (s.cell_values && strcmp(s.cell_values, "binned") != 0 &&
+        strcmp(s.cell_values, "raw") != 0 && strcmp(s.cell_values, "lognorm") != 0)
         FAIL(ERR_USAGE, "--cell-values: '%s' is not binned, raw or lognorm", s.cell_values);
     if (s.adapter && !s.llama)
         FAIL(ERR_USAGE, "--adapter: needs --llama DIR");
@@ -207,7 +209,10 @@ Err cli_forward(CliArgs *a)
     TRY(cli_finish(a, 0, 0, usage));
     if (!a->g->model || !input || !a->g->output)
         FAIL(ERR_USAGE, "%s is missing; usage: scmmgpt forward %s",
-             !a->g->model ? "--model" : input ? "--output" : "--input", usage);
+             !a->g->model ? "--model"
+             : input      ? "--output"
+                          : "--input",
+             usage);
     PartsInput in = {0};
     Parts p = {0};
     Device *d = NULL;

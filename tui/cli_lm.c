@@ -1,4 +1,5 @@
-/* `scmmgpt tokenize` and `scmmgpt lm`: the tokenizers and the language model of an imported bundle. */
+/* `scmmgpt tokenize` and `scmmgpt lm`: the tokenizers and the language model of an imported bundle.
+ */
 #include "tui/cli_commands.h"
 
 #include <cjson/cJSON.h>
@@ -117,7 +118,8 @@ static Err pick_tower(const char *dir, const char **tower)
 
 Err cli_tokenize(CliArgs *a)
 {
-    const char *usage = "--model DIR [--tower text|lm] [\"TEXT\" | --file F | --decode \"1 2 3\"] [--json]";
+    const char *usage =
+        "--model DIR [--tower text|lm] [\"TEXT\" | --file F | --decode \"1 2 3\"] [--json]";
     const char *tower = NULL, *ids = NULL, *file = NULL, *dir = a->g->model;
     Tokenizer *t = NULL;
     char *text = NULL;
@@ -190,8 +192,8 @@ static Err take_decoding(CliArgs *a, LmDecode *how)
     return OK;
 }
 
-static Err print_result(CliArgs *a, const Tokenizer *t, const int32_t *prompt, size_t n, const LmResult *r,
-                        size_t shown)
+static Err print_result(CliArgs *a, const Tokenizer *t, const int32_t *prompt, size_t n,
+                        const LmResult *r, size_t shown)
 {
     char *text;
     TRY(tokenizer_decode(t, r->ids, r->n, true, &text));
@@ -205,7 +207,8 @@ static Err print_result(CliArgs *a, const Tokenizer *t, const int32_t *prompt, s
     add_ids(o, "ids", r->ids, r->n);
     cJSON_AddStringToObject(o, "text", text);
     if (r->logprob) {
-        cJSON_AddItemToObject(o, "prompt_logprobs", cJSON_CreateDoubleArray(r->prompt_logprob, n ? (int)n - 1 : 0));
+        cJSON_AddItemToObject(o, "prompt_logprobs",
+                              cJSON_CreateDoubleArray(r->prompt_logprob, n ? (int)n - 1 : 0));
         cJSON_AddItemToObject(o, "logprobs", cJSON_CreateDoubleArray(r->logprob, (int)r->n));
     }
     print_json(a->out, o);
@@ -237,7 +240,8 @@ done:
 
 Err cli_lm(CliArgs *a)
 {
-    const char *usage = "--model DIR \"PROMPT\" [--max-new-tokens 64] [--greedy|--beams B|--temperature T --top-p P] "
+    const char *usage = "--model DIR \"PROMPT\" [--max-new-tokens 64] [--greedy|--beams "
+                        "B|--temperature T --top-p P] "
                         "[--logprobs] [--json]";
     LmDecode how;
     Parts p = {0};

@@ -160,7 +160,8 @@ Err ckpt_add_file(Ckpt *c, const char *path)
         FAIL(ERR_MODEL, "%s: cannot be opened: %s", path, strerror(errno));
     size_t n = fread(head, 1, sizeof head, f);
     fclose(f);
-    if (n == 4 && (memcmp(head, "PK\3\4", 4) == 0 || head[0] == 0x80 || !str_ends(path, ".safetensors"))) {
+    if (n == 4 &&
+        (memcmp(head, "PK\3\4", 4) == 0 || head[0] == 0x80 || !str_ends(path, ".safetensors"))) {
         CkMap m;
         TRY(ckpt_map(c, path, &m));
         if (memcmp(head, "PK\3\4", 4) == 0 || head[0] == 0x80 ||

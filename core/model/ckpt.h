@@ -24,8 +24,8 @@ void ckpt_free(Ckpt *c); /* NULL ok */
  * replaced. ERR_MODEL names the file and what is wrong. Nested dictionaries: "state_dict" (a
  * Lightning file), else the tensors at the top. */
 CHECKED Err ckpt_add_file(Ckpt *c, const char *path);
-/* Adds STEM.safetensors, or its shards by STEM.safetensors.index.json, or BIN.bin, BIN.bin.index.json,
- * the first that DIR has. */
+/* Adds STEM.safetensors, or its shards by STEM.safetensors.index.json, or BIN.bin,
+ * BIN.bin.index.json, the first that DIR has. */
 CHECKED Err ckpt_add_folder(Ckpt *c, const char *dir, const char *stem, const char *bin);
 size_t ckpt_count(const Ckpt *c);
 const CkTensor *ckpt_at(const Ckpt *c, size_t i);

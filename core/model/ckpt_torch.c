@@ -91,7 +91,8 @@ static Err add_dict(const Source *s)
     if (d->kind != PK_DICT)
         FAIL(ERR_MODEL, "holds no dictionary of tensors");
     for (uint32_t i = 0; i + 1 < d->n; i += 2) {
-        const PkValue *k = pickle_at(s->pk, d->u.items[i]), *v = pickle_at(s->pk, d->u.items[i + 1]);
+        const PkValue *k = pickle_at(s->pk, d->u.items[i]),
+                      *v = pickle_at(s->pk, d->u.items[i + 1]);
         if (k->kind != PK_TEXT || v->kind != PK_TENSOR)
             continue;
         if (k->n > 1000 || memchr(k->u.text, 0, k->n))
@@ -285,6 +286,7 @@ Err ckpt_add_torch(Ckpt *c, const char *path, CkMap m)
         return add_zip(c, path, m);
     if (m.data[0] == 0x80)
         return add_legacy(c, path, m);
-    FAIL(ERR_MODEL, "the tar form of very old torch files is not supported; load and save it with a "
-                    "current torch");
+    FAIL(ERR_MODEL,
+         "the tar form of very old torch files is not supported; load and save it with a "
+         "current torch");
 }

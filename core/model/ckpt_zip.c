@@ -37,7 +37,8 @@ static Err read_directory(const uint8_t *f, size_t size, Directory *d)
 {
     size_t at = 0;
     TRY(find_end(f, size, &at));
-    *d = (Directory){.count = le(f + at + 10, 2), .size = le(f + at + 12, 4), .offset = le(f + at + 16, 4)};
+    *d = (Directory){
+        .count = le(f + at + 10, 2), .size = le(f + at + 12, 4), .offset = le(f + at + 16, 4)};
     if (le(f + at + 4, 2) || le(f + at + 6, 2))
         FAIL(ERR_MODEL, "zip: one of several volumes");
     if (at >= LOCATOR && memcmp(f + at - LOCATOR, "PK\6\7", 4) == 0) {
@@ -57,7 +58,8 @@ static Err read_directory(const uint8_t *f, size_t size, Directory *d)
 }
 
 /* The zip64 extra field: 8 bytes for each of size, packed size, offset that is all ones. */
-static Err read_extra(const uint8_t *p, size_t n, uint64_t *size, uint64_t *packed, uint64_t *offset)
+static Err read_extra(const uint8_t *p, size_t n, uint64_t *size, uint64_t *packed,
+                      uint64_t *offset)
 {
     uint64_t *field[3] = {size, packed, offset};
     while (n >= 4) {
@@ -96,7 +98,8 @@ static Err read_record(const uint8_t *f, uint64_t limit, const uint8_t *c, ZipRe
         FAIL(ERR_MODEL, "zip: record %.*s: is compressed; torch stores records as they are", shown,
              r->name);
     TRY(read_extra(c + CENTRAL + name, extra, &size, &packed, &offset));
-    if (size != packed || offset > limit || limit - offset < LOCAL || memcmp(f + offset, "PK\3\4", 4))
+    if (size != packed || offset > limit || limit - offset < LOCAL ||
+        memcmp(f + offset, "PK\3\4", 4))
         FAIL(ERR_MODEL, "zip: record %.*s: lies outside the file", shown, r->name);
     uint64_t head = LOCAL + le(f + offset + 26, 2) + le(f + offset + 28, 2);
     if (head > limit - offset || size > limit - offset - head)

@@ -237,7 +237,8 @@ static Err add_language(void *user, const char *name, int ndim, const int64_t *d
     Import *m = user;
     char *full = str_format("llm.%s", name);
     PoolTensor *t = pool_find(&m->pool, full);
-    if (!t && strcmp(name, "lm_head.weight") == 0 && pool_find(&m->pool, "llm.model.lm_head.weight"))
+    if (!t && strcmp(name, "lm_head.weight") == 0 &&
+        pool_find(&m->pool, "llm.model.lm_head.weight"))
         t = pool_find(&m->pool, "llm.model.lm_head.weight");
     Err err = t ? OK : missing(m, full);
     free(full);
@@ -272,8 +273,10 @@ static Err report_rest(Import *m)
             continue;
         TRY(report(m->report, "unused", t->t->name, t->t, t->t->file));
         if (m->c.lm && str_starts(t->name, "llm.") && strstr(t->name, ".lora_"))
-            FAIL(ERR_MODEL, "%s: tensor %s: an adapter part that fits no weight of the model, or of a "
-                            "kind that is not supported", t->t->file, t->t->name);
+            FAIL(ERR_MODEL,
+                 "%s: tensor %s: an adapter part that fits no weight of the model, or of a "
+                 "kind that is not supported",
+                 t->t->file, t->t->name);
         if (str_starts(t->name, "cell_encoder.model.bn.") && !m->c.cell_bn)
             FAIL(ERR_MODEL, "%s: tensor %s: batch normalisation without its running mean",
                  t->t->file, t->t->name);
@@ -336,8 +339,10 @@ static Err write_card(const Import *m, const char *dir)
     Str s = {0};
     const struct {
         const char *what, *from;
-    } source[] = {{"cell encoder (scGPT)", m->s->scgpt}, {"text (BERT)", m->s->bert},
-                  {"language model (Llama)", m->s->llama}, {"adapter (LoRA), merged", m->s->adapter}};
+    } source[] = {{"cell encoder (scGPT)", m->s->scgpt},
+                  {"text (BERT)", m->s->bert},
+                  {"language model (Llama)", m->s->llama},
+                  {"adapter (LoRA), merged", m->s->adapter}};
     str_add(&s, "# Imported model\n\nBuilt from published checkpoints; their licences and cards "
                 "apply. Numbers are computed in float32.\n\n");
     for (int i = 0; i < 4; i++)
@@ -346,8 +351,9 @@ static Err write_card(const Import *m, const char *dir)
     for (int i = 0; i < m->s->n_lightning; i++)
         str_addf(&s, "- Lightning file: `%s`\n", m->s->lightning[i]);
     if (m->drawn.len)
-        str_addf(&s, "\n## Untrained\nThese tensors were drawn from seed %llu and never trained; "
-                     "whatever depends on them means nothing yet:\n\n%s",
+        str_addf(&s,
+                 "\n## Untrained\nThese tensors were drawn from seed %llu and never trained; "
+                 "whatever depends on them means nothing yet:\n\n%s",
                  (unsigned long long)m->s->seed, str_text(&m->drawn));
     char *path = bundle_path(dir, "MODEL_CARD.md");
     Err err = bundle_write_text(path, str_text(&s));

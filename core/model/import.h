@@ -9,7 +9,7 @@
 
 enum { IMPORT_LIGHTNING_MAX = 4 };
 typedef struct ImportSpec {
-    const char *scgpt, *bert, *llama, *adapter;   /* folders; NULL: none */
+    const char *scgpt, *bert, *llama, *adapter;  /* folders; NULL: none */
     const char *lightning[IMPORT_LIGHTNING_MAX]; /* files */
     int n_lightning;
     bool from_parts;         /* a Q-Former that nobody trained is drawn from the seed */

@@ -62,11 +62,13 @@ static Err read_genes(const char *dir, const char *pad, PartsConfig *c)
         goto done;
     cJSON_ArrayForEach(e, o)
     {
-        if (!cJSON_IsNumber(e) || !(e->valuedouble >= 0) || e->valuedouble != (double)(int64_t)e->valuedouble)
+        if (!cJSON_IsNumber(e) || !(e->valuedouble >= 0) ||
+            e->valuedouble != (double)(int64_t)e->valuedouble)
             FAIL_GOTO(ERR_MODEL, "%s: %s: not a row number", path, e->string);
         if (e->valuedouble >= (double)c->c.vocab)
-            FAIL_GOTO(ERR_MODEL, "%s: %s: row %.0f is beyond the %lld rows of encoder.embedding.weight",
-                      path, e->string, e->valuedouble, (long long)c->c.vocab);
+            FAIL_GOTO(ERR_MODEL,
+                      "%s: %s: row %.0f is beyond the %lld rows of encoder.embedding.weight", path,
+                      e->string, e->valuedouble, (long long)c->c.vocab);
         for (int i = 0; i < 3; i++)
             if (strcmp(e->string, special[i]) == 0)
                 id[i] = (int64_t)e->valuedouble;
@@ -76,8 +78,8 @@ static Err read_genes(const char *dir, const char *pad, PartsConfig *c)
         if (id[i] < 0)
             id[i] = n++;
     if (id[0] >= c->c.vocab || id[1] >= c->c.vocab)
-        FAIL_GOTO(ERR_MODEL, "%s: has no %s or <cls>, and encoder.embedding.weight no row for it", path,
-                  pad);
+        FAIL_GOTO(ERR_MODEL, "%s: has no %s or <cls>, and encoder.embedding.weight no row for it",
+                  path, pad);
     c->pad = id[0];
     c->cls = id[1];
 done:
@@ -95,12 +97,14 @@ static Err cell_config(const ImportSpec *s, const Pool *p, PartsConfig *c)
     cJSON *o;
     long long width, heads, hid, layers;
     if (!s->scgpt)
-        FAIL(ERR_MODEL, "the Lightning file has a cell encoder but no gene names; add --scgpt DIR for "
-                        "vocab.json and args.json");
+        FAIL(ERR_MODEL,
+             "the Lightning file has a cell encoder but no gene names; add --scgpt DIR for "
+             "vocab.json and args.json");
     if (!find(p, base))
         FAIL(ERR_MODEL, "%s: tensor encoder.embedding.weight: is missing", s->scgpt);
     TRY(settings(s->scgpt, "args.json", true, &o));
-    int64_t found = count_layers(p, "cell_encoder.model.transformer_encoder.layers.%d.norm1.weight");
+    int64_t found =
+        count_layers(p, "cell_encoder.model.transformer_encoder.layers.%d.norm1.weight");
     Err err = json_int(o, "embsize", 1, 1 << 16, dim(p, base, 1, 512), &width);
     if (err == OK)
         err = json_int(o, "nheads", 1, 1024, 8, &heads);
@@ -115,10 +119,12 @@ static Err cell_config(const ImportSpec *s, const Pool *p, PartsConfig *c)
     c->c = (ScgptConfig){dim(p, base, 0, 1), width, layers, heads, hid};
     c->cell_bn = find(p, "cell_encoder.model.bn.running_mean") != NULL;
     const char *style = json_text(o, "input_style"), *pad = json_text(o, "pad_token");
-    const char *values = s->cell_values ? s->cell_values
-                         : s->n_lightning ? "raw"
+    const char *values = s->cell_values                          ? s->cell_values
+                         : s->n_lightning                        ? "raw"
                          : style && strcmp(style, "binned") == 0 ? "binned"
-                         : style && str_starts(style, "log") ? "lognorm" : style ? "raw" : "binned";
+                         : style && str_starts(style, "log")     ? "lognorm"
+                         : style                                 ? "raw"
+                                                                 : "binned";
     snprintf(c->cell_values, sizeof c->cell_values, "%s", values);
     if (width % heads)
         err = err_set(ERR_MODEL, "%s/args.json: embsize is no multiple of nheads", s->scgpt);
@@ -132,12 +138,14 @@ static Err bert_settings(const ImportSpec *s, BertConfig *b, bool needed)
 {
     cJSON *o;
     long long v[6] = {768, 12, 12, 3072, 30522, 512};
-    static const char *const keys[6] = {"hidden_size", "num_hidden_layers", "num_attention_heads",
-                                        "intermediate_size", "vocab_size", "max_position_embeddings"};
+    static const char *const keys[6] = {"hidden_size",         "num_hidden_layers",
+                                        "num_attention_heads", "intermediate_size",
+                                        "vocab_size",          "max_position_embeddings"};
     double eps = 1e-12;
     TRY(settings(s->bert, "config.json", needed, &o));
     Err err = OK;
-    const char *act = o ? json_text(o, "hidden_act") : NULL, *type = o ? json_text(o, "model_type") : NULL;
+    const char *act = o ? json_text(o, "hidden_act") : NULL,
+               *type = o ? json_text(o, "model_type") : NULL;
     if (act && strcmp(act, "gelu") != 0)
         err = err_set(ERR_MODEL, "hidden_act \"%s\" is not supported (gelu is)", act);
     else if (type && strcmp(type, "bert") != 0)
@@ -191,8 +199,10 @@ static Err query_config(const ImportSpec *s, const Pool *p, PartsConfig *c)
                   dim(p, "Qformer.cls.predictions.bias", 0, 0) == c->q.vocab);
     c->text = s->bert && c->q.vocab == 0;
     if (width % b.heads)
-        FAIL(ERR_MODEL, "query_tokens: width %lld is no multiple of %lld heads; add --bert DIR for their "
-                        "number", (long long)width, (long long)b.heads);
+        FAIL(ERR_MODEL,
+             "query_tokens: width %lld is no multiple of %lld heads; add --bert DIR for their "
+             "number",
+             (long long)width, (long long)b.heads);
     c->projector = find(p, "llm_proj.fc1.weight") != NULL;
     c->llm_hidden = dim(p, "llm_proj.fc1.weight", 0, 0);
     c->llm_width = dim(p, "llm_proj.fc2.weight", 0, 0);

@@ -1,4 +1,5 @@
-/* What import*.c share: the pool of tensors under canonical names, and the list of what is written. */
+/* What import*.c share: the pool of tensors under canonical names, and the list of what is written.
+ */
 #ifndef SCMM_MODEL_IMPORT_IMPL_H
 #define SCMM_MODEL_IMPORT_IMPL_H
 #include "core/model/ckpt.h"
@@ -32,9 +33,10 @@ typedef struct LoraRules LoraRules;
 /* adapter NULL: the scale of the published training script. */
 CHECKED Err lora_rules_read(const char *adapter, LoraRules **out);
 void lora_rules_free(LoraRules *r);
-/* The adapter's tensors for the weight `name` ("model.layers.0.self_attn.q_proj.weight"); *found. */
-CHECKED Err lora_find(const LoraRules *r, Pool *p, const char *name, const CkTensor *base, Lora *out,
-                      bool *found);
+/* The adapter's tensors for the weight `name` ("model.layers.0.self_attn.q_proj.weight"); *found.
+ */
+CHECKED Err lora_find(const LoraRules *r, Pool *p, const char *name, const CkTensor *base,
+                      Lora *out, bool *found);
 /* w[out,in] becomes w + scale B A (with a magnitude: rows rescaled). */
 CHECKED Err lora_merge(const Lora *l, float *w, int64_t rows, int64_t cols);
 

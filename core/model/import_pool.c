@@ -82,7 +82,8 @@ static char *text_name(const char *n)
 
 static char *lm_name(const char *n)
 {
-    bool bare = str_starts(n, "layers.") || str_starts(n, "embed_tokens.") || strcmp(n, "norm.weight") == 0;
+    bool bare =
+        str_starts(n, "layers.") || str_starts(n, "embed_tokens.") || strcmp(n, "norm.weight") == 0;
     return str_format("llm.%s%s", bare ? "model." : "", n);
 }
 

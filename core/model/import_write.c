@@ -1,4 +1,5 @@
-/* Writing the tensors of a bundle one by one, so that a large model never stands in memory twice. */
+/* Writing the tensors of a bundle one by one, so that a large model never stands in memory twice.
+ */
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "core/model/import_impl.h"

@@ -35,14 +35,10 @@ static void layer_parts(const LmConfig *c, Part p[N_PARTS])
     int64_t q = c->heads * c->head_dim, kv = c->kv_heads * c->head_dim;
     bool ab = c->attention_bias, mb = c->mlp_bias;
     const Part all[N_PARTS] = {
-        {"input_layernorm", c->width, 0, false},
-        {"self_attn.q_proj", q, c->width, ab},
-        {"self_attn.k_proj", kv, c->width, ab},
-        {"self_attn.v_proj", kv, c->width, ab},
-        {"self_attn.o_proj", c->width, q, ab},
-        {"post_attention_layernorm", c->width, 0, false},
-        {"mlp.gate_proj", c->ffn, c->width, mb},
-        {"mlp.up_proj", c->ffn, c->width, mb},
+        {"input_layernorm", c->width, 0, false}, {"self_attn.q_proj", q, c->width, ab},
+        {"self_attn.k_proj", kv, c->width, ab},  {"self_attn.v_proj", kv, c->width, ab},
+        {"self_attn.o_proj", c->width, q, ab},   {"post_attention_layernorm", c->width, 0, false},
+        {"mlp.gate_proj", c->ffn, c->width, mb}, {"mlp.up_proj", c->ffn, c->width, mb},
         {"mlp.down_proj", c->width, c->ffn, mb},
     };
     memcpy(p, all, sizeof all);

@@ -53,7 +53,8 @@ CHECKED Err lm_generate(Lm *m, const int32_t *prompt, size_t n, const LmDecode *
                         LmResult *out);
 void lm_result_done(LmResult *r);
 
-/* For lm_*.c: last logits of tokens x[b,t] behind the cache: all [b,t,vocab] or the last [b,vocab]. */
+/* For lm_*.c: last logits of tokens x[b,t] behind the cache: all [b,t,vocab] or the last [b,vocab].
+ */
 CHECKED Err lm_step(Lm *m, const int32_t *ids, int64_t b, int64_t t, KvCache *cache, bool all,
                     float *logits);
 Device *lm_device(const Lm *m);

@@ -3,8 +3,8 @@
 #include "core/model/lm.h"
 #include <string.h>
 
-static Err read_int(const cJSON *o, const char *key, long long lo, long long hi, long long otherwise,
-                    int64_t *out)
+static Err read_int(const cJSON *o, const char *key, long long lo, long long hi,
+                    long long otherwise, int64_t *out)
 {
     long long v;
     if (otherwise < 0 && !cJSON_GetObjectItemCaseSensitive(o, key))

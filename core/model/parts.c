@@ -104,7 +104,8 @@ static Err load(const char *dir, bool with_parts, bool with_lm, JobCtl *ctl, Par
 {
     StFile *f = NULL;
     Err err = OK;
-    char *path = str_format("%s/model.safetensors", dir), *lm = str_format("%s/lm.safetensors", dir);
+    char *path = str_format("%s/model.safetensors", dir),
+         *lm = str_format("%s/lm.safetensors", dir);
     if (with_parts && (p->c.cell || p->c.query || p->c.text)) {
         TRY_GOTO(st_open(path, &f));
         TRY_GOTO(weights_load(p->ps, f, ""));

@@ -13,8 +13,14 @@ typedef struct Field {
     long long lo, hi;
 } Field;
 
-#define NUM(name, member, lo, hi) {name, offsetof(PartsConfig, member), false, lo, hi}
-#define BIT(name, member) {name, offsetof(PartsConfig, member), true, 0, 1}
+#define NUM(name, member, lo, hi)                                                                  \
+    {                                                                                              \
+        name, offsetof(PartsConfig, member), false, lo, hi                                         \
+    }
+#define BIT(name, member)                                                                          \
+    {                                                                                              \
+        name, offsetof(PartsConfig, member), true, 0, 1                                            \
+    }
 static const Field FIELDS[] = {
     BIT("cell", cell),
     BIT("cell_batch_norm", cell_bn),

@@ -220,7 +220,8 @@ static Err run_joint(Run *r, const Cells *cells, const uint8_t *used)
         Tensor *logits = linear_forward(t, &p->gtm_head, h, ACT_NONE);
         float share = 1.0f / (float)p->c.queries;
         Tensor *w = tape_fill(t, share, TAPE_DIMS(2, in->b, p->c.queries));
-        TRY(emit(r, "match_logits", op_token_sum(t, logits, w), 2, SHAPE((uint64_t)in->b, 2), NULL));
+        TRY(emit(r, "match_logits", op_token_sum(t, logits, w), 2, SHAPE((uint64_t)in->b, 2),
+                 NULL));
     }
     if (!p->c.caption)
         return OK;

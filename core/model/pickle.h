@@ -30,7 +30,7 @@ typedef enum PkKind {
 typedef struct PkStorage {
     const char *key; /* decimal number, not NUL-terminated */
     uint32_t key_len;
-    StType type;   /* ST_TYPES: untyped, numel counts bytes */
+    StType type; /* ST_TYPES: untyped, numel counts bytes */
     int64_t numel;
 } PkStorage;
 
@@ -43,7 +43,7 @@ typedef struct PkTensor {
 
 typedef struct PkValue {
     uint8_t kind;
-    uint8_t sub;    /* of a global */
+    uint8_t sub;     /* of a global */
     uint32_t n, cap; /* items, or bytes of a text */
     union {
         int64_t i;

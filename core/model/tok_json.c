@@ -63,8 +63,9 @@ static void replace_all(Str *s, const char *a, const char *b)
 static void unicode_form(Str *s, int options)
 {
     utf8proc_uint8_t *r = NULL;
-    utf8proc_ssize_t n = utf8proc_map((const utf8proc_uint8_t *)str_text(s), (utf8proc_ssize_t)s->len, &r,
-                                      (utf8proc_option_t)(UTF8PROC_STABLE | options));
+    utf8proc_ssize_t n =
+        utf8proc_map((const utf8proc_uint8_t *)str_text(s), (utf8proc_ssize_t)s->len, &r,
+                     (utf8proc_option_t)(UTF8PROC_STABLE | options));
     if (n >= 0) {
         str_clear(s);
         str_add_n(s, (const char *)r, (size_t)n);
@@ -77,7 +78,8 @@ static void lower(Str *s)
     Str out = {0};
     for (size_t i = 0; i < s->len;) {
         utf8proc_int32_t c;
-        utf8proc_ssize_t n = utf8proc_iterate((const utf8proc_uint8_t *)s->data + i, (utf8proc_ssize_t)(s->len - i), &c);
+        utf8proc_ssize_t n = utf8proc_iterate((const utf8proc_uint8_t *)s->data + i,
+                                              (utf8proc_ssize_t)(s->len - i), &c);
         if (n <= 0)
             break;
         if (c == 0x130)
@@ -213,10 +215,10 @@ static Err cut_bytes(Cut *c, const Step *p, const char *text, size_t len)
 static Err cut_metaspace(Cut *c, const Step *p, const char *text, size_t len)
 {
     Str s = {0};
-    size_t mark = strlen(p->a);
     str_add_n(&s, text, len);
     replace_all(&s, " ", p->a);
-    if (len && !str_starts(str_text(&s), p->a) && (p->prepend == 2 || (p->prepend == 1 && c->first))) {
+    if (len && !str_starts(str_text(&s), p->a) &&
+        (p->prepend == 2 || (p->prepend == 1 && c->first))) {
         char *rest = str_take(&s);
         str_add(&s, p->a);
         str_add(&s, rest);
@@ -233,7 +235,6 @@ static Err cut_metaspace(Cut *c, const Step *p, const char *text, size_t len)
             i += n;
         }
     }
-    (void)mark;
     str_free(&s);
     return err;
 }
@@ -271,7 +272,8 @@ static void bytes_step(Pieces *p)
         size_t n = p->v[i].len, from = all.len;
         for (size_t k = 0; k < n;) {
             utf8proc_int32_t c;
-            utf8proc_ssize_t m = utf8proc_iterate((const utf8proc_uint8_t *)s + k, (utf8proc_ssize_t)(n - k), &c);
+            utf8proc_ssize_t m =
+                utf8proc_iterate((const utf8proc_uint8_t *)s + k, (utf8proc_ssize_t)(n - k), &c);
             int b = m > 0 ? byte_of_char(c) : -1;
             if (b < 0) { /* an added token: as it is */
                 all.len = from;
@@ -292,7 +294,10 @@ static void bytes_step(Pieces *p)
 static int fallback_byte(const Str *s)
 {
     unsigned v;
-    return s->len == 6 && s->data[0] == '<' && s->data[5] == '>' && sscanf(s->data, "<0x%2X>", &v) == 1 ? (int)v : -1;
+    return s->len == 6 && s->data[0] == '<' && s->data[5] == '>' &&
+                   sscanf(s->data, "<0x%2X>", &v) == 1
+               ? (int)v
+               : -1;
 }
 
 static void fallback_step(Pieces *p)
@@ -311,7 +316,8 @@ static void fallback_step(Pieces *p)
             size_t valid = 0;
             while (valid < run.len) {
                 utf8proc_int32_t c;
-                utf8proc_ssize_t m = utf8proc_iterate((utf8proc_uint8_t *)run.data + valid, (utf8proc_ssize_t)(run.len - valid), &c);
+                utf8proc_ssize_t m = utf8proc_iterate((utf8proc_uint8_t *)run.data + valid,
+                                                      (utf8proc_ssize_t)(run.len - valid), &c);
                 if (m <= 0)
                     break;
                 valid += (size_t)m;
@@ -336,9 +342,11 @@ static void fallback_step(Pieces *p)
 static void strip_step(Str *s, const Step *p)
 {
     size_t n = strlen(p->a), from = 0;
-    for (int i = 0; i < p->start && n && s->len - from >= n && memcmp(s->data + from, p->a, n) == 0; i++)
+    for (int i = 0; i < p->start && n && s->len - from >= n && memcmp(s->data + from, p->a, n) == 0;
+         i++)
         from += n;
-    for (int i = 0; i < p->stop && n && s->len - from >= n && memcmp(s->data + s->len - n, p->a, n) == 0; i++)
+    for (int i = 0;
+         i < p->stop && n && s->len - from >= n && memcmp(s->data + s->len - n, p->a, n) == 0; i++)
         s->len -= n;
     if (!s->data)
         return;

@@ -7,13 +7,14 @@
 
 enum { FILE_MAX = 96 << 20, ID_MAX = 1 << 22 };
 
-static const char GPT2[] = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
-static const char LLAMA3[] =
-    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|"
-    "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
-static const char QWEN[] =
-    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|"
-    "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
+static const char GPT2[] =
+    "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
+static const char LLAMA3[] = "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,"
+                             "3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|"
+                             "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
+static const char QWEN[] = "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| "
+                           "?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|"
+                           "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
 
 static const cJSON *get(const cJSON *o, const char *key)
 {
@@ -54,7 +55,8 @@ static Err replace_step(const cJSON *o, Step *list, int *n)
     const char *what = json_text(get(o, "pattern"), "String");
     if (!what || !*what)
         FAIL(ERR_MODEL, "Replace by a pattern is not supported");
-    return add_step(list, n, (Step){.kind = STEP_REPLACE, .a = mem_strdup(what), .b = text_of(o, "content")});
+    return add_step(
+        list, n, (Step){.kind = STEP_REPLACE, .a = mem_strdup(what), .b = text_of(o, "content")});
 }
 
 static Err read_normalizer(Tokenizer *t, const cJSON *o, int depth)
@@ -62,7 +64,10 @@ static Err read_normalizer(Tokenizer *t, const cJSON *o, int depth)
     static const struct {
         const char *name;
         int kind;
-    } forms[] = {{"NFC", STEP_NFC}, {"NFD", STEP_NFD}, {"NFKC", STEP_NFKC}, {"NFKD", STEP_NFKD},
+    } forms[] = {{"NFC", STEP_NFC},
+                 {"NFD", STEP_NFD},
+                 {"NFKC", STEP_NFKC},
+                 {"NFKD", STEP_NFKD},
                  {"Lowercase", STEP_LOWER}};
     const char *type = o ? json_text(o, "type") : NULL;
     const cJSON *e;
@@ -71,12 +76,12 @@ static Err read_normalizer(Tokenizer *t, const cJSON *o, int depth)
     if (!type || depth > 8)
         FAIL(ERR_MODEL, "normalizer: no type");
     if (is(type, "Sequence")) {
-        cJSON_ArrayForEach(e, get(o, "normalizers"))
-            TRY(read_normalizer(t, e, depth + 1));
+        cJSON_ArrayForEach(e, get(o, "normalizers")) TRY(read_normalizer(t, e, depth + 1));
         return OK;
     }
     if (is(type, "Prepend"))
-        return add_step(t->norm, &t->n_norm, (Step){.kind = STEP_PREPEND, .a = text_of(o, "prepend")});
+        return add_step(t->norm, &t->n_norm,
+                        (Step){.kind = STEP_PREPEND, .a = text_of(o, "prepend")});
     if (is(type, "Replace"))
         return replace_step(o, t->norm, &t->n_norm);
     for (int i = 0; i < 5; i++)
@@ -93,8 +98,10 @@ static Err split_step(const cJSON *o, Step *s)
     const char *regex = json_text(get(o, "pattern"), "Regex"), *how = json_text(o, "behavior");
     if (!regex || !how || !is(how, "Isolated") || flag(o, "invert", false))
         FAIL(ERR_MODEL, "pre_tokenizer Split: only Isolated by a known pattern is supported");
-    s->split = is(regex, GPT2) ? SPLIT_GPT2 : is(regex, LLAMA3) ? SPLIT_LLAMA3 : is(regex, QWEN) ? SPLIT_QWEN
-                                                                                               : SPLIT_NONE;
+    s->split = is(regex, GPT2)     ? SPLIT_GPT2
+               : is(regex, LLAMA3) ? SPLIT_LLAMA3
+               : is(regex, QWEN)   ? SPLIT_QWEN
+                                   : SPLIT_NONE;
     if (s->split == SPLIT_NONE)
         FAIL(ERR_MODEL, "pre_tokenizer Split: the pattern %.60s is not supported", regex);
     return OK;
@@ -110,8 +117,7 @@ static Err read_pre(Tokenizer *t, const cJSON *o, int depth)
     if (!type || depth > 8)
         FAIL(ERR_MODEL, "pre_tokenizer: no type");
     if (is(type, "Sequence")) {
-        cJSON_ArrayForEach(e, get(o, "pretokenizers"))
-            TRY(read_pre(t, e, depth + 1));
+        cJSON_ArrayForEach(e, get(o, "pretokenizers")) TRY(read_pre(t, e, depth + 1));
         return OK;
     }
     if (is(type, "Split")) {
@@ -124,7 +130,9 @@ static Err read_pre(Tokenizer *t, const cJSON *o, int depth)
     } else if (is(type, "Metaspace")) {
         const char *scheme = json_text(o, "prepend_scheme");
         s.kind = STEP_METASPACE;
-        s.prepend = scheme ? (is(scheme, "always") ? 2 : is(scheme, "first")) : flag(o, "add_prefix_space", true) ? 2 : 0;
+        s.prepend = scheme ? (is(scheme, "always") ? 2 : is(scheme, "first"))
+                    : flag(o, "add_prefix_space", true) ? 2
+                                                        : 0;
         s.meta_split = flag(o, "split", true);
         s.a = text_of(o, "replacement");
         if (!*s.a) {
@@ -147,8 +155,7 @@ static Err read_decoder(Tokenizer *t, const cJSON *o, int depth)
     if (!type || depth > 8)
         FAIL(ERR_MODEL, "decoder: no type");
     if (is(type, "Sequence")) {
-        cJSON_ArrayForEach(e, get(o, "decoders"))
-            TRY(read_decoder(t, e, depth + 1));
+        cJSON_ArrayForEach(e, get(o, "decoders")) TRY(read_decoder(t, e, depth + 1));
         return OK;
     }
     Step s = {0};
@@ -163,12 +170,14 @@ static Err read_decoder(Tokenizer *t, const cJSON *o, int depth)
     } else if (is(type, "Strip")) {
         TRY(json_int(o, "start", 0, 1000, 0, &start));
         TRY(json_int(o, "stop", 0, 1000, 0, &stop));
-        s = (Step){.kind = STEP_STRIP, .a = text_of(o, "content"), .start = (int)start, .stop = (int)stop};
+        s = (Step){
+            .kind = STEP_STRIP, .a = text_of(o, "content"), .start = (int)start, .stop = (int)stop};
     } else if (is(type, "WordPiece")) {
         s = (Step){.kind = STEP_WORDPIECE, .a = text_of(o, "prefix")};
     } else if (is(type, "Metaspace")) {
         const char *scheme = json_text(o, "prepend_scheme");
-        s = (Step){.kind = STEP_METASPACE, .a = text_of(o, "replacement"),
+        s = (Step){.kind = STEP_METASPACE,
+                   .a = text_of(o, "replacement"),
                    .prepend = scheme ? !is(scheme, "never") : flag(o, "add_prefix_space", true)};
     } else {
         FAIL(ERR_MODEL, "decoder %s is not supported", type);
@@ -207,7 +216,8 @@ static Err read_template(Tokenizer *t, const cJSON *o)
         cJSON_ArrayForEach(x, id)
         {
             int *n = after ? &t->n_after : &t->n_before;
-            if (*n == 8 || !cJSON_IsNumber(x) || !(x->valuedouble >= 0 && x->valuedouble < (double)t->n))
+            if (*n == 8 || !cJSON_IsNumber(x) ||
+                !(x->valuedouble >= 0 && x->valuedouble < (double)t->n))
                 FAIL(ERR_MODEL, "post_processor: special id of %s is beyond the vocabulary", name);
             (after ? t->after : t->before)[(*n)++] = (int32_t)x->valuedouble;
         }
@@ -224,14 +234,14 @@ static Err read_post(Tokenizer *t, const cJSON *o, int depth)
     if (!type || depth > 8)
         FAIL(ERR_MODEL, "post_processor: no type");
     if (is(type, "Sequence")) {
-        cJSON_ArrayForEach(e, get(o, "processors"))
-            TRY(read_post(t, e, depth + 1));
+        cJSON_ArrayForEach(e, get(o, "processors")) TRY(read_post(t, e, depth + 1));
         return OK;
     }
     if (is(type, "TemplateProcessing"))
         return read_template(t, o);
     if (is(type, "BertProcessing") || is(type, "RobertaProcessing")) {
-        const cJSON *cls = cJSON_GetArrayItem(get(o, "cls"), 0), *sep = cJSON_GetArrayItem(get(o, "sep"), 0);
+        const cJSON *cls = cJSON_GetArrayItem(get(o, "cls"), 0),
+                    *sep = cJSON_GetArrayItem(get(o, "sep"), 0);
         TRY(add_special(t, cJSON_IsString(cls) ? cls->valuestring : NULL, false));
         return add_special(t, cJSON_IsString(sep) ? sep->valuestring : NULL, true);
     }
@@ -254,15 +264,16 @@ static Err read_vocab(Tokenizer *t, const cJSON *vocab)
     return OK;
 }
 
-static Err add_merge(Tokenizer *t, const char *a, size_t na, const char *b, size_t nb, uint32_t rank)
+static Err add_merge(Tokenizer *t, const char *a, size_t na, const char *b, size_t nb,
+                     uint32_t rank)
 {
     int64_t x = strmap_get_n(t->id, a, na, -1), y = strmap_get_n(t->id, b, nb, -1);
     char *both = str_format("%.*s%.*s", (int)na, a, (int)nb, b);
     int64_t z = strmap_get(t->id, both, -1);
     free(both);
     if (x < 0 || y < 0 || z < 0)
-        FAIL(ERR_MODEL, "model: merge %u: %.*s %.*s: not in the vocabulary", rank, na < 40 ? (int)na : 40, a,
-             nb < 40 ? (int)nb : 40, b);
+        FAIL(ERR_MODEL, "model: merge %u: %.*s %.*s: not in the vocabulary", rank,
+             na < 40 ? (int)na : 40, a, nb < 40 ? (int)nb : 40, b);
     pairmap_put(t->pairs, (int32_t)x, (int32_t)y, rank, (int32_t)z);
     return OK;
 }
@@ -279,9 +290,11 @@ static Err read_merges(Tokenizer *t, const cJSON *merges)
         const cJSON *a = e->child, *b = a ? a->next : NULL;
         const char *blank = cJSON_IsString(e) ? strchr(e->valuestring, ' ') : NULL;
         if (blank)
-            TRY(add_merge(t, e->valuestring, (size_t)(blank - e->valuestring), blank + 1, strlen(blank + 1), rank));
+            TRY(add_merge(t, e->valuestring, (size_t)(blank - e->valuestring), blank + 1,
+                          strlen(blank + 1), rank));
         else if (cJSON_IsString(a) && cJSON_IsString(b) && !b->next)
-            TRY(add_merge(t, a->valuestring, strlen(a->valuestring), b->valuestring, strlen(b->valuestring), rank));
+            TRY(add_merge(t, a->valuestring, strlen(a->valuestring), b->valuestring,
+                          strlen(b->valuestring), rank));
         else
             FAIL(ERR_MODEL, "model: merge %u: not a pair", rank);
         rank++;
@@ -292,12 +305,15 @@ static Err read_merges(Tokenizer *t, const cJSON *merges)
 static Err read_model(Tokenizer *t, const cJSON *o)
 {
     const char *type = o ? json_text(o, "type") : NULL, *unk = json_text(o, "unk_token");
-    const char *prefix = json_text(o, "continuing_subword_prefix"), *suffix = json_text(o, "end_of_word_suffix");
+    const char *prefix = json_text(o, "continuing_subword_prefix"),
+               *suffix = json_text(o, "end_of_word_suffix");
     if (!type && get(o, "merges"))
         type = "BPE";
     if (!type || !is(type, "BPE"))
-        FAIL(ERR_MODEL, "model %s is not supported here (BPE and WordPiece are)", type ? type : "without type");
-    if ((prefix && *prefix) || (suffix && *suffix) || (get(o, "dropout") && get(o, "dropout")->valuedouble != 0))
+        FAIL(ERR_MODEL, "model %s is not supported here (BPE and WordPiece are)",
+             type ? type : "without type");
+    if ((prefix && *prefix) || (suffix && *suffix) ||
+        (get(o, "dropout") && get(o, "dropout")->valuedouble != 0))
         FAIL(ERR_MODEL, "model: subword prefix, word suffix and dropout are not supported");
     t->byte_fallback = flag(o, "byte_fallback", false);
     t->fuse_unk = flag(o, "fuse_unk", false);
@@ -329,7 +345,8 @@ static Err read_words(Tokenizer *t, const cJSON *root, const char *path)
     const cJSON *m = get(root, "model"), *norm = get(root, "normalizer");
     const char *prefix = json_text(m, "continuing_subword_prefix"), *type = json_text(norm, "type");
     const char *pre = json_text(get(root, "pre_tokenizer"), "type");
-    if ((prefix && !is(prefix, "##")) || !type || !is(type, "BertNormalizer") || !pre || !is(pre, "BertPreTokenizer"))
+    if ((prefix && !is(prefix, "##")) || !type || !is(type, "BertNormalizer") || !pre ||
+        !is(pre, "BertPreTokenizer"))
         FAIL(ERR_MODEL, "model WordPiece: only BERT's own steps are supported");
     t->kind = TOK_JSON_WORDS;
     TRY(read_vocab(t, get(m, "vocab")));

@@ -9,14 +9,14 @@
 bool tok_is_space(int32_t c)
 {
     return (c >= 9 && c <= 13) || c == 32 || c == 0x85 || c == 0xA0 || c == 0x1680 ||
-           (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F ||
-           c == 0x3000;
+           (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F ||
+           c == 0x205F || c == 0x3000;
 }
 
 typedef struct Text {
-    int32_t *c;  /* code points, 0 at the end */
-    size_t *at;  /* [n+1] byte offsets */
-    uint8_t *k;  /* class */
+    int32_t *c; /* code points, 0 at the end */
+    size_t *at; /* [n+1] byte offsets */
+    uint8_t *k; /* class */
     size_t n;
 } Text;
 enum { END, LETTER, NUMBER, SPACE, OTHER };
@@ -126,7 +126,8 @@ Err tok_split(SplitKind kind, const char *text, size_t len, SplitPart *each, voi
     TRY_GOTO(NEW0(t.k, len + 3));
     for (size_t i = 0; i < len; t.n++) {
         utf8proc_int32_t c;
-        utf8proc_ssize_t n = utf8proc_iterate((const utf8proc_uint8_t *)text + i, (utf8proc_ssize_t)(len - i), &c);
+        utf8proc_ssize_t n =
+            utf8proc_iterate((const utf8proc_uint8_t *)text + i, (utf8proc_ssize_t)(len - i), &c);
         t.c[t.n] = n > 0 ? c : 0xFFFD;
         t.k[t.n] = class_of(t.c[t.n]);
         t.at[t.n] = i;
@@ -134,7 +135,8 @@ Err tok_split(SplitKind kind, const char *text, size_t len, SplitPart *each, voi
     }
     t.at[t.n] = len;
     for (size_t i = 0; i < t.n;) {
-        size_t e = kind == SPLIT_GPT2 ? match_gpt2(&t, i) : match_llama3(&t, i, kind == SPLIT_LLAMA3 ? 3 : 1);
+        size_t e = kind == SPLIT_GPT2 ? match_gpt2(&t, i)
+                                      : match_llama3(&t, i, kind == SPLIT_LLAMA3 ? 3 : 1);
         TRY_GOTO(each(user, text + t.at[i], t.at[e] - t.at[i]));
         i = e;
     }

@@ -1,5 +1,5 @@
-/* SentencePiece models of the BPE type (github.com/google/sentencepiece, sentencepiece_model.proto):
- * reading the protobuf, encoding, decoding. */
+/* SentencePiece models of the BPE type (github.com/google/sentencepiece,
+ * sentencepiece_model.proto): reading the protobuf, encoding, decoding. */
 #include "core/base/mem.h"
 #include "core/model/json_read.h"
 #include "core/model/tokenizer_impl.h"

@@ -48,9 +48,13 @@ static bool flag(const cJSON *o, const char *key)
 
 Err tok_add_added(Tokenizer *t, const char *text, int32_t id, const cJSON *flags)
 {
-    Added a = {.len = strlen(text), .id = id, .special = !flags || flag(flags, "special"),
-               .lstrip = flag(flags, "lstrip"), .rstrip = flag(flags, "rstrip"),
-               .single = flag(flags, "single_word"), .normalized = flag(flags, "normalized")};
+    Added a = {.len = strlen(text),
+               .id = id,
+               .special = !flags || flag(flags, "special"),
+               .lstrip = flag(flags, "lstrip"),
+               .rstrip = flag(flags, "rstrip"),
+               .single = flag(flags, "single_word"),
+               .normalized = flag(flags, "normalized")};
     if (a.len == 0)
         return OK;
     if ((size_t)id >= t->n || !t->piece[id])
@@ -169,8 +173,8 @@ static Err open_words(const char *vocab, const char *settings, Tokenizer **out)
     return tokenizer_open_vocab(vocab, cased, out);
 }
 
-/* Stage 2 adds [PAD], <cell>, one token a query and </cell> to the language model's vocabulary; they
- * are in no tokenizer file, but their rows are in the checkpoint. */
+/* Stage 2 adds [PAD], <cell>, one token a query and </cell> to the language model's vocabulary;
+ * they are in no tokenizer file, but their rows are in the checkpoint. */
 static Err add_cell_tokens(const char *dir, Tokenizer *t)
 {
     cJSON *o;
@@ -182,7 +186,8 @@ static Err add_cell_tokens(const char *dir, Tokenizer *t)
         return err == ERR_NOT_FOUND ? OK : err;
     err = json_int(o, "queries", 0, 99999, 0, &queries);
     if (err == OK)
-        err = json_int(cJSON_GetObjectItemCaseSensitive(o, "lm"), "vocab_size", 0, 1 << 24, 0, &vocab);
+        err = json_int(cJSON_GetObjectItemCaseSensitive(o, "lm"), "vocab_size", 0, 1 << 24, 0,
+                       &vocab);
     int32_t id = (int32_t)t->n;
     bool grown = err == OK && flag(o, "projector") && vocab == (long long)t->n + queries + 3;
     cJSON_Delete(o);
@@ -197,8 +202,10 @@ static Err add_cell_tokens(const char *dir, Tokenizer *t)
 Err tokenizer_open_bundle(const char *dir, const char *tower, Tokenizer **out)
 {
     *out = NULL;
-    char *spm = str_format("%s/%s_tokenizer.model", dir, tower), *vocab = str_format("%s/%s_vocab.txt", dir, tower);
-    char *json = str_format("%s/%s_tokenizer.json", dir, tower), *plain = str_format("%s/vocab.txt", dir);
+    char *spm = str_format("%s/%s_tokenizer.model", dir, tower),
+         *vocab = str_format("%s/%s_vocab.txt", dir, tower);
+    char *json = str_format("%s/%s_tokenizer.json", dir, tower),
+         *plain = str_format("%s/vocab.txt", dir);
     char *settings = str_format("%s/%s_tokenizer_config.json", dir, tower);
     Err err;
     if (exists(spm))
@@ -229,7 +236,9 @@ Err tokenizer_open_bundle(const char *dir, const char *tower, Tokenizer **out)
 static int32_t char_at(const char *p, size_t left)
 {
     utf8proc_int32_t c;
-    return left && utf8proc_iterate((const utf8proc_uint8_t *)p, (utf8proc_ssize_t)left, &c) > 0 ? c : 0;
+    return left && utf8proc_iterate((const utf8proc_uint8_t *)p, (utf8proc_ssize_t)left, &c) > 0
+               ? c
+               : 0;
 }
 
 static bool is_word(int32_t c)
@@ -249,7 +258,8 @@ static int32_t char_before(const char *begin, const char *p)
 }
 
 /* The longest added token that stands at p; NULL. */
-static const Added *added_at(const Tokenizer *t, const char *begin, const char *p, const char *end, int normalized)
+static const Added *added_at(const Tokenizer *t, const char *begin, const char *p, const char *end,
+                             int normalized)
 {
     const Added *best = NULL;
     for (size_t i = 0; i < t->n_added; i++) {
@@ -257,7 +267,8 @@ static const Added *added_at(const Tokenizer *t, const char *begin, const char *
         if ((normalized >= 0 && a->normalized != (normalized == 1)) || a->len > (size_t)(end - p) ||
             a->text[0] != *p || memcmp(a->text, p, a->len) != 0 || (best && best->len >= a->len))
             continue;
-        if (a->single && (is_word(char_before(begin, p)) || is_word(char_at(p + a->len, (size_t)(end - p) - a->len))))
+        if (a->single && (is_word(char_before(begin, p)) ||
+                          is_word(char_at(p + a->len, (size_t)(end - p) - a->len))))
             continue;
         best = a;
     }
@@ -280,7 +291,8 @@ static Err around_added(Encoding *e, const char *text, size_t len, int normalize
     for (size_t i = 0; i < e->t->n_added; i++)
         starts[(unsigned char)e->t->added[i].text[0]] = true;
     for (const char *p = text; p < end;) {
-        const Added *a = starts[(unsigned char)*p] ? added_at(e->t, text, p, end, normalized) : NULL;
+        const Added *a =
+            starts[(unsigned char)*p] ? added_at(e->t, text, p, end, normalized) : NULL;
         if (!a) {
             p++;
             continue;
@@ -367,7 +379,8 @@ static Err encode(Encoding *e, const char *text, size_t len, bool specials)
     return OK;
 }
 
-Err tokenizer_encode(const Tokenizer *t, const char *text, size_t len, bool specials, int32_t **ids, size_t *n)
+Err tokenizer_encode(const Tokenizer *t, const char *text, size_t len, bool specials, int32_t **ids,
+                     size_t *n)
 {
     Encoding e = {.t = t, .first = true};
     Str clean = {0};
@@ -397,7 +410,8 @@ Err tokenizer_decode(const Tokenizer *t, const int32_t *ids, size_t n, bool skip
     for (size_t i = 0; i < n; i++)
         if (ids[i] < 0 || (size_t)ids[i] >= t->n || !t->piece[ids[i]])
             FAIL(ERR_USAGE, "id %d is not in the vocabulary", ids[i]);
-    Err err = t->kind == TOK_SPM ? tok_decode_spm(t, ids, n, skip, &s) : tok_decode_json(t, ids, n, skip, &s);
+    Err err = t->kind == TOK_SPM ? tok_decode_spm(t, ids, n, skip, &s)
+                                 : tok_decode_json(t, ids, n, skip, &s);
     if (err == OK)
         *text = str_take(&s);
     str_free(&s);
@@ -408,7 +422,8 @@ void tok_lossy(Str *out, const char *p, size_t n, bool each)
 {
     for (size_t i = 0; i < n;) {
         utf8proc_int32_t c;
-        utf8proc_ssize_t m = utf8proc_iterate((const utf8proc_uint8_t *)p + i, (utf8proc_ssize_t)(n - i), &c);
+        utf8proc_ssize_t m =
+            utf8proc_iterate((const utf8proc_uint8_t *)p + i, (utf8proc_ssize_t)(n - i), &c);
         if (m > 0) {
             str_add_n(out, p + i, (size_t)m);
             i += (size_t)m;
@@ -418,9 +433,15 @@ void tok_lossy(Str *out, const char *p, size_t n, bool each)
         unsigned char a = (unsigned char)p[i], b = i + 1 < n ? (unsigned char)p[i + 1] : 0;
         size_t want = a >= 0xF0 && a <= 0xF4 ? 4 : a >= 0xE0 ? 3 : 2, used = 1;
         bool lead = a >= 0xC2 && a <= 0xF4;
-        unsigned char lo = a == 0xE0 ? 0xA0 : a == 0xF0 ? 0x90 : 0x80, hi = a == 0xED ? 0x9F : a == 0xF4 ? 0x8F : 0xBF;
+        unsigned char lo = a == 0xE0   ? 0xA0
+                           : a == 0xF0 ? 0x90
+                                       : 0x80,
+                      hi = a == 0xED   ? 0x9F
+                           : a == 0xF4 ? 0x8F
+                                       : 0xBF;
         if (!each && lead && b >= lo && b <= hi) /* a sequence that is cut off counts once */
-            for (used = 2; used < want && i + used < n && ((unsigned char)p[i + used] & 0xC0) == 0x80;)
+            for (used = 2;
+                 used < want && i + used < n && ((unsigned char)p[i + used] & 0xC0) == 0x80;)
                 used++;
         i += used;
     }

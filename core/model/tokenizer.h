@@ -14,8 +14,8 @@ CHECKED Err tokenizer_open_json(const char *path, Tokenizer **out);
 CHECKED Err tokenizer_open_vocab(const char *path, bool cased, Tokenizer **out);
 /* The tower's ("text", "lm") of an imported or shipped bundle. */
 CHECKED Err tokenizer_open_bundle(const char *dir, const char *tower, Tokenizer **out);
-void tokenizer_free(Tokenizer *t); /* NULL ok */
-size_t tokenizer_size(const Tokenizer *t); /* ids are below it */
+void tokenizer_free(Tokenizer *t);                           /* NULL ok */
+size_t tokenizer_size(const Tokenizer *t);                   /* ids are below it */
 const char *tokenizer_token(const Tokenizer *t, int32_t id); /* "" when there is none */
 bool tokenizer_is_special(const Tokenizer *t, int32_t id);
 /* Text (any bytes) -> ids, with the special tokens that the model adds when `specials`. *ids is the

@@ -43,12 +43,12 @@ typedef struct Step { /* of a normalizer, pre-tokenizer or decoder */
         STEP_STRIP,
         STEP_WORDPIECE
     } kind;
-    char *a, *b;         /* replace a by b; prepended a; prefix */
-    SplitKind split;     /* of STEP_SPLIT; of STEP_BYTES: NONE or GPT2 */
-    bool prefix_space;   /* STEP_BYTES */
-    int prepend;         /* STEP_METASPACE: 0 never, 1 first, 2 always */
-    bool meta_split;     /* parts begin at the mark */
-    int start, stop;     /* STEP_STRIP */
+    char *a, *b;       /* replace a by b; prepended a; prefix */
+    SplitKind split;   /* of STEP_SPLIT; of STEP_BYTES: NONE or GPT2 */
+    bool prefix_space; /* STEP_BYTES */
+    int prepend;       /* STEP_METASPACE: 0 never, 1 first, 2 always */
+    bool meta_split;   /* parts begin at the mark */
+    int start, stop;   /* STEP_STRIP */
 } Step;
 
 /* Merges: pair of ids -> rank and result. */
@@ -65,7 +65,8 @@ typedef struct Symbol {
     bool frozen;
 } Symbol;
 /* Merges symbols s[0..*n) in place: the best pair first (lowest rank), leftmost on ties. */
-typedef bool MergePair(const void *user, const Symbol *a, const Symbol *b, double *rank, int32_t *id);
+typedef bool MergePair(const void *user, const Symbol *a, const Symbol *b, double *rank,
+                       int32_t *id);
 CHECKED Err tok_merge(Symbol *s, size_t *n, MergePair *pair, const void *user);
 
 struct Tokenizer {
