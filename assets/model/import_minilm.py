@@ -67,7 +67,8 @@ for name, w in st.items():
         continue
     scale = np.abs(w).max(1) / 127
     tensors["text." + name] = np.round(w / scale[:, None]).astype(np.int8)
-    tensors["text." + name + ".scale"] = scale.astype(np.float32)
+    # two bytes a scale where they keep their eleven bits
+    tensors["text." + name + ".scale"] = scale.astype(np.float16 if scale.min() >= 6.2e-5 else np.float32)
 save_file(tensors, os.path.join(out, "text.safetensors"))
 json.dump({"hidden_size": cfg["hidden_size"], "num_hidden_layers": cfg["num_hidden_layers"],
            "num_attention_heads": cfg["num_attention_heads"], "intermediate_size": cfg["intermediate_size"],

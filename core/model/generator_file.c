@@ -59,9 +59,9 @@ void generator_free(Generator *g)
         free((char *)g->anchor[a].type_name);
         free((char *)g->anchor[a].tissue);
     }
-    void *all[] = {g->gene, g->w1,   g->b1,   g->w2,     g->b2,   g->w3,          g->b3,
-                   g->table, g->bias, g->anchor, g->type, g->mean, g->spread, g->text,
-                   g->first_shift, g->shift_gene, g->shift};
+    void *all[] = {g->gene,   g->w1,    g->b1,          g->w2,         g->b2,   g->w3,
+                   g->b3,     g->table, g->bias,        g->anchor,     g->type, g->mean,
+                   g->spread, g->text,  g->first_shift, g->shift_gene, g->shift};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         free(all[i]);
     free(g);
@@ -75,8 +75,7 @@ typedef struct Reader {
     StFile *f;
 } Reader;
 
-static Err number(const Reader *r, const cJSON *o, const char *key, double lo, double hi,
-                  double *v)
+static Err number(const Reader *r, const cJSON *o, const char *key, double lo, double hi, double *v)
 {
     const cJSON *x = cJSON_GetObjectItemCaseSensitive(o, key);
     if (!cJSON_IsNumber(x) || !(x->valuedouble >= lo && x->valuedouble <= hi))
@@ -120,8 +119,8 @@ static Err whole(const Reader *r, const char *name, size_t n, double hi, bool as
     for (size_t i = 0; err == OK && i < n; i++) {
         if (!(v[i] >= 0 && (double)v[i] < hi) || v[i] != floorf(v[i]) ||
             (ascending && i && v[i] <= v[i - 1]))
-            err = err_set(ERR_MODEL, "%s: tensor %s: entry %zu is out of range", st_path(r->f), name,
-                          i);
+            err = err_set(ERR_MODEL, "%s: tensor %s: entry %zu is out of range", st_path(r->f),
+                          name, i);
         else
             out[i] = (int32_t)v[i];
     }
@@ -156,11 +155,16 @@ static Err read_arrays(const Reader *r, size_t n_genes, size_t n_shift, Generato
         const char *name;
         size_t n;
         float *to;
-    } all[] = {{"decoder.0.weight", h * z, g->w1},     {"decoder.0.bias", h, g->b1},
-               {"decoder.1.weight", h * h, g->w2},     {"decoder.1.bias", h, g->b2},
-               {"decoder.2.weight", e * h, g->w3},     {"decoder.2.bias", e, g->b3},
-               {"decoder.table", e * g->genes, g->table}, {"decoder.table_bias", g->genes, g->bias},
-               {"anchor.mean", a * z, g->mean},        {"anchor.text", a * g->text_width, g->text},
+    } all[] = {{"decoder.0.weight", h * z, g->w1},
+               {"decoder.0.bias", h, g->b1},
+               {"decoder.1.weight", h * h, g->w2},
+               {"decoder.1.bias", h, g->b2},
+               {"decoder.2.weight", e * h, g->w3},
+               {"decoder.2.bias", e, g->b3},
+               {"decoder.table", e * g->genes, g->table},
+               {"decoder.table_bias", g->genes, g->bias},
+               {"anchor.mean", a * z, g->mean},
+               {"anchor.text", a * g->text_width, g->text},
                {"anchor.spread", a * (z * (z + 1) / 2), g->spread},
                {"shift.value", n_shift, g->shift}};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
@@ -222,8 +226,8 @@ static Err read_all(Reader *r, const char *st_name, const CellTypes *types, size
 Err generator_load(const char *dir, const CellTypes *types, size_t n_genes, size_t text_width,
                    Generator **out)
 {
-    char *json = bundle_path(dir, "generator.json"), *st = bundle_path(dir, "generator.safetensors"),
-         *data = NULL;
+    char *json = bundle_path(dir, "generator.json"),
+         *st = bundle_path(dir, "generator.safetensors"), *data = NULL;
     Reader r = {.json_path = json};
     cJSON *o = NULL;
     size_t len;
@@ -249,16 +253,12 @@ static cJSON *describe(const Generator *g)
     const struct {
         const char *key;
         double v;
-    } all[] = {{"genes", (double)g->genes},
-               {"latent", (double)g->latent},
-               {"hidden", (double)g->hidden},
-               {"embed", (double)g->embed},
-               {"text_width", (double)g->text_width},
-               {"shifts", (double)g->first_shift[g->n_anchors]},
-               {"dispersion", g->dispersion},
-               {"widen", g->widen},
-               {"size_mean", g->size_mean},
-               {"size_sd", g->size_sd}};
+    } all[] = {
+        {"genes", (double)g->genes},           {"latent", (double)g->latent},
+        {"hidden", (double)g->hidden},         {"embed", (double)g->embed},
+        {"text_width", (double)g->text_width}, {"shifts", (double)g->first_shift[g->n_anchors]},
+        {"dispersion", g->dispersion},         {"widen", g->widen},
+        {"size_mean", g->size_mean},           {"size_sd", g->size_sd}};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         cJSON_AddNumberToObject(o, all[i].key, all[i].v);
     for (size_t a = 0; a < g->n_anchors; a++) {
@@ -281,9 +281,21 @@ static Err add(StWriter *w, const char *name, StType as, size_t rows, size_t col
                              (const int64_t[]){(int64_t)rows, (int64_t)cols}, v);
 }
 
+/* Two bytes a number where they do. */
 static Err add_whole(StWriter *w, const char *name, size_t n, const int32_t *v)
 {
-    return st_writer_add(w, name, ST_I32, 1, (const int64_t[]){(int64_t)n}, v);
+    bool small = true;
+    int16_t *half;
+    for (size_t i = 0; i < n; i++)
+        small = small && v[i] >= 0 && v[i] <= INT16_MAX;
+    if (!small)
+        return st_writer_add(w, name, ST_I32, 1, (const int64_t[]){(int64_t)n}, v);
+    TRY(NEW(half, n));
+    for (size_t i = 0; i < n; i++)
+        half[i] = (int16_t)v[i];
+    Err err = st_writer_add(w, name, ST_I16, 1, (const int64_t[]){(int64_t)n}, half);
+    free(half);
+    return err;
 }
 
 static Err write_arrays(const Generator *g, StWriter *w)
@@ -316,7 +328,8 @@ done:
 
 Err generator_save(const Generator *g, const char *dir)
 {
-    char *json = bundle_path(dir, "generator.json"), *st = bundle_path(dir, "generator.safetensors");
+    char *json = bundle_path(dir, "generator.json"),
+         *st = bundle_path(dir, "generator.safetensors");
     cJSON *o = describe(g);
     char *data = cJSON_Print(o);
     StWriter *w = st_writer_new();

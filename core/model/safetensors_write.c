@@ -5,6 +5,7 @@
 #include <cjson/cJSON.h>
 #include <errno.h>
 #include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -76,12 +77,15 @@ Err st_writer_add(StWriter *w, const char *name, StType type, int ndim, const in
     return OK;
 }
 
+static const float HALF_NORMAL = 6.2e-5f;
+
 static Err add_rows_int8(StWriter *w, const char *name, int ndim, const int64_t *dim,
                          const float *x)
 {
     size_t rows = (size_t)dim[0], cols = rows ? count(ndim, dim) / rows : 0;
     int8_t *q = NULL;
     float *scale = NULL;
+    bool halves = true; /* two bytes a scale where they keep their eleven bits */
     char *sname = str_format("%s.scale", name);
     Err err = OK;
     TRY_GOTO(NEW(q, rows * cols));
@@ -91,11 +95,12 @@ static Err add_rows_int8(StWriter *w, const char *name, int ndim, const int64_t 
         for (size_t c = 0; c < cols; c++)
             top = fmaxf(top, fabsf(x[r * cols + c]));
         scale[r] = top / 127;
+        halves = halves && (scale[r] == 0 || scale[r] >= HALF_NORMAL);
         for (size_t c = 0; c < cols; c++)
             q[r * cols + c] = top > 0 ? (int8_t)lrintf(x[r * cols + c] / scale[r]) : 0;
     }
     TRY_GOTO(st_writer_add(w, name, ST_I8, ndim, dim, q));
-    TRY_GOTO(st_writer_add(w, sname, ST_F32, 1, dim, scale));
+    TRY_GOTO(st_writer_add_f32(w, sname, halves ? ST_F16 : ST_F32, 1, dim, scale));
 done:
     free(sname);
     free(q);
