@@ -281,9 +281,11 @@ static void save_and_load_give_the_same_cells(void **state)
     assert_true(h->anchor[0].measured && h->anchor[0].n == 50);
     Csr a = draw(g, (float[]){1, 1}, 5, 30, NULL, NULL), b = draw(h, (float[]){1, 1}, 5, 30, NULL, NULL);
     size_t differ = 0;
-    assert_true(labs((long)csr_nnz(&a) - (long)csr_nnz(&b)) < 30); /* half-precision weights */
-    for (size_t i = 0; i < 2 * GENES; i++)
-        differ += fabs(column_sum(&a, (int)i) - column_sum(&b, (int)i)) > 20;
+    assert_true(labs((long)csr_nnz(&a) - (long)csr_nnz(&b)) < 30); /* stored as int8 rows: about 1 % */
+    for (size_t i = 0; i < 2 * GENES; i++) {
+        double before = column_sum(&a, (int)i), after = column_sum(&b, (int)i);
+        differ += fabs(before - after) > 20 + 0.05 * before;
+    }
     assert_int_equal(differ, 0);
     csr_done(&a);
     csr_done(&b);
