@@ -11,7 +11,7 @@
 #include "core/base/str.h"
 #include "core/figure/points.h"
 
-enum { LEGEND_LINES_MAX = 30, VECTOR_POINTS_MAX = 5000 };
+enum { LEGEND_LINES_MAX = 30, VECTOR_POINTS_MAX = 5000, BINNED_FROM = 50000 };
 static const double MARGIN = 6, GAP = 10, TITLE_SIZE = 8, TEXT_SIZE = 6.5, TEXT_MIN = 5, ARROW_ROOM = 11, BAR_WIDTH = 5,
                     GENERATED_STROKE = 0.5;
 static const uint32_t INK = 0x262626;
@@ -342,22 +342,6 @@ static Dot dot_of(const Page *g, const ScatterPanel *p, size_t i, double lo, dou
     return d;
 }
 
-static Err collect_dots(const Page *g, const ScatterPanel *p, Dot **out, size_t *n)
-{
-    const Scatter *s = g->s;
-    double lo = 0, hi = 1;
-    if (p->values && !p->codes)
-        value_range(s, p, &lo, &hi);
-    size_t m = 0;
-    TRY(NEW(*out, s->n));
-    for (size_t i = 0; i < s->n; i++)
-        if (finite_xy(s->xy, i))
-            (*out)[m++] = dot_of(g, p, i, lo, hi);
-    qsort(*out, m, sizeof **out, compare_dots);
-    *n = m;
-    return OK;
-}
-
 static void place(const Page *g, const float *xy, size_t i, double *x, double *y)
 {
     *x = (xy[2 * i] - g->x0) * g->scale;
@@ -367,6 +351,55 @@ static void place(const Page *g, const float *xy, size_t i, double *x, double *y
 static bool inside(const Page *g, double x, double y)
 {
     return x >= 0 && y >= 0 && x <= g->side && y <= g->side;
+}
+
+/* Of many points only those are worth drawing that end on top of their pixel. */
+static Err top_of_pixels(const Page *g, const ScatterPanel *p, double lo, double hi, Dot **out, size_t *n)
+{
+    const Scatter *s = g->s;
+    double k = g->p->dpi / 72;
+    size_t w = (size_t)ceil(g->side * k) + 1, m = 0;
+    uint32_t *top; /* [w, w] cell + 1 */
+    TRY(NEW0(top, w * w));
+    for (size_t i = 0; i < s->n; i++) {
+        double x, y;
+        if (!finite_xy(s->xy, i))
+            continue;
+        place(g, s->xy, i, &x, &y);
+        if (!inside(g, x, y))
+            continue;
+        uint32_t *t = &top[(size_t)(y * k) * w + (size_t)(x * k)];
+        m += !*t;
+        if (!*t || dot_of(g, p, *t - 1, lo, hi).key <= dot_of(g, p, i, lo, hi).key)
+            *t = (uint32_t)i + 1;
+    }
+    Err err = NEW(*out, m);
+    *n = 0;
+    for (size_t i = 0; i < w * w && !err; i++)
+        if (top[i])
+            (*out)[(*n)++] = dot_of(g, p, top[i] - 1, lo, hi);
+    free(top);
+    return err;
+}
+
+static Err collect_dots(const Page *g, const ScatterPanel *p, Dot **out, size_t *n)
+{
+    const Scatter *s = g->s;
+    double lo = 0, hi = 1;
+    if (p->values && !p->codes)
+        value_range(s, p, &lo, &hi);
+    if (g->raster && s->n > BINNED_FROM) {
+        TRY(top_of_pixels(g, p, lo, hi, out, n));
+    } else {
+        size_t m = 0;
+        TRY(NEW(*out, s->n));
+        for (size_t i = 0; i < s->n; i++)
+            if (finite_xy(s->xy, i))
+                (*out)[m++] = dot_of(g, p, i, lo, hi);
+        *n = m;
+    }
+    qsort(*out, *n, sizeof **out, compare_dots);
+    return OK;
 }
 
 /* Generated cells stay visible among large points and do not cover small ones. */

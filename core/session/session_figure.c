@@ -6,10 +6,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "core/figure/scatter.h"
+
+enum { HASHED_ANYWAY = 64 << 20 };
 
 PlotParams plot_params_default(void)
 {
@@ -235,6 +238,19 @@ static Err write_sidecar(const PlotParams *pp, const MetaPair *meta, size_t n_me
     return err;
 }
 
+/* Hashing a large file takes longer than everything else about a figure: only where the figure may hold what a model
+ * said, or the file is small. */
+static Err hash_for_figure(Session *s, const PlotParams *pp, JobCtl *ctl, char hash[65])
+{
+    struct stat st;
+    bool may_hold_model_output = pp->generated || pp->groups || pp->values;
+    const char *path = dataset_path(session_dataset(s));
+    hash[0] = 0;
+    if (may_hold_model_output || (stat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_size <= HASHED_ANYWAY))
+        return dataset_sha256(session_dataset(s), ctl, hash);
+    return OK;
+}
+
 static Err render(Session *s, const PlotParams *pp, Scatter *f, JobCtl *ctl)
 {
     char hash[65] = "";
@@ -244,12 +260,13 @@ static Err render(Session *s, const PlotParams *pp, Scatter *f, JobCtl *ctl)
     RenderParams r = {.dpi = pp->dpi > 0 ? pp->dpi : 300, .force = pp->force, .transparent = pp->transparent};
     TRY(find_vector_points(pp->vector_points, &r.vector_points));
     if (!pp->strip_metadata) {
-        TRY(dataset_sha256(session_dataset(s), ctl, hash));
+        TRY(hash_for_figure(s, pp, ctl, hash));
         snprintf(seed, sizeof seed, "%llu", (unsigned long long)session_params(s)->seed);
         meta[n++] = (MetaPair){"Software", "scmmgpt"};
         if (session_params(s)->command)
             meta[n++] = (MetaPair){"command", session_params(s)->command};
-        meta[n++] = (MetaPair){"dataset_sha256", hash};
+        if (hash[0])
+            meta[n++] = (MetaPair){"dataset_sha256", hash};
         meta[n++] = (MetaPair){"seed", seed};
         if (pp->generated) {
             meta[n++] = (MetaPair){"prompt", pp->generated->prompt};
