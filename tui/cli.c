@@ -149,6 +149,7 @@ static Err take_globals(CliArgs *a, CliGlobals *g)
     g->force = cli_take_flag(a, "--force");
     g->no_header_comments = cli_take_flag(a, "--no-header-comments");
     g->map_orthologs = cli_take_flag(a, "--map-orthologs");
+    g->allow_external = cli_take_flag(a, "--allow-external");
     TRY(cli_take_string(a, "--log", &g->log_file));
     TRY(cli_take_string(a, "--device", &g->device));
     TRY(cli_take_string(a, "--model", &g->model));
@@ -175,6 +176,7 @@ SessionParams cli_session_params(const CliArgs *a)
                                  .feature_type = a->g->feature_type,
                                  .gene_column = a->g->gene_column,
                                  .map_orthologs = a->g->map_orthologs,
+                                 .allow_external = a->g->allow_external,
                                  .matrix = a->g->matrix};
     if (a->g->device)
         p.device = a->g->device;
@@ -202,6 +204,7 @@ typedef struct Stderr {
     const char *stage;
     double last;
     FILE *log;
+    Str held; /* with -q: warnings, until it is known that the command succeeded */
 } Stderr;
 static Stderr the_stderr;
 
@@ -222,6 +225,10 @@ static void clear_bar(void)
 static void write_log(void *user, LogLevel level, const char *line)
 {
     static const char *const names[] = {"error", "warning", "info", "debug"};
+    if (the_stderr.quiet && !the_stderr.log) {
+        str_addf(&the_stderr.held, "scmmgpt: %s: %s\n", names[level], line);
+        return;
+    }
     clear_bar();
     fprintf(the_stderr.log ? the_stderr.log : stderr, "scmmgpt: %s: %s\n", names[level], line);
 }
@@ -298,6 +305,7 @@ static void print_help(FILE *f)
         fprintf(f, "  %-9s %-52s %s\n", commands[i].name, commands[i].usage, commands[i].help);
     fputs("\nAll commands: --json -q -v --log FILE --seed N --threads N --device auto|cpu|cuda[:N] --model DIR\n"
           "  --force (overwrite) -o FILE --max-memory 4G --matrix NAME --gene-column NAME --genome NAME\n"
+          "  --feature-type NAME --map-orthologs --allow-external (follow links to other files)\n"
           "Exit codes: 0 ok, 1 general, 2 usage, 3 input, 4 model, 5 memory, 6 too few genes, 7 nothing found,\n"
           "  130 Ctrl-C, 143 SIGTERM\n",
           f);
@@ -328,8 +336,10 @@ static bool names_other_file(const char *message, int argc, char **argv)
 
 static int report(Err err, const CliArgs *a, int argc, char **argv)
 {
-    if (err == OK)
+    if (err == OK) {
+        fputs(str_text(&the_stderr.held), stderr);
         return 0;
+    }
     clear_bar();
     const char *m = err_message();
     bool named = a->file && strncmp(m, a->file, strlen(a->file)) == 0;
@@ -421,6 +431,7 @@ int cli_main(int argc, char **argv)
     }
     int code = report(err, &a, argc, argv);
     clear_bar();
+    str_free(&the_stderr.held);
     if (the_stderr.log)
         fclose(the_stderr.log);
     free(rest);

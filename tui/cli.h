@@ -10,7 +10,7 @@
 
 /* What all commands understand (cli.md, "Rules for all commands"). */
 typedef struct CliGlobals {
-    bool json, quiet, force, no_header_comments, map_orthologs;
+    bool json, quiet, force, no_header_comments, map_orthologs, allow_external;
     int verbose;
     const char *log_file, *device, *model, *genome, *feature_type, *output, *matrix, *gene_column;
     uint64_t seed;

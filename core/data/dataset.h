@@ -18,6 +18,7 @@ typedef struct DatasetOptions {
     const char *gene_column;  /* var column with gene names; NULL: found */
     const char *matrix;       /* force the model matrix ("raw/X"); NULL: found */
     bool any_genome;    /* open 10x files with several genomes without a choice (for `info`) */
+    bool allow_external; /* links to other files, external storage, virtual datasets are followed */
     bool map_orthologs; /* mouse gene symbols with one human counterpart take its name */
 } DatasetOptions;
 

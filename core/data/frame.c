@@ -125,7 +125,10 @@ static Err classify(Dataset *d, const char *path, Slot *s, size_t *n)
     case NODE_NONE:
         FAIL(ERR_INPUT, "%s: is missing or unreadable", path);
     case NODE_OUTSIDE:
-        FAIL(ERR_INPUT, "%s: is a link to another file, which is not followed", path);
+        FAIL(ERR_INPUT,
+             "%s: is a link to another file, which is not followed "
+             "without --allow-external, or to nothing",
+             path);
     case NODE_GROUP:
         return classify_group(d, path, s, n);
     default:
@@ -294,7 +297,10 @@ Err frame_open(Dataset *d, const char *path, Frame *out)
         err = open_compound(d, path, &f);
         break;
     case NODE_OUTSIDE:
-        err = err_set(ERR_INPUT, "%s: is a link to another file, which is not followed", path);
+        err = err_set(ERR_INPUT,
+                      "%s: is a link to another file, which is not followed "
+                      "without --allow-external, or to nothing",
+                      path);
         break;
     default:
         err = err_set(ERR_INPUT, "%s: is missing; this is no anndata file, or it is damaged", path);

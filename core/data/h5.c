@@ -107,6 +107,11 @@ static Err explain(const char *reason, uint64_t bytes)
 
 Err store_open_h5(const char *path, Store **out)
 {
+    return store_open_h5_follow(path, false, out);
+}
+
+Err store_open_h5_follow(const char *path, bool follow, Store **out)
+{
     h5_quiet();
     struct stat st;
     if (stat(path, &st))
@@ -120,13 +125,19 @@ Err store_open_h5(const char *path, Store **out)
         H5Pclose(fapl);
         return explain(reason, (uint64_t)st.st_size);
     }
-    H5Pclose(fapl);
     H5Store *s = mem_must(sizeof *s);
     s->base.ops = &h5_store_ops;
     s->base.bytes = (uint64_t)st.st_size;
     s->file = file;
     s->lapl = H5Pcreate(H5P_LINK_ACCESS);
-    H5Pset_elink_cb(s->lapl, refuse_external, NULL);
+    s->follow = follow;
+    if (follow) {
+        H5Pset_elink_acc_flags(s->lapl, H5F_ACC_RDONLY);
+        H5Pset_elink_fapl(s->lapl, fapl);
+    } else {
+        H5Pset_elink_cb(s->lapl, refuse_external, NULL);
+    }
+    H5Pclose(fapl);
     *out = &s->base;
     return OK;
 }

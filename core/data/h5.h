@@ -10,7 +10,8 @@
 typedef struct H5Store {
     Store base;
     hid_t file;
-    hid_t lapl; /* refuses external links */
+    hid_t lapl;  /* refuses external links unless follow */
+    bool follow; /* values in other files are read */
 } H5Store;
 
 enum { H5_MOST_FILTERS = 6, H5_MOST_CD = 16 };
@@ -43,6 +44,11 @@ hid_t h5_mem_type(MemType t);
 /* Fails naming the filter, and what brings it, when the array cannot be unpacked here. */
 CHECKED Err h5_check_filters(hid_t dcpl, const char *path, double *ratio);
 void h5_register_filters(void);
+/* ---- h5_outside.c ---- */
+/* External storage or a virtual dataset. */
+bool h5_lies_outside(hid_t dcpl);
+/* Size of the files that the values are in. */
+double h5_bytes_behind(hid_t dataset, hid_t dcpl);
 /* Unpacked bytes of the chunks that come next: the bound for our filters. */
 void h5_expect_chunk(size_t bytes);
 /* Our function that unpacks this filter, NULL when it is none of ours. */

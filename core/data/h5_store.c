@@ -25,8 +25,8 @@ static NodeKind h5_kind(Store *base, const char *path)
     hid_t id = h5_object(base, path);
     if (id < 0) {
         H5L_info_t link;
-        bool outside = *path && H5Lget_info(s->file, path, &link, s->lapl) >= 0 &&
-                       link.type != H5L_TYPE_HARD && link.type != H5L_TYPE_SOFT;
+        bool outside =
+            *path && H5Lget_info(s->file, path, &link, s->lapl) >= 0 && link.type != H5L_TYPE_HARD;
         return outside ? NODE_OUTSIDE : NODE_NONE;
     }
     H5I_type_t type = H5Iget_type(id);
@@ -100,10 +100,11 @@ static Err describe(H5Array *a)
     if (rank < 0 || rank > STORE_MAX_RANK)
         FAIL_GOTO(ERR_INPUT, "%s: its shape cannot be read; the file is damaged, write it again",
                   path);
-    if (H5Pget_layout(dcpl) == H5D_VIRTUAL || H5Pget_external_count(dcpl) > 0)
+    bool follow = ((const H5Store *)a->base.store)->follow;
+    if (h5_lies_outside(dcpl) && !follow)
         FAIL_GOTO(ERR_INPUT,
-                  "%s: its values lie in another file, which is not followed; copy them into this "
-                  "one (h5repack)",
+                  "%s: its values lie in another file, which is not followed; if you trust this "
+                  "file, add --allow-external",
                   path);
     H5Sget_simple_extent_dims(space, dims, NULL);
     info->rank = rank;
@@ -121,16 +122,17 @@ static Err describe(H5Array *a)
         TRY_GOTO(h5_check_filters(dcpl, path, &ratio));
         a->own_chunks = h5_chunks_setup(a, dcpl);
     }
-    double declared = (double)info->count * (double)info->size, file = (double)a->base.store->bytes;
+    double declared = (double)info->count * (double)info->size,
+           file = follow ? h5_bytes_behind(a->id, dcpl) : (double)a->base.store->bytes;
     bool lie = declared > (1 << 20) && declared > file * ratio;
-    if (!lie && declared > 64e6 &&
-        declared > 20 * file) /* rare, so the walk over the chunks may cost */
+    if (!lie && declared > 64e6 && declared > 20 * file &&
+        !follow) /* rare, so the walk over the chunks may cost */
         lie = declared > ((double)H5Dget_storage_size(a->id) + 4096) * ratio;
     if (lie)
         FAIL_GOTO(ERR_INPUT,
                   "%s: %llu values are declared, more than this file of %llu bytes can hold; the "
                   "file is damaged or cut short",
-                  path, (unsigned long long)info->count, (unsigned long long)a->base.store->bytes);
+                  path, (unsigned long long)info->count, (unsigned long long)file);
 done:
     H5Sclose(space);
     H5Pclose(dcpl);
@@ -156,6 +158,25 @@ static hid_t reopen_with_cache(H5Store *s, H5Array *a)
     return again;
 }
 
+/* External storage is looked for beside the file, as links are; the folder one happens to be in
+ * says nothing. */
+static hid_t reopen_beside(H5Store *s, hid_t id, const char *path)
+{
+    hid_t dcpl = H5Dget_create_plist(id);
+    bool external = H5Pget_external_count(dcpl) > 0;
+    H5Pclose(dcpl);
+    if (!external || !s->follow)
+        return id;
+    hid_t dapl = H5Pcreate(H5P_DATASET_ACCESS);
+    H5Pset_efile_prefix(dapl, "${ORIGIN}");
+    hid_t again = H5Dopen2(s->file, path, dapl);
+    H5Pclose(dapl);
+    if (again < 0)
+        return id;
+    H5Dclose(id);
+    return again;
+}
+
 static Err h5_open(Store *base, const char *path, Array **out)
 {
     hid_t id = h5_object(base, path);
@@ -168,8 +189,8 @@ static Err h5_open(Store *base, const char *path, Array **out)
     H5Array *a = mem_must(sizeof *a);
     a->base.store = base;
     a->base.path = mem_strdup(path);
-    a->id = id;
-    a->type = H5Dget_type(id);
+    a->id = reopen_beside((H5Store *)base, id, path);
+    a->type = H5Dget_type(a->id);
     Err err = a->type < 0
                   ? err_set(ERR_INPUT, "%s: its type cannot be read; the file is damaged", path)
                   : describe(a);
@@ -402,6 +423,8 @@ static int h5_raw_fd(Array *base, uint64_t *offset)
     h5_quiet();
     haddr_t at = H5Dget_offset(a->id);
     int *fd = NULL;
+    if (((H5Store *)base->store)->follow) /* it may be another file's */
+        return -1;
     bool native = H5Tget_order(a->type) == H5T_ORDER_LE &&
                   (base->info.cls == ELEM_INT || base->info.cls == ELEM_FLOAT);
     if (at == HADDR_UNDEF || !native ||

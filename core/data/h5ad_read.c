@@ -65,7 +65,10 @@ static Err describe_obsm(Dataset *d, const char *name, const char *path)
     ObsmKind kind = OBSM_DENSE;
     NodeKind node = store_kind(d->store, path);
     if (node == NODE_OUTSIDE)
-        FAIL(ERR_INPUT, "%s: is a link to another file, which is not followed", path);
+        FAIL(ERR_INPUT,
+             "%s: is a link to another file, which is not followed "
+             "without --allow-external, or to nothing",
+             path);
     if (node == NODE_ARRAY) {
         Array *a;
         TRY(store_open_array(d->store, path, &a));

@@ -129,7 +129,10 @@ Err matrix_describe(Dataset *d, const char *path, Matrix *m)
         free(type);
         TRY(err);
     } else if (kind == NODE_OUTSIDE) {
-        FAIL(ERR_INPUT, "%s: is a link to another file, which is not followed", path);
+        FAIL(ERR_INPUT,
+             "%s: is a link to another file, which is not followed "
+             "without --allow-external, or to nothing",
+             path);
     } else {
         FAIL(ERR_INPUT, "%s: is missing or unreadable", path);
     }

@@ -129,7 +129,9 @@ static Err open_kind(const char *path, FileKind kind, const DatasetOptions *opt,
     if (kind == FILE_MTX) {
         err = mtx_read(d, opt);
     } else {
-        err = kind == FILE_H5 ? store_open_h5(path, &d->store) : store_open_zarr(path, &d->store);
+        err = kind == FILE_H5
+                  ? store_open_h5_follow(path, opt && opt->allow_external, &d->store)
+                  : store_open_zarr(path, &d->store);
         if (!err)
             err = kind == FILE_H5 ? read_h5_layout(d, opt) : h5ad_read(d, opt);
     }

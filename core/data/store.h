@@ -16,7 +16,7 @@ typedef enum NodeKind {
     NODE_NONE,
     NODE_GROUP,
     NODE_ARRAY,
-    NODE_OUTSIDE /* an external link: left alone */
+    NODE_OUTSIDE /* an external link, left alone; or a link to nothing */
 } NodeKind;
 
 typedef enum ElemClass {
@@ -130,9 +130,10 @@ char *path_join(const char *path, const char *name);
 /* Replaces bytes that are no UTF-8, in place where possible; takes s, returns the text to keep. */
 char *text_clean_utf8(char *s);
 
-/* Opens an HDF5 file read-only, without locks; probes it first in a child process under a time
- * limit. */
-CHECKED Err store_open_h5(const char *path, Store **out);
+/* Opens an HDF5 file read-only, without locks. `follow`: external links, external storage and
+ * virtual datasets are read as well. */
+CHECKED Err store_open_h5_follow(const char *path, bool follow, Store **out);
+CHECKED Err store_open_h5(const char *path, Store **out); /* without following anything */
 /* Opens a Zarr folder or zip. */
 CHECKED Err store_open_zarr(const char *path, Store **out);
 #endif

@@ -78,7 +78,9 @@ static void read_group(Dataset *d, const char *path, Tree *into, int depth, size
         else if (kind == NODE_GROUP)
             read_group(d, p, tree_dict(into, names[i]), depth + 1, nodes);
         else if (kind == NODE_OUTSIDE)
-            dataset_warn(d, "%s: is a link to another file, which is not followed; left out", p);
+            dataset_warn(
+                d, "%s: is a link to another file, which is not followed, or to nothing; left out",
+                p);
         else if (kind == NODE_ARRAY && read_leaf(d, p, names[i], into))
             dataset_warn_error(d, p);
         free(type);
