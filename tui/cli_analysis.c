@@ -182,14 +182,18 @@ Err cli_markers(CliArgs *a)
     Groups *g = NULL;
     MarkerTable *t = NULL;
     TRY(cli_take_string(a, "--groupby", &key));
+    bool stored = cli_take_flag(a, "--stored");
     TRY(take_method(a, &method));
     TRY(cli_take_size(a, "--top", 1, 10000000, &top));
-    TRY(cli_finish(a, 1, 1, "FILE --groupby KEY [--method wilcoxon|t-test] [--top N] [-o T.tsv]"));
+    TRY(cli_finish(a, 1, 1, "FILE --groupby KEY [--method wilcoxon|t-test | --stored] [--top N] [-o T.tsv]"));
     if (!key)
         FAIL(ERR_USAGE, "--groupby: say which obs column holds the groups");
     TRY(cli_open(a, a->argv[1], &s));
     TRY_GOTO(session_groups(s, key, a->ctl, &g));
-    TRY_GOTO(session_markers(s, g, method, top, a->ctl, &t));
+    if (stored)
+        TRY_GOTO(session_stored_markers(s, g, top, a->ctl, &t));
+    else
+        TRY_GOTO(session_markers(s, g, method, top, a->ctl, &t));
     TRY_GOTO(write_markers(a, t, g));
 done:
     marker_table_free(t);

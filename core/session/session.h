@@ -79,7 +79,7 @@ CHECKED Err session_gene(Session *s, const char *name, bool lognorm, JobCtl *ctl
 /* cli.md's rules: leiden=3, cell_type="B cell", CD3E>0, and/or/not, parentheses, all, @FILE. */
 CHECKED Err session_select(Session *s, const char *rule, JobCtl *ctl, Selection **out);
 
-/* ---- analysis: session_analysis.c ---- */
+/* ---- analysis: session_analysis.c, session_markers.c, session_groups.c, session_scores.c ---- */
 typedef struct ClusterParams {
     double resolution; /* 1 */
     int neighbors;     /* 15 */
@@ -131,8 +131,8 @@ CHECKED Err session_qc(Session *s, JobCtl *ctl, Qc **out);
 typedef enum MarkerMethod { MARKERS_WILCOXON, MARKERS_TTEST } MarkerMethod;
 typedef struct Marker {
     int32_t group; /* index into Groups; 0 for A versus B */
-    int32_t col;   /* gene column of the working matrix */
-    const char *gene; /* borrowed from the dataset: valid until session_close */
+    int32_t col;   /* gene column of the working matrix; -1: a stored marker that is not in it */
+    const char *gene; /* borrowed from the dataset (valid until session_close), or with col -1 from the table */
     float score, logfoldchange, frac_in, frac_out;
     double pval, pval_adj;
 } Marker;
@@ -140,11 +140,14 @@ typedef struct MarkerTable {
     char *groupby, *method;
     size_t n;
     Marker *rows; /* by group, best score first */
-    bool precomputed; /* taken from the file's rank_genes_groups */
+    bool precomputed; /* taken from the file's rank_genes_groups: numbers it lacks are NaN */
+    struct StoredRanks *stored; /* then: where they are from (core/data/stored_ranks.h) */
 } MarkerTable;
 void marker_table_free(MarkerTable *t);
 /* One group against the rest, for every group; top 0 = all genes. */
 CHECKED Err session_markers(Session *s, const Groups *g, MarkerMethod m, size_t top, JobCtl *ctl, MarkerTable **out);
+/* The file's own ranking of these groups, in its order. ERR_NOT_FOUND when it has none, or the groups are not its own. */
+CHECKED Err session_stored_markers(Session *s, const Groups *g, size_t top, JobCtl *ctl, MarkerTable **out);
 CHECKED Err session_de(Session *s, const Selection *a, const Selection *b, MarkerMethod m, size_t top, JobCtl *ctl,
                        MarkerTable **out);
 

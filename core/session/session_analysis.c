@@ -1,4 +1,4 @@
-/* Clustering, markers, A versus B. Every stage is kept in the session with the parameters it was made
+/* Clustering. Every stage is kept in the session with the parameters it was made
  * with, so that a change starts again where it matters: a new resolution only reruns Leiden. */
 #include "core/session/session_analysis.h"
 
@@ -10,7 +10,6 @@
 #include "core/analysis/graph.h"
 #include "core/analysis/hvg.h"
 #include "core/analysis/leiden.h"
-#include "core/analysis/markers.h"
 #include "core/analysis/pca.h"
 #include "core/analysis/umap.h"
 #include "core/base/mem.h"
@@ -356,123 +355,5 @@ Err session_cluster(Session *s, const ClusterParams *p, JobCtl *ctl, Clustering 
 done:
     free(label);
     clustering_free(c);
-    return err;
-}
-
-/* ---- markers ---- */
-
-void marker_table_free(MarkerTable *t)
-{
-    if (!t)
-        return;
-    free(t->groupby);
-    free(t->method);
-    free(t->rows);
-    free(t);
-}
-
-static int best_score(const void *a, const void *b)
-{
-    const Marker *x = a, *y = b;
-    if (x->score != y->score)
-        return x->score > y->score ? -1 : 1;
-    return x->col < y->col ? -1 : x->col > y->col;
-}
-
-/* The `top` best genes of each group (0: all), best first; groups without two cells are left out. */
-static Err make_table(const MarkerStat *stats, const size_t *sizes, size_t n_groups, size_t genes,
-                      size_t top, const char *const *names, MarkerTable *t)
-{
-    if (top == 0 || top > genes)
-        top = genes;
-    Marker *all;
-    TRY(NEW(t->rows, n_groups * top));
-    TRY(NEW(all, genes));
-    for (size_t c = 0; c < n_groups; c++) {
-        if (sizes[c] < 2)
-            continue;
-        for (size_t i = 0; i < genes; i++) {
-            const MarkerStat *s = &stats[c * genes + i];
-            all[i] = (Marker){.group = (int32_t)c, .col = (int32_t)i, .gene = names[i],
-                              .score = (float)s->score, .logfoldchange = s->logfoldchange,
-                              .frac_in = s->frac_in, .frac_out = s->frac_out, .pval = s->pval,
-                              .pval_adj = s->pval_adj};
-        }
-        qsort(all, genes, sizeof *all, best_score);
-        memcpy(t->rows + t->n, all, top * sizeof *all);
-        t->n += top;
-    }
-    free(all);
-    return OK;
-}
-
-/* codes[rows->n], as markers_test takes them. */
-static Err run_test(Session *s, const Rows *rows, int matrix, const int32_t *codes, size_t n_groups,
-                    MarkerMethod m, size_t top, const char *groupby, JobCtl *ctl, MarkerTable **out)
-{
-    Err err = OK;
-    const char *const *names;
-    size_t genes;
-    MarkerStat *stats = NULL;
-    size_t *sizes = NULL;
-    MarkerTable *t = mem_must(sizeof *t);
-    t->groupby = mem_strdup(groupby);
-    t->method = mem_strdup(m == MARKERS_TTEST ? "t-test" : "wilcoxon");
-    TRY_GOTO(dataset_gene_names(s->dataset, matrix, &names, &genes));
-    TRY_GOTO(NEW(stats, n_groups * genes));
-    TRY_GOTO(NEW0(sizes, n_groups));
-    for (size_t i = 0; i < rows->n; i++)
-        if (codes[i] >= 0)
-            sizes[codes[i]]++;
-    TRY_GOTO(markers_test(rows, codes, n_groups, m == MARKERS_TTEST ? TEST_WELCH : TEST_WILCOXON, ctl,
-                          stats));
-    TRY_GOTO(make_table(stats, sizes, n_groups, genes, top, names, t));
-    *out = t;
-    t = NULL;
-done:
-    free(stats);
-    free(sizes);
-    marker_table_free(t);
-    return err;
-}
-
-Err session_markers(Session *s, const Groups *g, MarkerMethod m, size_t top, JobCtl *ctl, MarkerTable **out)
-{
-    Rows rows;
-    int matrix;
-    if (g->n_groups == 0)
-        FAIL(ERR_NOT_FOUND, "%s: no groups to compare", g->key);
-    TRY(analysis_rows(s, ctl, &matrix, &rows));
-    return run_test(s, &rows, matrix, g->codes, g->n_groups, m, top, g->key, ctl, out);
-}
-
-Err session_de(Session *s, const Selection *a, const Selection *b, MarkerMethod m, size_t top, JobCtl *ctl,
-               MarkerTable **out)
-{
-    Err err = OK;
-    Rows rows;
-    int matrix;
-    size_t n = 0, both = 0, *pick = NULL;
-    int32_t *codes = NULL;
-    TRY(analysis_rows(s, ctl, &matrix, &rows));
-    TRY_GOTO(NEW(pick, rows.n));
-    TRY_GOTO(NEW(codes, rows.n));
-    for (size_t i = 0; i < rows.n; i++) {
-        both += a->in[i] && b->in[i];
-        if (!a->in[i] && !b->in[i])
-            continue;
-        pick[n] = i;
-        codes[n++] = a->in[i] ? 0 : -1;
-    }
-    if (both)
-        FAIL_GOTO(ERR_USAGE, "%zu cells are in both groups; a comparison needs two separate ones", both);
-    if (a->n < 2 || b->n < 2)
-        FAIL_GOTO(ERR_NOT_FOUND, "%zu and %zu cells: each group needs at least two", a->n, b->n);
-    rows.pick = pick;
-    rows.n = n;
-    TRY_GOTO(run_test(s, &rows, matrix, codes, 1, m, top, "", ctl, out));
-done:
-    free(pick);
-    free(codes);
     return err;
 }
