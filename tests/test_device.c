@@ -428,6 +428,80 @@ static void c_packed_bf16(Bench *b)
 {
     packed_case(b, WEIGHT_BF16);
 }
+/* Every type of stored weight, few and many rows of x, exact and fast; q4 bytes are random. */
+static void stored_case(Bench *b, StoredType type)
+{
+    enum { OUT = 45, K = 96, M = 20 };
+    static const int bits[STORED_TYPES] = {32, 16, 16, 8, 4};
+    Rng r = rng_make(9, type);
+    uint8_t data[OUT * K * 4];
+    uint16_t scale[OUT * K / STORED_GROUP];
+    for (size_t i = 0; i < sizeof scale / 2; i++)
+        scale[i] = (uint16_t)(0x2000 + rng_below(&r, 0x400)); /* 2^-7 to 2^-6 */
+    for (int64_t i = 0; i < OUT * K; i++) {
+        float v = (float)rng_normal(&r);
+        if (type == STORED_F32)
+            memcpy(data + 4 * i, &v, 4);
+        else if (type == STORED_BF16)
+            memcpy(data + 2 * i, (char *)&v + 2, 2);
+        else if (type == STORED_F16)
+            memcpy(data + 2 * i, &(uint16_t){(uint16_t)(0x3000 + rng_below(&r, 0x8800))}, 2);
+        else if (i < OUT * K * bits[type] / 8)
+            data[i] = (uint8_t)rng_below(&r, 256);
+    }
+    for (int64_t i = 0; type == STORED_F16 && i < OUT * K; i++)
+        data[2 * i + 1] &= 0xBF; /* below 2 */
+    StoredWeight w = {.type = type, .n = OUT, .k = K, .data = data, .scale = scale};
+    PackedWeight *p[2] = {b->d->ops->borrow(b->d, &w), b->d->ops->borrow(b->d, &w)};
+    assert_true(p[0] && p[1]);
+    float *x = rnd(b, 2, M * K), *y[2] = {rnd(b, 3, M * OUT), rnd(b, 4, M * OUT)};
+    for (int mode = STORED_EXACT; mode <= STORED_FAST; mode++)
+        for (int m = 1; m <= M; m += 19) {
+            const PackedWeight *const both[2] = {p[0], p[1]};
+            DO(linear_stored, (StoredMode)mode, m, x, 2, both, y);
+            keep(b, y[0], m * OUT);
+            keep(b, y[1], m * OUT);
+        }
+    DO(gather_stored, 7, p[0], ints(b, 5, 7, OUT, 0), y[0]);
+    keep(b, y[0], 7 * K / 2);
+    b->d->ops->sync(b->d);
+    for (int i = 0; i < 2; i++)
+        b->d->ops->pack_free(b->d, p[i]);
+    for (int i = 0; i < b->buffers; i++)
+        b->d->ops->free(b->d, b->buffer[i]);
+    b->buffers = 0;
+}
+static void c_stored(Bench *b)
+{
+    for (StoredType t = 0; t < STORED_TYPES; t++)
+        stored_case(b, t);
+}
+static void c_attention_paged(Bench *b)
+{
+    enum { PAGE = 4, HEADS = 6, KV = 2, DIM = 8, TK = 11, BATCH = 2 };
+    float *page[BATCH * 3], *q = rnd(b, 1, BATCH * 3 * HEADS * DIM),
+                            *out = rnd(b, 2, BATCH * 3 * HEADS * DIM);
+    for (int i = 0; i < BATCH * 3; i++)
+        page[i] = rnd(b, (uint64_t)(3 + i), 4 * PAGE * KV * DIM);
+    for (int tq = 1; tq <= 3; tq += 2) {
+        PagedAttention a = {.batch = BATCH,
+                            .heads = HEADS,
+                            .kv_heads = KV,
+                            .tq = tq,
+                            .tk = TK,
+                            .dim = DIM,
+                            .q = q,
+                            .out = out,
+                            .page = page,
+                            .pages = 3,
+                            .page_rows = PAGE,
+                            .k_at = 2 * PAGE * KV * DIM,
+                            .v_at = 3 * PAGE * KV * DIM,
+                            .scale = 0.3f};
+        DO(attention_paged, &a);
+        keep(b, out, BATCH * tq * HEADS * DIM);
+    }
+}
 static void c_sum(Bench *b)
 {
     float *x = rnd(b, 1, N), *y = rnd(b, 2, 1);
@@ -597,6 +671,11 @@ static const Case cases[] = {
      1e-7},
     {"linear_packed bf16", offsetof(DeviceOps, linear_packed), offsetof(DeviceOps, pack_free),
      c_packed_bf16, 1e-4},
+    {"linear_stored", offsetof(DeviceOps, linear_stored), offsetof(DeviceOps, borrow), c_stored,
+     1e-4},
+    {"gather_stored", offsetof(DeviceOps, gather_stored), offsetof(DeviceOps, borrow), c_stored,
+     1e-4},
+    ONE(attention_paged),
     ONE(sum),
     ONE(add_scalar),
     ONE(sumsq),

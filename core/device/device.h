@@ -18,7 +18,7 @@ extern "C" {
 #include "core/base/err.h"
 #endif
 
-#define DEVICE_ABI 2
+#define DEVICE_ABI 3
 
 typedef struct Device Device;
 typedef struct DeviceOps DeviceOps;
@@ -90,6 +90,19 @@ typedef struct Attention {
     float *delta; /* scratch [batch,heads,tq] */
 } Attention;
 
+/* Causal attention to a cache in pages: a page holds page_rows tokens of `width` = kv_heads*dim
+ * floats; page[b*pages + i] (a host array of device pointers) is the i-th page of sequence b, keys
+ * at offset k_at, values at v_at (floats). The queries are the last tq of the tk tokens. q and out
+ * are [batch,tq,heads*dim], contiguous. */
+typedef struct PagedAttention {
+    int64_t batch, heads, kv_heads, tq, tk, dim;
+    const float *q;
+    float *out;
+    float *const *page;
+    int64_t pages, page_rows, k_at, v_at;
+    float scale;
+} PagedAttention;
+
 /* Cross-entropy of rows of logits [n,v] against integer or soft targets.
  * mask byte != 0 excludes a class from the softmax (and its target must not be excluded);
  * mask_stride v: one mask per row, 0: one for all rows. Integer: target i32 [n], -100 = ignored
@@ -128,6 +141,30 @@ typedef struct AdamStep {
  * processors whose bf16 products are several times faster (elsewhere it is F32). */
 typedef enum WeightForm { WEIGHT_F32, WEIGHT_BF16, WEIGHT_INT8, WEIGHT_BF16X3 } WeightForm;
 typedef struct PackedWeight PackedWeight;
+
+/* A weight matrix [n,k] as a file holds it, rows one after another: float32, half precision,
+ * bfloat16, or whole numbers with one half-precision scale for each STORED_GROUP weights of a row
+ * (k is then a multiple of it). Q8: int8, weight = q * scale. Q4: half a byte each, byte j of a
+ * group's 16 holds weight j below and weight j+16 above, weight = (q - 8) * scale. */
+typedef enum StoredType {
+    STORED_F32,
+    STORED_F16,
+    STORED_BF16,
+    STORED_Q8,
+    STORED_Q4,
+    STORED_TYPES
+} StoredType;
+enum { STORED_GROUP = 32 };
+typedef struct StoredWeight {
+    StoredType type;
+    int64_t n, k;
+    const void *data;      /* host memory, any alignment */
+    const uint16_t *scale; /* [n, k/STORED_GROUP]; Q8 and Q4 only */
+} StoredWeight;
+/* How exactly products with stored weights are computed. STORED_EXACT: float32 throughout, whatever
+ * the storage. STORED_FAST: x may be rounded (int8 in groups beside Q8 and Q4; bf16 or half
+ * precision where there are many rows and the processor gains by it). */
+typedef enum StoredMode { STORED_EXACT, STORED_FAST } StoredMode;
 
 struct DeviceOps {
     uint32_t abi;     /* DEVICE_ABI; checked first */
@@ -238,6 +275,16 @@ struct DeviceOps {
     void (*pack_free)(Device *d, PackedWeight *w); /* NULL ok */
     void (*linear_packed)(Device *d, int64_t m, const float *x, const PackedWeight *w,
                           const float *bias, Act act, float *y);
+    /* A stored weight where it lies: the memory must outlive the result (the CPU reads straight
+     * from it, a GPU takes a widened copy). Freed with pack_free; linear_packed takes it too. */
+    PackedWeight *(*borrow)(Device *d, const StoredWeight *w);
+    /* y[j][m,n_j] = x[m,k] W_j^T for `count` borrowed weights that share x. */
+    void (*linear_stored)(Device *d, StoredMode mode, int64_t m, const float *x, int count,
+                          const PackedWeight *const *w, float *const *y);
+    /* y[i,:] = row index[i] of a borrowed weight, as float32. */
+    void (*gather_stored)(Device *d, int64_t n, const PackedWeight *w, const int32_t *index,
+                          float *y);
+    void (*attention_paged)(Device *d, const PagedAttention *a);
 
     /* ---- scalars and losses; results and upstream gradients are single floats on the device ----
      */

@@ -2,23 +2,35 @@
 #include "core/model/lm.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
+#include "core/model/quantize.h"
 #include <stdio.h>
 #include <string.h>
 
+/* A weight that the device reads from the mapped file. */
+typedef struct Matrix {
+    PackedWeight *w;
+    int64_t out, in;
+    Param *bias; /* NULL: none */
+} Matrix;
+
 typedef struct Layer {
     Norm norm1, norm2;
-    Linear q, k, v, o, gate, up, down;
+    Matrix q, k, v, o, gate, up, down;
 } Layer;
 
 struct Lm {
     LmConfig c;
-    Device *d; /* borrowed */
-    ParamSet *ps;
+    Device *d;    /* borrowed */
+    StFile *f;    /* mapped as long as the model is */
+    ParamSet *ps; /* vectors: norms and biases */
     Tape *tape;
-    Param *embed, *head;
+    Matrix embed, head; /* tied: head.w is embed.w */
     Norm norm;
     Layer *layer;
-    float *freq;
+    float *freq, **own; /* own: weights of a type that had to be converted */
+    size_t n_own;
+    size_t bytes;
+    StoredMode mode;
 };
 
 /* ---- parameters ---- */
@@ -66,50 +78,96 @@ Err lm_each_parameter(const LmConfig *c, LmEach *each, void *user)
 
 typedef struct Loading {
     Lm *m;
-    const StFile *f;
     JobCtl *ctl;
     size_t n;
 } Loading;
 
+static Matrix *find_matrix(Lm *m, const char *name, char suffix[16])
+{
+    static const struct {
+        const char *name;
+        size_t at;
+    } part[] = {{"self_attn.q_proj", offsetof(Layer, q)}, {"self_attn.k_proj", offsetof(Layer, k)},
+                {"self_attn.v_proj", offsetof(Layer, v)}, {"self_attn.o_proj", offsetof(Layer, o)},
+                {"mlp.gate_proj", offsetof(Layer, gate)}, {"mlp.up_proj", offsetof(Layer, up)},
+                {"mlp.down_proj", offsetof(Layer, down)}};
+    char inner[64];
+    int i;
+    suffix[0] = '\0';
+    if (strcmp(name, "model.embed_tokens.weight") == 0)
+        return &m->embed;
+    if (strcmp(name, "lm_head.weight") == 0)
+        return &m->head;
+    if (sscanf(name, "model.layers.%d.%63s", &i, inner) != 2)
+        return NULL;
+    char *dot = strrchr(inner, '.');
+    *dot = '\0';
+    snprintf(suffix, 16, "%s", dot + 1);
+    for (size_t k = 0; k < sizeof part / sizeof *part; k++)
+        if (strcmp(inner, part[k].name) == 0)
+            return (Matrix *)(void *)((char *)&m->layer[i] + part[k].at);
+    return NULL;
+}
+
+/* A matrix stays in the file, in its own width; a type without kernels is converted once. */
+static Err load_matrix(Lm *m, const StTensor *t, const int64_t *dim, Matrix *out)
+{
+    StoredWeight w;
+    if (!stored_from_file(m->f, t, dim, &w)) {
+        float *v;
+        TRY(mem_check_budget(t->elements * sizeof *v, "a weight"));
+        TRY(mem_realloc(&m->own, m->n_own + 1, sizeof *m->own));
+        TRY(NEW(v, t->elements));
+        m->own[m->n_own++] = v;
+        TRY(st_read_f32(m->f, t, v));
+        w = (StoredWeight){.type = STORED_F32, .n = dim[0], .k = dim[1], .data = v};
+    }
+    m->bytes += t->bytes;
+    out->out = dim[0];
+    out->in = dim[1];
+    out->w = m->d->ops->borrow(m->d, &w);
+    return out->w ? OK : device_check(m->d);
+}
+
+static Err load_vector(Lm *m, const StTensor *t, const char *name, const int64_t *dim, Param **out)
+{
+    float *v;
+    TRY(params_add(m->ps, name, (int64_t[]){1, dim[0]}, out));
+    TRY(NEW(v, t->elements));
+    Err err = st_read_f32(m->f, t, v);
+    if (err == OK)
+        err = param_write(m->ps, *out, v);
+    free(v);
+    return err;
+}
+
 static Err load_one(void *user, const char *name, int ndim, const int64_t *dim)
 {
     Loading *l = user;
+    Lm *m = l->m;
     Param *p;
-    float *v;
-    const StTensor *t = st_find(l->f, name);
+    char suffix[16];
+    const StTensor *t = st_find(m->f, name);
     if (!t)
-        FAIL(ERR_MODEL, "%s: tensor %s: is missing", st_path(l->f), name);
-    bool same = t->ndim == ndim;
-    for (int d = 0; same && d < ndim; d++)
-        same = t->dim[d] == dim[d];
-    if (!same)
-        FAIL(ERR_MODEL, "%s: tensor %s: another shape than the configuration says", st_path(l->f),
+        FAIL(ERR_MODEL, "%s: tensor %s: is missing", st_path(m->f), name);
+    if (!stored_fits(m->f, t, ndim, dim))
+        FAIL(ERR_MODEL, "%s: tensor %s: another shape than the configuration says", st_path(m->f),
              name);
-    TRY(params_add(l->m->ps, name, (int64_t[]){ndim, dim[0], ndim > 1 ? dim[1] : 1}, &p));
-    TRY(NEW(v, t->elements));
-    Err err = st_read_f32(l->f, t, v);
-    if (err == OK)
-        err = param_write(l->m->ps, p, v);
-    free(v);
-    TRY(err);
+    Matrix *w = find_matrix(m, name, suffix);
+    if (ndim == 2) {
+        TRY(load_matrix(m, t, dim, w));
+    } else {
+        TRY(load_vector(m, t, name, dim, &p));
+        if (w)
+            w->bias = p;
+    }
     return job_progress(l->ctl, l->n++);
 }
 
-static void bind_linear(const Lm *m, int64_t i, const char *part, Linear *l)
-{
-    char name[128];
-    snprintf(name, sizeof name, "model.layers.%d.%s.weight", (int)i, part);
-    l->w = params_find(m->ps, name);
-    snprintf(name, sizeof name, "model.layers.%d.%s.bias", (int)i, part);
-    l->b = params_find(m->ps, name);
-}
-
-static void bind(Lm *m)
+static void bind_norms(Lm *m)
 {
     char name[128];
     float eps = (float)m->c.eps;
-    m->embed = params_find(m->ps, "model.embed_tokens.weight");
-    m->head = m->c.tied ? m->embed : params_find(m->ps, "lm_head.weight");
     m->norm = (Norm){.gamma = params_find(m->ps, "model.norm.weight"), .eps = eps};
     for (int64_t i = 0; i < m->c.layers; i++) {
         Layer *l = &m->layer[i];
@@ -117,34 +175,34 @@ static void bind(Lm *m)
         l->norm1 = (Norm){.gamma = params_find(m->ps, name), .eps = eps};
         snprintf(name, sizeof name, "model.layers.%d.post_attention_layernorm.weight", (int)i);
         l->norm2 = (Norm){.gamma = params_find(m->ps, name), .eps = eps};
-        bind_linear(m, i, "self_attn.q_proj", &l->q);
-        bind_linear(m, i, "self_attn.k_proj", &l->k);
-        bind_linear(m, i, "self_attn.v_proj", &l->v);
-        bind_linear(m, i, "self_attn.o_proj", &l->o);
-        bind_linear(m, i, "mlp.gate_proj", &l->gate);
-        bind_linear(m, i, "mlp.up_proj", &l->up);
-        bind_linear(m, i, "mlp.down_proj", &l->down);
     }
 }
 
-static Err load(Lm *m, const StFile *f, JobCtl *ctl)
+/* Below this size float32 costs nobody anything, and answers are those of a float32 program. */
+enum { EXACT_BYTES = 64 << 20 };
+
+static Err load(Lm *m, JobCtl *ctl)
 {
-    Loading l = {.m = m, .f = f, .ctl = ctl};
+    Loading l = {.m = m, .ctl = ctl};
     TRY(params_new(m->d, &m->ps));
     TRY(NEW0(m->layer, (size_t)m->c.layers));
     TRY(NEW(m->freq, (size_t)(m->c.head_dim / 2)));
     job_stage(ctl, "loading the language model", (size_t)m->c.layers * N_PARTS);
     TRY(lm_each_parameter(&m->c, load_one, &l));
-    bind(m);
+    if (m->c.tied)
+        m->head = m->embed;
+    bind_norms(m);
+    m->mode = m->bytes < EXACT_BYTES ? STORED_EXACT : STORED_FAST;
     return tape_new(m->d, false, &m->tape);
 }
 
-Err lm_open(const LmConfig *c, const StFile *f, Device *d, JobCtl *ctl, Lm **out)
+Err lm_open(const LmConfig *c, StFile *f, Device *d, JobCtl *ctl, Lm **out)
 {
     Lm *m = mem_must(sizeof *m);
     m->c = *c;
     m->d = d;
-    Err err = load(m, f, ctl);
+    m->f = f;
+    Err err = load(m, ctl);
     if (err != OK)
         lm_free(m);
     else
@@ -158,14 +216,37 @@ void lm_free(Lm *m)
         return;
     tape_free(m->tape);
     params_free(m->ps);
+    for (int64_t i = 0; m->layer && i < m->c.layers; i++) {
+        Layer *l = &m->layer[i];
+        Matrix *const all[] = {&l->q, &l->k, &l->v, &l->o, &l->gate, &l->up, &l->down};
+        for (int k = 0; k < 7; k++)
+            m->d->ops->pack_free(m->d, all[k]->w);
+    }
+    if (!m->c.tied)
+        m->d->ops->pack_free(m->d, m->head.w);
+    m->d->ops->pack_free(m->d, m->embed.w);
+    for (size_t i = 0; i < m->n_own; i++)
+        free(m->own[i]);
+    free(m->own);
     free(m->layer);
     free(m->freq);
+    st_close(m->f);
     free(m);
 }
 
 const LmConfig *lm_config(const Lm *m)
 {
     return &m->c;
+}
+
+void lm_set_exact(Lm *m, bool exact)
+{
+    m->mode = exact ? STORED_EXACT : STORED_FAST;
+}
+
+size_t lm_bytes(const Lm *m)
+{
+    return m->bytes;
 }
 
 Device *lm_device(const Lm *m)
@@ -179,27 +260,47 @@ typedef struct Pass {
     Tensor *position, *freq;
     AttnSpec spec;
     KvCache *cache;
+    StoredMode mode;
 } Pass;
+
+/* y[i] = x W_i^T + b_i for weights that share x. */
+static void products(Tape *t, StoredMode mode, Tensor *x, int n, const Matrix *const *w, Tensor **y)
+{
+    const PackedWeight *packed[3];
+    int64_t out[3];
+    for (int i = 0; i < n; i++) {
+        packed[i] = w[i]->w;
+        out[i] = w[i]->out;
+    }
+    op_linear_stored(t, mode, x, n, packed, out, y);
+    for (int i = 0; i < n; i++)
+        if (w[i]->bias)
+            y[i] = op_add(t, y[i], &w[i]->bias->t);
+}
+static Tensor *product(Tape *t, StoredMode mode, Tensor *x, const Matrix *w)
+{
+    Tensor *y;
+    products(t, mode, x, 1, &w, &y);
+    return y;
+}
 
 static Tensor *layer_forward(Tape *t, const Lm *m, int64_t i, Tensor *x, const Pass *p)
 {
     const Layer *l = &m->layer[i];
-    Tensor *h = norm_forward(t, &l->norm1, x);
-    Tensor *q = linear_forward(t, &l->q, h, ACT_NONE), *k = linear_forward(t, &l->k, h, ACT_NONE);
-    Tensor *v = linear_forward(t, &l->v, h, ACT_NONE);
-    q = op_rope(t, q, m->c.heads, p->position, p->freq);
-    k = op_rope(t, k, m->c.kv_heads, p->position, p->freq);
-    Tensor *a = p->cache ? kvcache_attend(t, p->cache, i, q, k, v, &p->spec, NULL)
-                         : op_attention(t, q, k, v, &p->spec);
-    x = op_add(t, x, linear_forward(t, &l->o, a, ACT_NONE));
+    Tensor *h = norm_forward(t, &l->norm1, x), *y[3];
+    products(t, p->mode, h, 3, (const Matrix *[]){&l->q, &l->k, &l->v}, y);
+    Tensor *q = op_rope(t, y[0], m->c.heads, p->position, p->freq);
+    Tensor *k = op_rope(t, y[1], m->c.kv_heads, p->position, p->freq);
+    Tensor *a = p->cache ? kvcache_attend(t, p->cache, i, q, k, y[2], &p->spec, NULL)
+                         : op_attention(t, q, k, y[2], &p->spec);
+    x = op_add(t, x, product(t, p->mode, a, &l->o));
     h = norm_forward(t, &l->norm2, x);
-    Tensor *f = op_swiglu(t, linear_forward(t, &l->gate, h, ACT_NONE),
-                          linear_forward(t, &l->up, h, ACT_NONE));
-    return op_add(t, x, linear_forward(t, &l->down, f, ACT_NONE));
+    products(t, p->mode, h, 2, (const Matrix *[]){&l->gate, &l->up}, y);
+    return op_add(t, x, product(t, p->mode, op_swiglu(t, y[0], y[1]), &l->down));
 }
 
-Err lm_step(Lm *m, const int32_t *ids, int64_t b, int64_t n, KvCache *cache, bool all,
-            float *logits)
+static Err step(Lm *m, StoredMode mode, const int32_t *ids, int64_t b, int64_t n, KvCache *cache,
+                bool all, float *logits)
 {
     Tape *t = m->tape;
     int64_t from = cache ? kvcache_length(cache) : 0;
@@ -214,9 +315,10 @@ Err lm_step(Lm *m, const int32_t *ids, int64_t b, int64_t n, KvCache *cache, boo
     Pass p = {.position = tape_input_i32(t, pos, 1, n),
               .freq = tape_input_f32(t, m->freq, 1, m->c.head_dim / 2),
               .spec = {.heads = m->c.heads, .kv_heads = m->c.kv_heads, .causal = true},
-              .cache = cache};
+              .cache = cache,
+              .mode = mode};
     free(pos);
-    Tensor *x = op_gather(t, &m->embed->t, tape_input_i32(t, ids, 2, b, n));
+    Tensor *x = op_gather_stored(t, m->embed.w, m->c.width, tape_input_i32(t, ids, 2, b, n));
     TapeMark mark = tape_mark(t);
     for (int64_t i = 0; i < m->c.layers; i++)
         x = tape_rewind(t, mark, layer_forward(t, m, i, x, &p));
@@ -224,11 +326,17 @@ Err lm_step(Lm *m, const int32_t *ids, int64_t b, int64_t n, KvCache *cache, boo
         kvcache_advance(cache, n);
     if (!all)
         x = op_take(t, x, n - 1);
-    x = op_linear(t, norm_forward(t, &m->norm, x), &m->head->t, NULL, ACT_NONE);
+    x = product(t, mode, norm_forward(t, &m->norm, x), &m->head);
     return tensor_read(t, x, logits);
+}
+
+Err lm_step(Lm *m, const int32_t *ids, int64_t b, int64_t n, KvCache *cache, bool all,
+            float *logits)
+{
+    return step(m, m->mode, ids, b, n, cache, all, logits);
 }
 
 Err lm_logits(Lm *m, const int32_t *ids, int64_t n, float *logits)
 {
-    return lm_step(m, ids, 1, n, NULL, true, logits);
+    return step(m, STORED_EXACT, ids, 1, n, NULL, true, logits);
 }

@@ -26,11 +26,18 @@ typedef Err LmEach(void *user, const char *name, int ndim, const int64_t *dim);
 CHECKED Err lm_each_parameter(const LmConfig *c, LmEach *each, void *user);
 
 typedef struct Lm Lm;
-/* Reads every parameter of c from f. */
-CHECKED Err lm_open(const LmConfig *c, const StFile *f, Device *d, JobCtl *ctl, Lm **out);
+/* Every parameter of c is looked for in f, which the model keeps and closes (also on failure):
+ * matrices are read where they lie in the mapped file, in their own width (float32, half, bfloat16,
+ * Q8, Q4: quantize.h), so a model needs no memory beyond its file. On a GPU they are widened to
+ * float32 copies. */
+CHECKED Err lm_open(const LmConfig *c, StFile *f, Device *d, JobCtl *ctl, Lm **out);
 void lm_free(Lm *m); /* NULL ok */
 const LmConfig *lm_config(const Lm *m);
-/* ids[n] -> logits [n, vocab] (host), computed at once. Ids must be below vocab. */
+/* Float32 arithmetic whatever the storage (the default below 64 MB of weights), or x rounded where
+ * that is faster (the default above; see STORED_FAST). */
+void lm_set_exact(Lm *m, bool exact);
+size_t lm_bytes(const Lm *m); /* of the weights, as stored */
+/* ids[n] -> logits [n, vocab] (host), computed at once, in float32. Ids must be below vocab. */
 CHECKED Err lm_logits(Lm *m, const int32_t *ids, int64_t n, float *logits);
 
 typedef struct LmDecode {

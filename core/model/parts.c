@@ -114,7 +114,9 @@ static Err load(const char *dir, bool with_parts, bool with_lm, JobCtl *ctl, Par
     }
     if (with_lm && p->c.lm) {
         TRY_GOTO(st_open(lm, &f));
-        TRY_GOTO(lm_open(&p->c.l, f, p->d, ctl, &p->lm));
+        StFile *taken = f;
+        f = NULL;
+        TRY_GOTO(lm_open(&p->c.l, taken, p->d, ctl, &p->lm));
     }
 done:
     st_close(f);

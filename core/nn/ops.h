@@ -8,6 +8,13 @@
 /* ---- products ---- */
 /* act(x[...,K] w[N,K]^T + b[N]) -> [...,N]; b NULL: none. */
 Tensor *op_linear(Tape *t, Tensor *x, Tensor *w, Tensor *b, Act act);
+/* Inference: y[j][..,n_j] = x W_j^T for `count` weights that the device borrowed (device.h) and that
+ * share x; out[j] = n_j. */
+void op_linear_stored(Tape *t, StoredMode mode, Tensor *x, int count, const PackedWeight *const *w,
+                      const int64_t *out, Tensor **y);
+/* Inference: rows index (i32, any shape [..]) of a borrowed weight of `cols` columns -> [..,cols].
+ */
+Tensor *op_gather_stored(Tape *t, const PackedWeight *w, int64_t cols, const Tensor *index);
 /* a[...,M,K] b[...,K,N] -> [...,M,N], batches equal, or b 2-D and shared. ta: a is [...,K,M]; tb: b
  * is [...,N,K]. Times alpha. */
 Tensor *op_matmul(Tape *t, Tensor *a, bool ta, Tensor *b, bool tb, float alpha);

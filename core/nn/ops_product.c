@@ -91,6 +91,33 @@ Tensor *op_linear(Tape *t, Tensor *x, Tensor *w, Tensor *b, Act act)
     return y;
 }
 
+/* ---- stored weights ---- */
+void op_linear_stored(Tape *t, StoredMode mode, Tensor *x, int count, const PackedWeight *const *w,
+                      const int64_t *out, Tensor **y)
+{
+    enum { MOST = 8 };
+    float *to[MOST];
+    assert(!tape_recording(t) && count <= MOST);
+    for (int i = 0; i < count; i++)
+        y[i] = tape_result_cols(t, x, out[i]);
+    if (!tape_live(t) || tensor_rows(x) == 0)
+        return;
+    for (int i = 0; i < count; i++)
+        to[i] = tensor_f32(y[i]);
+    OPS(t)->linear_stored(DEV(t), mode, tensor_rows(x), tensor_f32(x), count, w, to);
+}
+
+Tensor *op_gather_stored(Tape *t, const PackedWeight *w, int64_t cols, const Tensor *index)
+{
+    int64_t dim[4] = {index->dim[0], index->dim[1], index->dim[2], index->dim[3]};
+    assert(!tape_recording(t) && index->ndim < 4);
+    dim[index->ndim] = cols;
+    Tensor *y = tape_result(t, index->ndim + 1, dim);
+    if (tape_live(t))
+        OPS(t)->gather_stored(DEV(t), tensor_size(index), w, tensor_i32(index), tensor_f32(y));
+    return y;
+}
+
 /* ---- general products ---- */
 /* One product of the batch, or all with strides; the gradient of a shared right factor is summed by
  * a loop. */

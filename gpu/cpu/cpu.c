@@ -17,17 +17,22 @@ void cpu_fail(Device *d, Err code, const char *fmt, ...)
     d->err = code;
 }
 
+typedef struct Ranges {
+    int64_t n, grain;
+    CpuRange *fn;
+    void *ctx;
+} Ranges;
+
+static void one_range(void *ctx, int64_t i)
+{
+    const Ranges *r = ctx;
+    r->fn(r->ctx, i * r->grain, (i + 1) * r->grain < r->n ? (i + 1) * r->grain : r->n);
+}
+
 void cpu_ranges(int64_t n, int64_t grain, CpuRange *fn, void *ctx)
 {
-    int64_t pieces = (n + grain - 1) / grain;
-    if (pieces <= 1 || omp_get_max_threads() == 1) {
-        for (int64_t p = 0; p < pieces; p++)
-            fn(ctx, p * grain, (p + 1) * grain < n ? (p + 1) * grain : n);
-        return;
-    }
-#pragma omp parallel for schedule(static)
-    for (int64_t p = 0; p < pieces; p++)
-        fn(ctx, p * grain, (p + 1) * grain < n ? (p + 1) * grain : n);
+    cpu_share((n + grain - 1) / grain, one_range,
+              &(Ranges){.n = n, .grain = grain, .fn = fn, .ctx = ctx});
 }
 
 int64_t cpu_grain(int64_t cols)
@@ -174,6 +179,10 @@ static const DeviceOps ops = {
     .pack = cpu_pack,
     .pack_free = cpu_pack_free,
     .linear_packed = cpu_linear_packed,
+    .borrow = cpu_borrow,
+    .linear_stored = cpu_linear_stored,
+    .gather_stored = cpu_gather_stored,
+    .attention_paged = cpu_attention_paged,
     .sum = cpu_sum,
     .add_scalar = cpu_add_scalar,
     .sumsq = cpu_sumsq,

@@ -6,7 +6,9 @@
 #define SCMM_GPU_CPU_H
 #pragma GCC optimize("O3,no-math-errno,no-trapping-math,fp-contract=fast")
 #include "core/base/err.h"
+#include "core/base/half.h"
 #include "core/device/device.h"
+#include "gpu/cpu/pool.h"
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
@@ -173,7 +175,20 @@ void cpu_dots_int8(DotKernel kernel, int64_t rows, int64_t k, const int8_t *w, c
                    int64_t m, const float *x, float *y, int64_t ldy);
 void cpu_dots_bf16(DotKernel kernel, int64_t rows, int64_t k, const uint16_t *w, int64_t m,
                    const float *x, float *y, int64_t ldy);
+/* quant.c: products with stored weights; up to STORED_FEW rows of x go straight through the
+ * weights, more go through prompt.c or, exactly, through float32 blocks. */
+enum { STORED_FEW = 12 };
+void stored_linear(Device *d, StoredMode mode, int64_t m, const float *x, int count,
+                   const StoredWeight *const *w, float *const *y);
+/* Rows from..from+rows-1 as float32 [rows,k]. */
+void stored_widen(const StoredWeight *w, int64_t from, int64_t rows, float *out);
+/* paged.c */
+void cpu_attention_paged(Device *d, const PagedAttention *a);
 /* packed.c */
+PackedWeight *cpu_borrow(Device *d, const StoredWeight *w);
+void cpu_linear_stored(Device *d, StoredMode mode, int64_t m, const float *x, int count,
+                       const PackedWeight *const *w, float *const *y);
+void cpu_gather_stored(Device *d, int64_t n, const PackedWeight *w, const int32_t *index, float *y);
 PackedWeight *cpu_pack(Device *d, WeightForm form, int64_t n, int64_t k, const float *w);
 void cpu_pack_free(Device *d, PackedWeight *w);
 void cpu_linear_packed(Device *d, int64_t m, const float *x, const PackedWeight *w,

@@ -16,6 +16,8 @@ struct PackedWeight {
     uint16_t *bf16;
     int8_t *i8;
     float *scale;
+    bool borrowed;
+    StoredWeight stored;
 };
 
 void cpu_pack_free(Device *d, PackedWeight *w)
@@ -93,6 +95,40 @@ PackedWeight *cpu_pack(Device *d, WeightForm form, int64_t n, int64_t k, const f
     cpu_fail(d, ERR_NOMEM, "no memory for a packed weight of %lld x %lld", (long long)n,
              (long long)k);
     return NULL;
+}
+
+PackedWeight *cpu_borrow(Device *d, const StoredWeight *w)
+{
+    PackedWeight *p = calloc(1, sizeof *p);
+    if (!p) {
+        cpu_fail(d, ERR_NOMEM, "no memory for a weight");
+        return NULL;
+    }
+    p->n = w->n;
+    p->k = w->k;
+    p->borrowed = true;
+    p->stored = *w;
+    return p;
+}
+
+void cpu_linear_stored(Device *d, StoredMode mode, int64_t m, const float *x, int count,
+                       const PackedWeight *const *w, float *const *y)
+{
+    enum { MOST = 8 };
+    const StoredWeight *s[MOST];
+    for (int at = 0; at < count; at += MOST) {
+        int n = count - at < MOST ? count - at : MOST;
+        for (int i = 0; i < n; i++)
+            s[i] = &w[at + i]->stored;
+        stored_linear(d, mode, m, x, n, s, y + at);
+    }
+}
+
+void cpu_gather_stored(Device *d, int64_t n, const PackedWeight *w, const int32_t *index, float *y)
+{
+    (void)d;
+    for (int64_t i = 0; i < n; i++)
+        stored_widen(&w->stored, index[i], 1, y + i * w->k);
 }
 
 /* ---- few rows of x ---- */
@@ -197,6 +233,12 @@ void cpu_linear_packed(Device *d, int64_t m, const float *x, const PackedWeight 
               .alpha = 1};
     if (m <= 0 || p->n <= 0)
         return;
+    if (p->borrowed) {
+        stored_linear(d, STORED_FAST, m, x, 1, (const StoredWeight *[]){&p->stored}, &y);
+        if (bias || act != ACT_NONE)
+            cpu_bias_act(d, m, p->n, bias, act, y, y);
+        return;
+    }
     if (p->bands) {
         bands_linear(d, m, x, p->bands, bias, act, y);
         return;

@@ -251,8 +251,34 @@ static void cuda_attention_backward(Device *d, const Attention *a)
         launch(d, attention_dkv_kernel, a, a->tk, a->kv_heads, 2 * OWN + 2 * TILE);
 }
 
+/* The pages laid one behind another, then the usual attention. */
+static void cuda_attention_paged(Device *d, const PagedAttention *a)
+{
+    int64_t width = a->kv_heads * a->dim, rows = a->batch * a->tk;
+    float *k = (float *)cuda_scratch(d, (size_t)(2 * rows * width) * sizeof *k), *v = k + rows * width;
+    if (!k)
+        return;
+    for (int64_t b = 0; b < a->batch; b++)
+        for (int64_t t = 0; t < a->tk; t += a->page_rows) {
+            const float *page = a->page[b * a->pages + t / a->page_rows];
+            int64_t n = a->tk - t < a->page_rows ? a->tk - t : a->page_rows;
+            size_t bytes = (size_t)(n * width) * sizeof *k;
+            d->ops->copy(d, k + (b * a->tk + t) * width, page + a->k_at, bytes);
+            d->ops->copy(d, v + (b * a->tk + t) * width, page + a->v_at, bytes);
+        }
+    Attention f = {};
+    f.batch = a->batch, f.heads = a->heads, f.kv_heads = a->kv_heads;
+    f.tq = a->tq, f.tk = a->tk, f.dim = a->dim;
+    f.q = a->q, f.k = k, f.v = v, f.out = a->out;
+    f.ldq = f.ldo = a->heads * a->dim, f.ldk = f.ldv = width;
+    f.scale = a->scale;
+    f.causal = true;
+    cuda_attention(d, &f);
+}
+
 void attention_fill(DeviceOps *o)
 {
+    o->attention_paged = cuda_attention_paged;
     o->attention = cuda_attention;
     o->attention_backward = cuda_attention_backward;
 }

@@ -3,6 +3,7 @@
  * (it saves memory, not time). */
 #include "gpu/cuda/cuda.cuh"
 #include <cuda_bf16.h>
+#include <cuda_fp16.h>
 #include <stdlib.h>
 
 #define BODY __device__ void operator()(int64_t i) const
@@ -130,8 +131,92 @@ static void cuda_linear_packed(Device *d, int64_t m, const float *x, const Packe
         cuda_bias_act(d, m, w->n, bias, act, y, y);
 }
 
+/* ---- stored weights: widened to float32 once, so a GPU needs four bytes a weight ---- */
+struct Widen {
+    StoredType type;
+    int64_t k;
+    const uint8_t *data; /* as in the file */
+    const uint8_t *scale;
+    float *w;
+    static __device__ float half_at(const uint8_t *p)
+    {
+        uint16_t h = (uint16_t)(p[0] | p[1] << 8);
+        return __half2float(__ushort_as_half(h));
+    }
+    BODY
+    {
+        int64_t group = i / k * (k / STORED_GROUP) + i % k / STORED_GROUP;
+        int j = (int)(i % k % STORED_GROUP), half = STORED_GROUP / 2;
+        switch (type) {
+        case STORED_F16:
+            w[i] = half_at(data + 2 * i);
+            break;
+        case STORED_BF16:
+            w[i] = __uint_as_float((uint32_t)(data[2 * i] | data[2 * i + 1] << 8) << 16);
+            break;
+        case STORED_Q8:
+            w[i] = half_at(scale + 2 * group) * (float)(int8_t)data[i];
+            break;
+        case STORED_Q4:
+            w[i] = half_at(scale + 2 * group) *
+                   (float)((data[group * half + j % half] >> (j < half ? 0 : 4) & 15) - 8);
+            break;
+        default:
+            break;
+        }
+    }
+};
+
+static PackedWeight *cuda_borrow(Device *d, const StoredWeight *w)
+{
+    static const int bits[STORED_TYPES] = {32, 16, 16, 8, 4};
+    size_t bytes = (size_t)(w->n * w->k) * bits[w->type] / 8;
+    size_t scales = w->scale ? (size_t)(w->n * (w->k / STORED_GROUP)) * 2 : 0;
+    PackedWeight *p = (PackedWeight *)calloc(1, sizeof *p);
+    if (!p) {
+        cuda_fail(d, ERROR_NOMEM, "weights", "no memory");
+        return NULL;
+    }
+    p->form = WEIGHT_F32;
+    p->n = w->n;
+    p->k = w->k;
+    if (!cuda_ok(d, cudaMalloc(&p->data, (size_t)(w->n * w->k) * sizeof(float)), "weights")) {
+        cuda_pack_free(d, p);
+        return NULL;
+    }
+    if (w->type == STORED_F32) {
+        d->ops->upload(d, p->data, w->data, bytes);
+        return p;
+    }
+    uint8_t *raw = (uint8_t *)cuda_scratch(d, bytes + scales);
+    if (!raw) {
+        cuda_pack_free(d, p);
+        return NULL;
+    }
+    d->ops->upload(d, raw, w->data, bytes);
+    if (scales)
+        d->ops->upload(d, raw + bytes, w->scale, scales);
+    each(d, w->n * w->k, Widen{w->type, w->k, raw, raw + bytes, (float *)p->data}, "widening");
+    return p;
+}
+static void cuda_linear_stored(Device *d, StoredMode mode, int64_t m, const float *x, int count,
+                               const PackedWeight *const *w, float *const *y)
+{
+    (void)mode;
+    for (int i = 0; i < count; i++)
+        cuda_linear_packed(d, m, x, w[i], NULL, ACT_NONE, y[i]);
+}
+static void cuda_gather_stored(Device *d, int64_t n, const PackedWeight *w, const int32_t *index,
+                               float *y)
+{
+    d->ops->gather(d, n, w->k, (const float *)w->data, index, y);
+}
+
 void packed_fill(DeviceOps *o)
 {
+    o->borrow = cuda_borrow;
+    o->linear_stored = cuda_linear_stored;
+    o->gather_stored = cuda_gather_stored;
     o->pack = cuda_pack;
     o->pack_free = cuda_pack_free;
     o->linear_packed = cuda_linear_packed;

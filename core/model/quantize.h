@@ -1,0 +1,23 @@
+/* Weight-only quantisation, and how its matrices lie in safetensors: a matrix NAME [n,k] becomes
+ * NAME and NAME.scale, F16 [n,k/32], one scale for each 32 weights of a row (device.h,
+ * StoredWeight). Q8: NAME is I8 [n,k]. Q4: NAME is U8 [n,k/2]. Rows whose length is no multiple of
+ * 32, and vectors, stay as they were. */
+#ifndef SCMM_MODEL_QUANTIZE_H
+#define SCMM_MODEL_QUANTIZE_H
+#include "core/device/device.h"
+#include "core/model/safetensors.h"
+
+/* "q8", "q4": the type; false for another word. */
+bool quantize_parse(const char *word, StoredType *out);
+bool quantize_takes(int ndim, const int64_t *dim);
+/* One row of k weights: q holds k or k/2 bytes, scale k/32 halves. Q8 rounds to the nearest; Q4
+ * tries scales around the largest weight's and keeps the one with the least squared error. */
+void quantize_row(StoredType type, int64_t k, const float *w, void *q, uint16_t *scale);
+void dequantize_row(StoredType type, int64_t k, const void *q, const uint16_t *scale, float *w);
+
+/* Is t what the parameter [dim] is stored as, in any of the forms? */
+bool stored_fits(const StFile *f, const StTensor *t, int ndim, const int64_t *dim);
+/* The matrix t [dim[0],dim[1]] of f as a device can read it in place; false: it must be converted.
+ */
+bool stored_from_file(const StFile *f, const StTensor *t, const int64_t *dim, StoredWeight *out);
+#endif
