@@ -7,11 +7,11 @@ NVCC ?= $(firstword $(wildcard $(shell command -v nvcc 2>/dev/null) /usr/local/c
 
 DEB_BUILD := gcc make pkg-config libncurses-dev libreadline-dev libhdf5-dev libdnnl-dev \
   libopenblas-openmp-dev liblapacke-dev libigraph-dev libcairo2-dev libpng-dev libcjson-dev \
-  libzip-dev libutf8proc-dev libssl-dev zlib1g-dev libzstd-dev liblz4-dev libblosc-dev \
+  libzip-dev libutf8proc-dev libssl-dev zlib1g-dev libdeflate-dev libzstd-dev liblz4-dev libblosc-dev \
   hdf5-filter-plugin fonts-liberation
 DEB_TEST := libcmocka-dev libvterm-dev
 
-PKGS := ncursesw readline hdf5 igraph cairo cairo-ft libpng libcjson libzip libutf8proc libcrypto zlib libzstd liblz4
+PKGS := ncursesw readline hdf5 igraph cairo cairo-ft libpng libcjson libzip libutf8proc libcrypto zlib libdeflate libzstd liblz4
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lblosc -ldnnl -llapacke -lopenblas -lm -ldl -lpthread
 
@@ -88,7 +88,7 @@ $(BUILD)-fuzz/%: tests/fuzz/%.c tests/fuzz/harness.h $(wildcard core/base/*.[ch]
 	@echo FUZZ $@
 	@clang -std=c11 -D_GNU_SOURCE -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -I. \
 	  $(PKG_CFLAGS) $(CFLAGS) -o $@ $< $(wildcard core/base/*.c core/data/*.c) $(FUZZ_MODEL) \
-	  $(shell pkg-config --libs hdf5 libcjson libzip libcrypto zlib libzstd liblz4 libutf8proc) -lblosc -lm -lpthread
+	  $(shell pkg-config --libs hdf5 libcjson libzip libcrypto zlib libdeflate libzstd liblz4 libutf8proc) -lblosc -lm -lpthread
 fuzz: $(FUZZ:%=$(BUILD)-fuzz/%)
 	@for t in $(FUZZ); do echo "--- $$t"; mkdir -p $(BUILD)-fuzz/found/$$t; \
 	  $(BUILD)-fuzz/$$t -max_total_time=$(FUZZ_SECONDS) -timeout=25 -rss_limit_mb=2048 -print_final_stats=1 \

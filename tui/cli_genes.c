@@ -244,21 +244,37 @@ static Err lognorm(Names *x, JobCtl *ctl, float *values, size_t cells, size_t ge
     return err;
 }
 
+/* Names of cells come in blocks: those of a million cells would take more memory than the values. */
+static Err write_rows(Names *x, const float *values, size_t cells, size_t genes, Table *t)
+{
+    enum { BLOCK = 16384 };
+    char *names[BLOCK];
+    for (size_t row = 0; row < cells; row += BLOCK) {
+        size_t n = cells - row < BLOCK ? cells - row : BLOCK;
+        TRY(dataset_cell_names_block(x->d, row, n, names));
+        for (size_t i = 0; i < n; i++) {
+            table_text(t, names[i]);
+            free(names[i]);
+            for (size_t g = 0; g < genes; g++)
+                table_number(t, values[g * cells + row + i]);
+            table_end_row(t);
+        }
+    }
+    return OK;
+}
+
 static Err write_expr(CliArgs *a, Names *x, const float *values, size_t cells, size_t genes)
 {
-    const char *const *cell_names;
     Table *t;
-    TRY(dataset_cell_names(x->d, &cell_names));
     TRY(table_open(a->g->output, a->out, a->g->force, &t));
     table_text(t, "cell");
     for (size_t g = 0; g < genes; g++)
         table_text(t, a->argv[2 + g]);
     table_end_row(t);
-    for (size_t i = 0; i < cells; i++) {
-        table_text(t, cell_names[i]);
-        for (size_t g = 0; g < genes; g++)
-            table_number(t, values[g * cells + i]);
-        table_end_row(t);
+    Err err = write_rows(x, values, cells, genes, t);
+    if (err) {
+        table_abort(t);
+        return err;
     }
     return table_close(t);
 }

@@ -103,16 +103,21 @@ char *str_format(const char *fmt, ...)
 void str_add_tsv(Str *s, const char *text)
 {
     for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
+        size_t plain = 0;
+        while (p[plain] >= 0x20 && p[plain] != 0x7f && p[plain] != '\\')
+            plain++;
+        str_add_n(s, (const char *)p, plain);
+        p += plain;
+        if (!*p)
+            return;
         if (*p == '\t')
             str_add(s, "\\t");
         else if (*p == '\n')
             str_add(s, "\\n");
         else if (*p == '\\')
             str_add(s, "\\\\");
-        else if (*p < 0x20 || *p == 0x7f)
-            str_addf(s, "\\x%02x", *p);
         else
-            str_add_char(s, (char)*p);
+            str_addf(s, "\\x%02x", *p);
     }
 }
 

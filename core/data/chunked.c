@@ -106,10 +106,35 @@ static void convert(const Chunked *a, const unsigned char *p, MemType type, unsi
     }
 }
 
-static bool same_layout(const Chunked *a, MemType type)
+bool chunked_as_stored(const Chunked *a, MemType type)
 {
     ElemClass cls = type == MEM_F32 || type == MEM_F64 ? ELEM_FLOAT : ELEM_INT;
     return !a->big_endian && a->cls == cls && a->element == mem_type_size(type) && !a->is_unsigned;
+}
+
+void chunked_fill(const Chunked *a, size_t n, MemType type, void *out)
+{
+    size_t width = mem_type_size(type);
+    float f = (float)a->fill;
+    int64_t w = isfinite(a->fill) ? (int64_t)a->fill : 0;
+    int32_t s = (int32_t)w;
+    const void *v = type == MEM_F32   ? (void *)&f
+                    : type == MEM_I64 ? (void *)&w
+                    : type == MEM_I32 ? (void *)&s
+                                      : (void *)&a->fill;
+    for (size_t i = 0; i < n; i++)
+        memcpy((char *)out + i * width, v, width);
+}
+
+void chunked_convert(const Chunked *a, const unsigned char *p, size_t n, MemType type, void *out)
+{
+    size_t width = mem_type_size(type);
+    if (chunked_as_stored(a, type)) {
+        memcpy(out, p, n * width);
+        return;
+    }
+    for (size_t i = 0; i < n; i++)
+        convert(a, p + i * a->element, type, (unsigned char *)out + i * width);
 }
 
 /* A run of `n` elements along the last dimension; step: distance of neighbours in the chunk, in
@@ -117,27 +142,14 @@ static bool same_layout(const Chunked *a, MemType type)
 static void copy_run(const Chunked *a, const Chunk *c, size_t from, size_t step, size_t n,
                      MemType type, unsigned char *out)
 {
-    size_t width = mem_type_size(type), size = a->element;
-    if (!c->data) {
-        for (size_t i = 0; i < n; i++) {
-            float f = (float)a->fill;
-            int64_t w = isfinite(a->fill) ? (int64_t)a->fill : 0;
-            int32_t s = (int32_t)w;
-            const void *v = type == MEM_F32   ? (void *)&f
-                            : type == MEM_I64 ? (void *)&w
-                            : type == MEM_I32 ? (void *)&s
-                                              : (void *)&a->fill;
-            memcpy(out + i * width, v, width);
-        }
-        return;
-    }
-    const unsigned char *p = c->data + from * size;
-    if (step == 1 && same_layout(a, type)) {
-        memcpy(out, p, n * size);
-        return;
-    }
-    for (size_t i = 0; i < n; i++)
-        convert(a, p + i * step * size, type, out + i * width);
+    const unsigned char *p = c->data + from * a->element;
+    if (!c->data)
+        chunked_fill(a, n, type, out);
+    else if (step == 1)
+        chunked_convert(a, p, n, type, out);
+    else
+        for (size_t i = 0; i < n; i++)
+            convert(a, p + i * step * a->element, type, out + i * mem_type_size(type));
 }
 
 typedef struct Box {

@@ -36,6 +36,12 @@ typedef struct Chunked {
 void chunked_done(Chunked *c);
 /* Bytes of one chunk. */
 size_t chunked_bytes(const Chunked *c);
+/* n values at p, as stored, to `type`. */
+void chunked_convert(const Chunked *c, const unsigned char *p, size_t n, MemType type, void *out);
+/* Whether values are stored just as `type` is. */
+bool chunked_as_stored(const Chunked *c, MemType type);
+/* n fill values. */
+void chunked_fill(const Chunked *c, size_t n, MemType type, void *out);
 /* As StoreOps.read. */
 CHECKED Err chunked_read(Chunked *c, const uint64_t *start, const uint64_t *count, MemType type,
                          void *out);

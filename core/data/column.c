@@ -134,7 +134,15 @@ const char *number_text(double v, char buffer[32])
         return "NaN";
     if (isinf(v))
         return v > 0 ? "inf" : "-inf";
-    if (v == floor(v) && fabs(v) < 1e15)
+    if (v >= 0 && v < 1000 && v == (int)v) { /* nearly all counts: much quicker than by printf */
+        int n = (int)v, i = 0;
+        if (n > 99)
+            buffer[i++] = (char)('0' + n / 100);
+        if (n > 9)
+            buffer[i++] = (char)('0' + n / 10 % 10);
+        buffer[i++] = (char)('0' + n % 10);
+        buffer[i] = 0;
+    } else if (v == floor(v) && fabs(v) < 1e15)
         snprintf(buffer, 32, "%.0f", v == 0 ? 0.0 : v);
     else
         snprintf(buffer, 32, "%.6g", v);

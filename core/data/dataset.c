@@ -289,6 +289,12 @@ Err dataset_cell_names(Dataset *d, const char *const **names)
     return OK;
 }
 
+Err dataset_cell_names_block(Dataset *d, size_t row0, size_t n, char **out)
+{
+    assert(row0 <= d->obs.n && n <= d->obs.n - row0);
+    return frame_names_block(d, &d->obs, row0, n, out);
+}
+
 size_t dataset_n_obs(const Dataset *d)
 {
     return d->obs.n_slots;
@@ -350,19 +356,21 @@ Err dataset_row_sums(Dataset *d, int matrix, JobCtl *ctl, double *out)
         size_t step = matrix_block_rows(m);
         TRY(NEW0(sums, m->info.rows));
         job_stage(ctl, "library sizes", m->info.rows);
-        for (size_t r = 0; r < m->info.rows; r += step) {
+        bool quick = matrix_can_sum(m);
+        Err err = quick ? matrix_sum_rows(m, ctl, sums) : OK;
+        for (size_t r = 0; r < m->info.rows && !quick && !err; r += step) {
             Csr c;
             size_t n = m->info.rows - r < step ? m->info.rows - r : step;
-            Err err = matrix_read_rows(d, m, r, n, ctl, &c);
+            err = matrix_read_rows(d, m, r, n, ctl, &c);
             if (!err) {
                 csr_row_sums(&c, sums + r);
                 csr_done(&c);
                 err = job_progress(ctl, r + n);
             }
-            if (err) {
-                free(sums);
-                return err;
-            }
+        }
+        if (err) {
+            free(sums);
+            return err;
         }
         m->row_sums = sums;
     }

@@ -92,6 +92,8 @@ const char *dataset_warning(const Dataset *d, size_t i); /* each names the eleme
 CHECKED Err dataset_gene_names(Dataset *d, int matrix, const char *const **names, size_t *n);
 const char *dataset_gene_names_from(const Dataset *d); /* "index", "feature_name", ... */
 CHECKED Err dataset_cell_names(Dataset *d, const char *const **names); /* [cells] */
+/* Names of the cells row0.. row0+n-1, each allocated, without keeping those of all cells. */
+CHECKED Err dataset_cell_names_block(Dataset *d, size_t row0, size_t n, char **out);
 
 /* The var index itself, whatever column the gene names came from. */
 CHECKED Err dataset_var_index(Dataset *d, int matrix, const char *const **names);

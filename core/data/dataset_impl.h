@@ -126,6 +126,7 @@ Slot *frame_add_slot(Frame *f, const char *name, ColumnKind kind, SlotForm form,
 void frame_add_column(Frame *f, Column *take);
 CHECKED Err slot_read(Dataset *d, const Frame *f, Slot *s, const Column **out);
 CHECKED Err frame_names(Dataset *d, Frame *f, char ***names);
+CHECKED Err frame_names_block(Dataset *d, Frame *f, size_t row0, size_t n, char **out);
 /* Up to cap values of a slot without reading all of it; *n says how many. */
 CHECKED Err slot_sample(Dataset *d, const Frame *f, Slot *s, size_t cap, char **out, size_t *n);
 void frame_done(Frame *f);
@@ -138,8 +139,16 @@ CHECKED Err matrix_read_rows(Dataset *d, Matrix *m, size_t row0, size_t n, JobCt
 CHECKED Err matrix_read_gene(Dataset *d, Matrix *m, size_t col, JobCtl *ctl, float *out);
 /* indptr into memory, checked. */
 CHECKED Err matrix_load_indptr(Matrix *m);
-/* A gene of a matrix stored by cells, by a pass over the indices; adds to out. */
-CHECKED Err matrix_scan_gene(Matrix *m, size_t col, JobCtl *ctl, float *out);
+/* The column in the file of a column that the feature filter left. */
+size_t matrix_file_column(const Matrix *m, size_t col);
+/* ---- scan.c ---- */
+/* A gene (column of the file) of a matrix stored by cells, by a pass over the indices; adds to out.
+ */
+CHECKED Err matrix_scan_gene(Matrix *m, size_t file_column, JobCtl *ctl, float *out);
+/* Sums of all rows by a pass over the values, out[rows], for matrices that say they can. */
+bool matrix_can_sum(const Matrix *m);
+CHECKED Err matrix_sum_rows(Matrix *m, JobCtl *ctl, double *out);
+/* ---- matrix.c again ---- */
 /* The values of rows row0.. (as read into block) as float64 into *out, when float32 has rounded
  * them and they can be had in the block's order; else *out = NULL. */
 CHECKED Err matrix_exact_values(Matrix *m, size_t row0, const Csr *block, double **out);

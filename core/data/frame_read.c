@@ -279,6 +279,26 @@ Err frame_names(Dataset *d, Frame *f, char ***names)
     return OK;
 }
 
+Err frame_names_block(Dataset *d, Frame *f, size_t row0, size_t n, char **out)
+{
+    const Slot *s = &f->index;
+    Array *a = NULL;
+    char **all = f->names;
+    if (!all && s->form == SLOT_ARRAY) {
+        TRY(store_open_array(d->store, s->path, &a));
+        Err err = a->info.cls == ELEM_STRING && a->info.rank == 1
+                      ? array_read_text(a, row0, n, out)
+                      : ERR_NOT_FOUND;
+        array_close(a);
+        if (err != ERR_NOT_FOUND)
+            return err;
+    }
+    TRY(frame_names(d, f, &all));
+    for (size_t i = 0; i < n; i++)
+        out[i] = mem_strdup(all[row0 + i]);
+    return OK;
+}
+
 Err slot_sample(Dataset *d, const Frame *f, Slot *s, size_t cap, char **out, size_t *n)
 {
     *n = cap < f->n ? cap : f->n;

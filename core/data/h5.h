@@ -27,6 +27,9 @@ typedef struct H5Array {
     Array base;
     hid_t id, type;
     bool own_chunks; /* read by h5_chunks.c */
+    bool plain;      /* numbers as h5_chunks.c knows them; `chunked` says how to convert them */
+    int fd;          /* of the file, once asked for; borrowed */
+    ArrayPart place; /* the chunk that was looked up last */
     Chunked chunked;
     H5ChunkFilter filters[H5_MOST_FILTERS];
     int n_filters;
@@ -53,8 +56,12 @@ double h5_bytes_behind(hid_t dataset, hid_t dcpl);
 void h5_expect_chunk(size_t bytes);
 /* Our function that unpacks this filter, NULL when it is none of ours. */
 H5Z_func_t h5_own_filter(int id);
-/* Prepares a->chunked when type and filters are known here; false: H5Dread must do it. */
+/* Prepares a->chunked and a->plain; false: the chunks, if any, must be read by H5Dread. */
 bool h5_chunks_setup(H5Array *a, hid_t dcpl);
+/* As in StoreOps. */
+bool h5_part(Array *base, uint64_t at, ArrayPart *out);
+bool h5_part_read(const Array *base, const ArrayPart *p, uint64_t first, uint64_t n, MemType type,
+                  void *out);
 
 /* ---- h5_attr.c ---- */
 /* The path, "/" for the root. */

@@ -1,9 +1,11 @@
 /* Reading chunked HDF5 arrays ourselves: libhdf5 finds the packed chunk, the filters are undone
  * here, and what they give is measured before it is used. Types and filters that are not known here
  * go through H5Dread (h5_store.c). */
+#include <errno.h>
+#include <libdeflate.h>
 #include <stdlib.h>
 #include <string.h>
-#include <zlib.h>
+#include <unistd.h>
 
 #include "core/base/mem.h"
 #include "core/data/h5.h"
@@ -26,24 +28,18 @@ static bool plain_type(const H5Array *a)
  * chunk. */
 static bool undo_deflate(unsigned char **data, size_t *n, size_t want)
 {
-    z_stream z = {.next_in = *data, .avail_in = (unsigned)*n};
     unsigned char *out = malloc(want);
-    if (!out || *n > UINT32_MAX || want > UINT32_MAX || inflateInit(&z) != Z_OK) {
-        free(out);
-        return false;
-    }
-    z.next_out = out;
-    z.avail_out = (unsigned)want;
-    int code = inflate(&z, Z_FINISH);
-    size_t got = z.total_out;
-    inflateEnd(&z);
-    if (code != Z_STREAM_END) {
+    struct libdeflate_decompressor *z = libdeflate_alloc_decompressor();
+    bool good = out && z &&
+                libdeflate_zlib_decompress(z, *data, *n, out, want, n) == LIBDEFLATE_SUCCESS;
+    if (z)
+        libdeflate_free_decompressor(z);
+    if (!good) {
         free(out);
         return false;
     }
     free(*data);
     *data = out;
-    *n = got;
     return true;
 }
 
@@ -81,6 +77,17 @@ static bool undo(const H5ChunkFilter *f, unsigned char **data, size_t *n, size_t
     }
 }
 
+/* Undoes all filters of a chunk of `want` bytes; *p is replaced. Any thread. */
+static bool unpack(const H5Array *a, uint32_t mask, size_t want, unsigned char **p, size_t *size)
+{
+    bool good = true;
+    h5_expect_chunk(want);
+    for (int f = a->n_filters; good && f-- > 0;)
+        if (!(mask >> f & 1))
+            good = undo(&a->filters[f], p, size, want);
+    return good && *size >= want;
+}
+
 static Err load(void *array, const uint64_t *at, unsigned char **data, size_t *n)
 {
     H5Array *a = array;
@@ -99,13 +106,9 @@ static Err load(void *array, const uint64_t *at, unsigned char **data, size_t *n
     if (stored > a->base.store->bytes)
         FAIL(ERR_INPUT, "%s: a chunk is larger than the file; the file is damaged", a->base.path);
     TRY(mem_alloc(&p, stored, 1));
-    h5_expect_chunk(want);
-    bool good = H5Dread_chunk(a->id, H5P_DEFAULT, offset, &mask, p) >= 0;
     size_t size = stored;
-    for (int f = a->n_filters; good && f-- > 0;)
-        if (!(mask >> f & 1))
-            good = undo(&a->filters[f], &p, &size, want);
-    if (!good || size < want) {
+    if (H5Dread_chunk(a->id, H5P_DEFAULT, offset, &mask, p) < 0 ||
+        !unpack(a, mask, want, &p, &size)) {
         free(p);
         FAIL(ERR_INPUT,
              "%s: a chunk cannot be unpacked; the file is damaged or cut short, copy or write it "
@@ -117,13 +120,12 @@ static Err load(void *array, const uint64_t *at, unsigned char **data, size_t *n
     return OK;
 }
 
-bool h5_chunks_setup(H5Array *a, hid_t dcpl)
+/* Filters of the array, all known here. */
+static bool take_filters(H5Array *a, hid_t dcpl)
 {
-    ArrayInfo *i = &a->base.info;
     unsigned options = 0;
     int n = H5Pget_nfilters(dcpl);
-    if (!i->rank || !i->chunk[0] || n < 0 || n > H5_MOST_FILTERS || !plain_type(a) ||
-        H5Pget_chunk_opts(dcpl, &options) < 0 || options)
+    if (n < 0 || n > H5_MOST_FILTERS || H5Pget_chunk_opts(dcpl, &options) < 0 || options)
         return false;
     for (int f = 0; f < n; f++) {
         H5ChunkFilter *x = &a->filters[f];
@@ -136,6 +138,16 @@ bool h5_chunks_setup(H5Array *a, hid_t dcpl)
             return false;
     }
     a->n_filters = n;
+    return true;
+}
+
+bool h5_chunks_setup(H5Array *a, hid_t dcpl)
+{
+    ArrayInfo *i = &a->base.info;
+    a->plain = plain_type(a);
+    bool chunks = i->rank && i->chunk[0];
+    if (!a->plain || (chunks && !take_filters(a, dcpl)))
+        return a->plain = false;
     double fill = 0;
     H5D_fill_value_t defined;
     if (H5Pfill_value_defined(dcpl, &defined) >= 0 && defined != H5D_FILL_VALUE_UNDEFINED)
@@ -148,5 +160,117 @@ bool h5_chunks_setup(H5Array *a, hid_t dcpl)
                            .fill = fill,
                            .load = load,
                            .array = a};
+    return chunks;
+}
+
+/* ---- parts: libhdf5 says where they are, and several threads read them ---- */
+
+enum { PART_VALUES = 1 << 16, PART_CHUNK = 1 << 23 }; /* at most; the latter in bytes */
+
+/* The descriptor of a file that begins where its HDF5 addresses do; -1: there is none. */
+static int raw_fd(H5Array *a)
+{
+    int *fd = NULL;
+    hsize_t before = 1;
+    hid_t file = ((H5Store *)a->base.store)->file, fcpl = H5Fget_create_plist(file);
+    if (H5Pget_userblock(fcpl, &before) < 0 || before ||
+        H5Fget_vfd_handle(file, H5P_DEFAULT, (void **)&fd) < 0)
+        fd = NULL;
+    H5Pclose(fcpl);
+    return fd ? *fd : -1;
+}
+
+/* libhdf5 1.10 passes all chunks to find one (some 6 ns each): worth it while that is little beside reading a chunk. */
+static bool quickly_found(const H5Array *a, size_t bytes)
+{
+    const ArrayInfo *i = &a->base.info;
+    return i->count / i->chunk[0] <= (a->n_filters ? bytes / 2 : bytes / 64);
+}
+
+static bool place_of(H5Array *a, uint64_t at, ArrayPart *out)
+{
+    const ArrayInfo *i = &a->base.info;
+    if (!a->own_chunks) {
+        haddr_t offset = H5Dget_offset(a->id);
+        if (offset == HADDR_UNDEF)
+            return false;
+        *out = (ArrayPart){.n = i->count, .offset = offset, .bytes = i->count * i->size};
+        return true;
+    }
+    size_t want = chunked_bytes(&a->chunked);
+    hsize_t first = at / i->chunk[0] * i->chunk[0], bytes = 0;
+    haddr_t where = HADDR_UNDEF;
+    unsigned mask = 0;
+    *out = a->place; /* most questions are about the same chunk */
+    if (out->n && at >= out->first && at - out->first < out->n)
+        return true;
+    if (want > PART_CHUNK || !quickly_found(a, want) ||
+        H5Dget_chunk_info_by_coord(a->id, &first, &mask, &where, &bytes) < 0)
+        return false;
+    uint64_t left = i->count - first;
+    *out = (ArrayPart){.first = first, .n = left < i->chunk[0] ? left : i->chunk[0], .mask = mask};
+    if (where != HADDR_UNDEF) {
+        out->offset = where;
+        out->bytes = bytes;
+        out->packed = a->n_filters > 0;
+        if (!out->packed && bytes < want)
+            return false;
+    }
+    a->place = *out;
     return true;
+}
+
+bool h5_part(Array *base, uint64_t at, ArrayPart *out)
+{
+    H5Array *a = (H5Array *)base;
+    h5_quiet();
+    if (((H5Store *)base->store)->follow) /* it may lie in another file */
+        return false;
+    if (!a->plain || (a->fd < 0 && (a->fd = raw_fd(a)) < 0) || !place_of(a, at, out) ||
+        out->offset > base->store->bytes || out->bytes > base->store->bytes - out->offset)
+        return false;
+    if (out->bytes && !out->packed) { /* pieces that stay in the processor's cache */
+        uint64_t skip = (at - out->first) / PART_VALUES * PART_VALUES, left = out->n - skip;
+        out->first += skip;
+        out->n = left < PART_VALUES ? left : PART_VALUES;
+        out->offset += skip * base->info.size;
+        out->bytes = out->n * base->info.size;
+    }
+    return true;
+}
+
+static bool read_at(int fd, void *out, size_t n, uint64_t at)
+{
+    for (char *p = out; n;) {
+        ssize_t got = pread(fd, p, n, (off_t)at);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            return false;
+        p += got;
+        n -= (size_t)got;
+        at += (uint64_t)got;
+    }
+    return true;
+}
+
+bool h5_part_read(const Array *base, const ArrayPart *p, uint64_t first, uint64_t n, MemType type,
+                  void *out)
+{
+    const H5Array *a = (const H5Array *)base;
+    size_t skip = (size_t)(first - p->first), element = base->info.size;
+    if (!p->bytes) {
+        chunked_fill(&a->chunked, n, type, out);
+        return true;
+    }
+    if (!p->packed && chunked_as_stored(&a->chunked, type))
+        return read_at(a->fd, out, n * element, p->offset + skip * element);
+    size_t size = p->packed ? p->bytes : n * element, want = chunked_bytes(&a->chunked);
+    unsigned char *data = malloc(size ? size : 1);
+    bool good = data && read_at(a->fd, data, size, p->offset + (p->packed ? 0 : skip * element)) &&
+                (!p->packed || unpack(a, p->mask, want, &data, &size));
+    if (good)
+        chunked_convert(&a->chunked, data + (p->packed ? skip * element : 0), n, type, out);
+    free(data);
+    return good;
 }

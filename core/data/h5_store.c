@@ -120,8 +120,8 @@ static Err describe(H5Array *a)
         for (int i = 0; i < rank; i++)
             info->chunk[i] = dims[i];
         TRY_GOTO(h5_check_filters(dcpl, path, &ratio));
-        a->own_chunks = h5_chunks_setup(a, dcpl);
     }
+    a->own_chunks = h5_chunks_setup(a, dcpl);
     double declared = (double)info->count * (double)info->size,
            file = follow ? h5_bytes_behind(a->id, dcpl) : (double)a->base.store->bytes;
     bool lie = declared > (1 << 20) && declared > file * ratio;
@@ -191,6 +191,7 @@ static Err h5_open(Store *base, const char *path, Array **out)
     a->base.path = mem_strdup(path);
     a->id = reopen_beside((H5Store *)base, id, path);
     a->type = H5Dget_type(a->id);
+    a->fd = -1;
     Err err = a->type < 0
                   ? err_set(ERR_INPUT, "%s: its type cannot be read; the file is damaged", path)
                   : describe(a);
@@ -417,24 +418,6 @@ done:
     return err;
 }
 
-static int h5_raw_fd(Array *base, uint64_t *offset)
-{
-    H5Array *a = (H5Array *)base;
-    h5_quiet();
-    haddr_t at = H5Dget_offset(a->id);
-    int *fd = NULL;
-    if (((H5Store *)base->store)->follow) /* it may be another file's */
-        return -1;
-    bool native = H5Tget_order(a->type) == H5T_ORDER_LE &&
-                  (base->info.cls == ELEM_INT || base->info.cls == ELEM_FLOAT);
-    if (at == HADDR_UNDEF || !native ||
-        H5Fget_vfd_handle(((H5Store *)base->store)->file, H5P_DEFAULT, (void **)&fd) < 0 || !fd ||
-        at > base->store->bytes || base->info.count * base->info.size > base->store->bytes - at)
-        return -1;
-    *offset = at;
-    return *fd;
-}
-
 const StoreOps h5_store_ops = {
     .close = h5_close,
     .kind = h5_kind,
@@ -449,5 +432,6 @@ const StoreOps h5_store_ops = {
     .fields = h5_fields,
     .read_field = h5_read_field,
     .read_field_text = h5_read_field_text,
-    .raw_fd = h5_raw_fd,
+    .part = h5_part,
+    .part_read = h5_part_read,
 };

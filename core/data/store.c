@@ -159,9 +159,17 @@ Err array_read_field_text(Array *a, const char *field, char **out)
     return a->info.count ? a->store->ops->read_field_text(a, field, out) : OK;
 }
 
-int array_raw_fd(Array *a, uint64_t *offset)
+bool array_part(Array *a, uint64_t at, ArrayPart *out)
 {
-    return a->store->ops->raw_fd ? a->store->ops->raw_fd(a, offset) : -1;
+    return a->info.rank == 1 && is_number(a->info.cls) && at < a->info.count && a->store->ops->part &&
+           a->store->ops->part(a, at, out);
+}
+
+bool array_part_read(const Array *a, const ArrayPart *p, uint64_t first, uint64_t n, MemType type,
+                     void *out)
+{
+    return first >= p->first && first - p->first <= p->n && n <= p->n - (first - p->first) &&
+           a->store->ops->part_read(a, p, first, n, type, out);
 }
 
 char *path_join(const char *path, const char *name)

@@ -56,6 +56,14 @@ typedef struct FieldInfo {
     uint64_t width; /* elements per row: 1, or the length of a vector field */
 } FieldInfo;
 
+/* A stretch of a one-dimensional array of numbers as it lies in the file. */
+typedef struct ArrayPart {
+    uint64_t first, n;      /* values */
+    uint64_t offset, bytes; /* in the file; bytes 0: never stored, fill values */
+    uint32_t mask;          /* filters that were left out */
+    bool packed;            /* reading any of it means unpacking all of it */
+} ArrayPart;
+
 typedef struct StoreOps {
     void (*close)(Store *s);
     NodeKind (*kind)(Store *s, const char *path);
@@ -71,7 +79,9 @@ typedef struct StoreOps {
     Err (*fields)(Array *a, FieldInfo **out, size_t *n);
     Err (*read_field)(Array *a, const char *field, MemType type, void *out);
     Err (*read_field_text)(Array *a, const char *field, char **out);
-    int (*raw_fd)(Array *a, uint64_t *offset);
+    bool (*part)(Array *a, uint64_t at, ArrayPart *out);
+    bool (*part_read)(const Array *a, const ArrayPart *p, uint64_t first, uint64_t n, MemType type,
+                      void *out);
 } StoreOps;
 
 struct Store {
@@ -121,9 +131,12 @@ void fields_free(FieldInfo *f, size_t n);
 /* All rows of one field: count * width numbers, or count strings. */
 CHECKED Err array_read_field(Array *a, const char *field, MemType type, void *out);
 CHECKED Err array_read_field_text(Array *a, const char *field, char **out);
-/* When the array lies uncompressed and in one piece in a file: that file's descriptor (borrowed)
- * and the byte offset; else -1. Little-endian values of info.dtype. */
-int array_raw_fd(Array *a, uint64_t *offset);
+/* The part of a one-dimensional array that holds value `at`; false: read it by array_read. Only the
+ * store's own thread may ask. */
+bool array_part(Array *a, uint64_t at, ArrayPart *out);
+/* Values first..first+n of a part, converted; any number of threads at once. false: damaged. */
+CHECKED bool array_part_read(const Array *a, const ArrayPart *p, uint64_t first, uint64_t n,
+                             MemType type, void *out);
 
 /* path + "/" + name (no slash after ""); caller frees. */
 char *path_join(const char *path, const char *name);

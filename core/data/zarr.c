@@ -78,8 +78,9 @@ static Err zarr_attr_texts(Store *s, const char *path, const char *attr, char **
 
 static void add_int(const cJSON *v, int64_t *out, size_t cap, size_t *n)
 {
+    double d = cJSON_IsNumber(v) ? v->valuedouble : cJSON_IsTrue(v);
     if (*n < cap && (cJSON_IsNumber(v) || cJSON_IsBool(v)))
-        out[(*n)++] = cJSON_IsBool(v) ? cJSON_IsTrue(v) : (int64_t)v->valuedouble;
+        out[(*n)++] = d >= -9.2e18 && d <= 9.2e18 ? (int64_t)d : INT64_MIN; /* no size is that */
 }
 
 static Err zarr_attr_ints(Store *s, const char *path, const char *attr, int64_t *out, size_t cap,
