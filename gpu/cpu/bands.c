@@ -1,6 +1,6 @@
 /* Weights in the layout oneDNN's matmul likes best, packed once: bands of up to 512 rows of W,
  * multiplied by tiles of up to 64 rows of x, one single-threaded call each, so that the numbers do
- * not depend on the number of threads. float32 gains an eighth over sgemm; bf16 pays only where the
+ * not depend on the number of threads. For bf16 (float32 has panels.c), which pays only where the
  * processor has AMX tiles (a processor with AVX-512 bf16 alone is slower than in float32), and then
  * also serves float32 split in two bf16 numbers: x w = xh wh + xh wl + xl wh, one product with
  * three times the inner dimension. */
@@ -14,7 +14,6 @@ enum { BAND = 512, TILE = 64, STEP = 16, CACHE_MAX = 512 };
 
 /* One compiled product of m x k by k x n. */
 typedef struct Matmul {
-    dnnl_data_type_t type;
     int64_t m, n, k;
     dnnl_primitive_desc_t desc;
     dnnl_primitive_t run;
@@ -82,9 +81,9 @@ static bool compile(struct MatmulCache *c, Matmul *m, const dnnl_memory_desc_t *
     if (w)
         m->w = *w;
     else
-        dnnl_memory_desc_init_by_tag(&m->w, 2, dw, m->type, dnnl_format_tag_any);
+        dnnl_memory_desc_init_by_tag(&m->w, 2, dw, dnnl_bf16, dnnl_format_tag_any);
     bool ok =
-        dnnl_memory_desc_init_by_tag(&m->x, 2, dx, m->type, dnnl_ab) == dnnl_success &&
+        dnnl_memory_desc_init_by_tag(&m->x, 2, dx, dnnl_bf16, dnnl_ab) == dnnl_success &&
         dnnl_memory_desc_init_by_tag(&m->y, 2, dy, dnnl_f32, dnnl_ab) == dnnl_success &&
         dnnl_matmul_desc_init(&desc, &m->x, &m->w, NULL, &m->y) == dnnl_success &&
         dnnl_primitive_attr_create(&attr) == dnnl_success &&
@@ -105,19 +104,18 @@ static bool compile(struct MatmulCache *c, Matmul *m, const dnnl_memory_desc_t *
     return ok;
 }
 /* The layout of the weights is the one chosen for a full tile, whatever m is. */
-static const Matmul *find(struct MatmulCache *c, dnnl_data_type_t type, int64_t m, int64_t n,
-                          int64_t k)
+static const Matmul *find(struct MatmulCache *c, int64_t m, int64_t n, int64_t k)
 {
     for (int i = 0; i < c->count; i++) {
         const Matmul *e = &c->entry[i];
-        if (e->type == type && e->m == m && e->n == n && e->k == k)
+        if (e->m == m && e->n == n && e->k == k)
             return e;
     }
-    const Matmul *full = m == TILE ? NULL : find(c, type, TILE, n, k);
+    const Matmul *full = m == TILE ? NULL : find(c, TILE, n, k);
     if (c->count == CACHE_MAX || (m != TILE && !full))
         return NULL;
     Matmul *e = &c->entry[c->count];
-    *e = (Matmul){.type = type, .m = m, .n = n, .k = k};
+    *e = (Matmul){.m = m, .n = n, .k = k};
     if (!compile(c, e, full ? &full->w : NULL))
         return NULL;
     c->count++;
@@ -165,23 +163,17 @@ static void split_row(WeightForm form, bool weights, int64_t k, const float *x, 
         low_part(k - i < PART ? k - i : PART, x + i, y + i, rest, low + i);
 }
 
-static dnnl_data_type_t type_of(WeightForm form)
-{
-    return form == WEIGHT_F32 ? dnnl_f32 : dnnl_bf16;
-}
 static bool worthwhile(WeightForm form)
 {
     const char *force = getenv(
         "SCMMGPT_CPU_BF16"); /* 1: bf16 products wherever they run; for tests and measuring */
     dnnl_cpu_isa_t isa = dnnl_get_effective_cpu_isa(), want = dnnl_cpu_isa_avx512_core_amx;
-    if (form == WEIGHT_F32)
-        return true;
     if (force && *force == '1')
         want = dnnl_cpu_isa_avx512_core_bf16;
     return (isa & want) == want;
 }
 
-/* Rows of W (n x k, as x's type) into the layout of `m`. */
+/* Rows of W (n x k, bf16) into the layout of `m`. */
 static bool reorder(struct MatmulCache *c, const Matmul *m, const void *rows, void *packed)
 {
     dnnl_dims_t dim = {m->k, m->n}, stride = {1, m->k};
@@ -189,7 +181,7 @@ static bool reorder(struct MatmulCache *c, const Matmul *m, const void *rows, vo
     dnnl_memory_t from = NULL, to = NULL;
     dnnl_primitive_desc_t desc = NULL;
     dnnl_primitive_t run = NULL;
-    bool ok = dnnl_memory_desc_init_by_strides(&plain, 2, dim, m->type, stride) == dnnl_success &&
+    bool ok = dnnl_memory_desc_init_by_strides(&plain, 2, dim, dnnl_bf16, stride) == dnnl_success &&
               dnnl_memory_create(&from, &plain, c->engine, (void *)rows) == dnnl_success &&
               dnnl_memory_create(&to, &m->w, c->engine, packed) == dnnl_success &&
               dnnl_reorder_primitive_desc_create(&desc, &plain, c->engine, &m->w, c->engine,
@@ -217,7 +209,7 @@ static int64_t band_rows(const Bands *b, int64_t i)
 static bool pack_band(struct MatmulCache *c, Bands *b, int64_t i, const float *w, uint16_t *half)
 {
     int64_t rows = band_rows(b, i);
-    const Matmul *m = find(c, type_of(b->form), TILE, rows, b->inner);
+    const Matmul *m = find(c, TILE, rows, b->inner);
     const float *from = w + i * BAND * b->k;
     if (!m)
         return false;
@@ -225,9 +217,9 @@ static bool pack_band(struct MatmulCache *c, Bands *b, int64_t i, const float *w
     b->band[i] = aligned_alloc(64, (size + 63) & ~(size_t)63);
     if (!b->band[i])
         return false;
-    for (int64_t r = 0; half && r < rows; r++)
+    for (int64_t r = 0; r < rows; r++)
         split_row(b->form, true, b->k, from + r * b->k, half + r * b->inner);
-    return reorder(c, m, half ? (const void *)half : from, b->band[i]);
+    return reorder(c, m, half, b->band[i]);
 }
 
 Bands *bands_pack(Device *d, WeightForm form, int64_t n, int64_t k, const float *w)
@@ -242,10 +234,8 @@ Bands *bands_pack(Device *d, WeightForm form, int64_t n, int64_t k, const float 
                  .inner = form == WEIGHT_BF16X3 ? 3 * k : k,
                  .count = (n + BAND - 1) / BAND};
     b->band = calloc((size_t)b->count, sizeof *b->band);
-    uint16_t *half = NULL;
-    bool ok = b->band != NULL;
-    if (ok && form != WEIGHT_F32)
-        ok = (half = malloc((size_t)(BAND * b->inner) * sizeof *half)) != NULL;
+    uint16_t *half = malloc((size_t)(BAND * b->inner) * sizeof *half);
+    bool ok = b->band != NULL && half != NULL;
     int threads = omp_get_max_threads();
     omp_set_num_threads(1);
     for (int64_t i = 0; ok && i < b->count; i++)
@@ -334,9 +324,8 @@ static void run_one(Run *r, int64_t tile, int64_t band)
     int64_t from, rows = tile_rows(r->m, tile, &from), n = band_rows(b, band), at = band * BAND;
     bool direct = b->count == 1;
     float *out = direct ? r->y + from * b->n : part;
-    const void *x = r->half ? (const void *)(r->half + from * b->inner) : r->x + from * b->k;
-    const Matmul *m =
-        find(r->c, type_of(b->form), rows, n, b->inner); /* compiled before the threads start */
+    const void *x = r->half + from * b->inner;
+    const Matmul *m = find(r->c, rows, n, b->inner); /* compiled before the threads start */
     if (!m || !execute(r->c, m, x, b->band[band], out)) {
         r->failed = true;
         return;
@@ -352,8 +341,8 @@ static bool compile_all(Run *r, int64_t tiles)
     const Bands *b = r->b;
     for (int64_t t = 0, from; t < tiles; t = t + 1 < r->m / TILE ? r->m / TILE : t + 1) {
         int64_t rows = tile_rows(r->m, t, &from);
-        if (!find(r->c, type_of(b->form), rows, band_rows(b, 0), b->inner) ||
-            !find(r->c, type_of(b->form), rows, band_rows(b, b->count - 1), b->inner))
+        if (!find(r->c, rows, band_rows(b, 0), b->inner) ||
+            !find(r->c, rows, band_rows(b, b->count - 1), b->inner))
             return false;
     }
     return true;
@@ -364,12 +353,10 @@ void bands_linear(Device *d, int64_t m, const float *x, const Bands *b, const fl
 {
     Run r = {.b = b, .c = cache_of(d), .x = x, .bias = bias, .y = y, .m = m, .act = act};
     int64_t tiles = tile_count(m), n = tiles * b->count;
-    if (b->form != WEIGHT_F32) {
-        r.half = cpu_scratch(d, (size_t)(m * b->inner) * sizeof *r.half);
-        if (!r.half)
-            return;
-        cpu_ranges(m, cpu_grain(b->k), split_range, &r);
-    }
+    r.half = cpu_scratch(d, (size_t)(m * b->inner) * sizeof *r.half);
+    if (!r.half)
+        return;
+    cpu_ranges(m, cpu_grain(b->k), split_range, &r);
     if (!compile_all(&r, tiles)) {
         cpu_fail(d, ERR_GENERAL, "oneDNN has no product for %lld rows", (long long)m);
         return;

@@ -152,8 +152,52 @@ void cpu_rope(Device *d, int64_t n, int64_t heads, int64_t dim, const float *x, 
               const int32_t *pos, const float *freq, float sign, float *y, int64_t ldy, bool add);
 /* gemm.c */
 void cpu_gemm(Device *d, const Gemm *g);
+/* tile.c: c[i,j] = relu(start + sum_k a[i*lda+k] b[k*ldb+j]) for rows <= TILE_ROWS, cols <=
+ * kernel->cols; start is c (add), bias[j], or 0. */
+enum { TILE_ROWS = 6 };
+typedef struct Tile {
+    int rows, cols;
+    int64_t k;
+    const float *a, *b, *bias;
+    float *c;
+    int64_t lda, ldb, ldc;
+    bool add, relu;
+} Tile;
+typedef struct TileKernel {
+    int cols;
+    void (*run)(const Tile *t);
+} TileKernel;
+const TileKernel *cpu_tile_kernel(void); /* the best this processor has */
+const TileKernel *cpu_tile_plain(void);  /* for tests */
+/* The same for any number of rows and columns of row-major b. */
+void cpu_rows_times(const TileKernel *kernel, int64_t rows, int64_t cols, Tile t);
+/* panels.c: float32 weights as strips of kernel->cols columns, so that a tile reads straight on. */
+typedef struct Panels Panels;
+Panels *panels_pack(int64_t n, int64_t k, const float *w); /* w [n,k]; NULL: no memory */
+void panels_free(Panels *p);
+/* Some runs of up to TILE_ROWS rows that follow one another in memory. */
+typedef struct Strip {
+    int64_t row;
+    int rows;
+} Strip;
+/* y = act(x W^T + bias) for the rows of the strips. With packed_x (packed_y) the strip number s has
+ * its rows at s*TILE_ROWS in x (y) instead of at strip.row. One thread. */
+typedef struct PanelRun {
+    const Strip *strip;
+    int64_t strips;
+    const float *x, *bias;
+    float *y;
+    int64_t ldx, ldy;
+    bool packed_x, packed_y;
+    Act act;
+} PanelRun;
+void panels_run(const Panels *p, const PanelRun *r);
+void panels_linear(Device *d, int64_t m, const float *x, const Panels *p, const float *bias,
+                   Act act, float *y);
 /* attention.c */
 void cpu_attention(Device *d, const Attention *a);
+int64_t cpu_attention_units(const Attention *a);           /* independent parts of a forward pass */
+void cpu_attention_unit(const Attention *a, int64_t unit); /* one thread */
 void cpu_attention_backward(Device *d, const Attention *a);
 /* bands.c: weights in oneDNN's own layout. bands_pack gives NULL where this processor has no good
  * kernel for the form (or memory is short: latched), and the caller keeps plain rows. */
@@ -191,6 +235,7 @@ void cpu_linear_stored(Device *d, StoredMode mode, int64_t m, const float *x, in
 void cpu_gather_stored(Device *d, int64_t n, const PackedWeight *w, const int32_t *index, float *y);
 PackedWeight *cpu_pack(Device *d, WeightForm form, int64_t n, int64_t k, const float *w);
 void cpu_pack_free(Device *d, PackedWeight *w);
+const Panels *cpu_packed_panels(const PackedWeight *p); /* NULL when it is held in another form */
 void cpu_linear_packed(Device *d, int64_t m, const float *x, const PackedWeight *w,
                        const float *bias, Act act, float *y);
 /* loss.c */

@@ -1,8 +1,8 @@
-/* Weights prepared once for inference. float32, and bf16 where tiles make it fast, go to bands.c.
- * Otherwise rows stay rows: bf16 (8 bits of mantissa) or int8 with one float32 scale for each 32
- * weights of a row; x is never rounded. Few rows of x (decoding) are bound by reading the weights:
- * dot products straight from the stored form, several at a time. Many: the weights are widened to
- * float32 some thousand rows at a time and multiplied by sgemm. */
+/* Weights prepared once for inference. float32 goes to panels.c, bf16 where AMX makes it fast
+ * to bands.c. Otherwise rows stay rows: bf16 (8 bits of mantissa) or int8 with one float32 scale
+ * for each 32 weights of a row; x is never rounded. Few rows of x (decoding) are bound by reading
+ * the weights: dot products straight from the stored form, several at a time. Many: the weights are
+ * widened to float32 some thousand rows at a time and multiplied by sgemm. */
 #include "gpu/cpu/cpu.h"
 #include <stdlib.h>
 
@@ -11,8 +11,8 @@ enum { GROUP = 32, FEW = 8, WIDE = 1024 };
 struct PackedWeight {
     WeightForm form;
     int64_t n, k, groups; /* groups: scales per row */
+    Panels *panels;       /* float32 */
     Bands *bands;
-    float *f32;
     uint16_t *bf16;
     int8_t *i8;
     float *scale;
@@ -25,8 +25,8 @@ void cpu_pack_free(Device *d, PackedWeight *w)
     (void)d;
     if (!w)
         return;
+    panels_free(w->panels);
     bands_free(w->bands);
-    free(w->f32);
     free(w->bf16);
     free(w->i8);
     free(w->scale);
@@ -61,18 +61,14 @@ static bool pack_values(Device *d, PackedWeight *p, const float *w)
     size_t n = (size_t)(p->n * p->k);
     if (p->form == WEIGHT_INT8)
         return pack_int8(p, w);
-    p->bands = bands_pack(d, p->form, p->n, p->k, w);
-    if (!p->bands && p->form == WEIGHT_BF16X3) {
-        p->form = WEIGHT_F32;
+    if (p->form != WEIGHT_F32)
         p->bands = bands_pack(d, p->form, p->n, p->k, w);
-    }
     if (p->bands || d->err != OK)
         return p->bands != NULL;
-    if (p->form == WEIGHT_F32) {
-        p->f32 = malloc((n + 1) * sizeof *p->f32);
-        if (p->f32)
-            memcpy(p->f32, w, n * sizeof *w);
-        return p->f32 != NULL;
+    if (p->form != WEIGHT_BF16) {
+        p->form = WEIGHT_F32;
+        p->panels = panels_pack(p->n, p->k, w);
+        return p->panels != NULL;
     }
     p->bf16 = malloc((n + 1) * sizeof *p->bf16);
     if (p->bf16)
@@ -132,13 +128,6 @@ void cpu_gather_stored(Device *d, int64_t n, const PackedWeight *w, const int32_
 }
 
 /* ---- few rows of x ---- */
-CLONES static float dot_f32(int64_t n, const float *x, const float *w)
-{
-    float s = 0;
-    _Pragma("omp simd reduction(+ : s)") for (int64_t i = 0; i < n; i++) s += x[i] * w[i];
-    return s;
-}
-
 typedef struct Pk {
     DotKernel kernel;
     const PackedWeight *p;
@@ -158,11 +147,8 @@ static void few_range(void *ctx, int64_t lo, int64_t hi)
         if (p->i8)
             cpu_dots_int8(c->kernel, hi - lo, p->k, p->i8 + lo * p->k, p->scale + lo * p->groups, m,
                           x, y, p->n);
-        else if (p->bf16)
+        else
             cpu_dots_bf16(c->kernel, hi - lo, p->k, p->bf16 + lo * p->k, m, x, y, p->n);
-        for (int64_t r = lo; p->f32 && r < hi; r++)
-            for (int64_t k = 0; k < m; k++)
-                y[k * p->n + r - lo] = dot_f32(p->k, x + k * p->k, p->f32 + r * p->k);
     }
 }
 
@@ -217,6 +203,11 @@ static void linear_widened(Device *d, const PackedWeight *p, Gemm *g)
     free(wide);
 }
 
+const Panels *cpu_packed_panels(const PackedWeight *p)
+{
+    return p->panels;
+}
+
 void cpu_linear_packed(Device *d, int64_t m, const float *x, const PackedWeight *p,
                        const float *bias, Act act, float *y)
 {
@@ -239,6 +230,10 @@ void cpu_linear_packed(Device *d, int64_t m, const float *x, const PackedWeight 
             cpu_bias_act(d, m, p->n, bias, act, y, y);
         return;
     }
+    if (p->panels) {
+        panels_linear(d, m, x, p->panels, bias, act, y);
+        return;
+    }
     if (p->bands) {
         bands_linear(d, m, x, p->bands, bias, act, y);
         return;
@@ -247,9 +242,6 @@ void cpu_linear_packed(Device *d, int64_t m, const float *x, const PackedWeight 
         int64_t grain = 65536 / (p->k * m + 1) + 1;
         cpu_ranges(p->n, grain, few_range,
                    &(Pk){.kernel = cpu_dot_kernel_best(), .p = p, .m = m, .x = x, .y = y});
-    } else if (p->f32) {
-        g.b = p->f32;
-        cpu_gemm(d, &g);
     } else {
         linear_widened(d, p, &g);
     }
