@@ -118,6 +118,10 @@ Obsm *dataset_new_obsm(Dataset *d, const char *name, ObsmKind kind, size_t n, si
  */
 CHECKED Err dataset_settle(Dataset *d, const DatasetOptions *opt);
 
+/* ---- uns_read.c ---- */
+/* The member `name` of uns into the dict, with a warning for what has no place there. */
+void uns_read_item(Dataset *d, const char *name, struct Tree *into);
+
 /* ---- frame.c ---- */
 /* A group or compound array in any generation of the format; unreadable columns become warnings. */
 CHECKED Err frame_open(Dataset *d, const char *path, Frame *out);

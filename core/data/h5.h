@@ -5,6 +5,7 @@
 #include <hdf5.h>
 
 #include "core/data/chunked.h"
+#include "core/data/h5_write.h"
 #include "core/data/store.h"
 
 typedef struct H5Store {
@@ -82,4 +83,16 @@ CHECKED Err h5_attr_ints(Store *base, const char *path, const char *attr, int64_
 char *h5_attr_target(Store *base, const char *path, const char *attr);
 
 extern const StoreOps h5_store_ops;
+
+/* ---- h5_write.c, for h5_copy.c ---- */
+struct H5Writer {
+    hid_t file;
+};
+/* ERR_GENERAL with HDF5's reason; the same when status is less than 0. */
+CHECKED Err h5w_failed(const char *path);
+CHECKED Err h5w_check(herr_t status, const char *path);
+/* encoding-type (NULL: none) and encoding-version. */
+CHECKED Err h5w_encode(H5Writer *w, const char *path, const char *type, const char *version);
+hid_t h5w_disk_type(DiskType t); /* closed by the caller for DISK_BOOL only */
+hid_t h5w_create_dataset(H5Writer *w, const char *path, hid_t type, hid_t space, hid_t dcpl);
 #endif

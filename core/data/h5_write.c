@@ -7,10 +7,6 @@
 #include "core/base/mem.h"
 #include "core/data/h5.h"
 
-struct H5Writer {
-    hid_t file;
-};
-
 struct H5Stream {
     hid_t id;
     hsize_t length;
@@ -22,14 +18,14 @@ static const char *or_root(const char *path)
     return *path ? path : "/";
 }
 
-static Err failed(const char *path)
+Err h5w_failed(const char *path)
 {
     FAIL(ERR_GENERAL, "%s: cannot be written (%s); is the disk full?", or_root(path), h5_reason());
 }
 
-static Err check(herr_t status, const char *path)
+Err h5w_check(herr_t status, const char *path)
 {
-    return status < 0 ? failed(path) : OK;
+    return status < 0 ? h5w_failed(path) : OK;
 }
 
 Err h5w_create(const char *path, H5Writer **out)
@@ -40,7 +36,7 @@ Err h5w_create(const char *path, H5Writer **out)
     hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, fapl);
     H5Pclose(fapl);
     if (file < 0)
-        return failed(path);
+        return h5w_failed(path);
     H5Writer *w = mem_must(sizeof *w);
     w->file = file;
     *out = w;
@@ -50,9 +46,9 @@ Err h5w_create(const char *path, H5Writer **out)
 Err h5w_close(H5Writer *w)
 {
     h5_quiet();
-    Err err = check(H5Fflush(w->file, H5F_SCOPE_GLOBAL), "");
+    Err err = h5w_check(H5Fflush(w->file, H5F_SCOPE_GLOBAL), "");
     if (H5Fclose(w->file) < 0 && !err)
-        err = failed("");
+        err = h5w_failed("");
     free(w);
     return err;
 }
@@ -90,7 +86,7 @@ static Err write_attr(H5Writer *w, const char *path, const char *name, hid_t dis
 {
     hid_t object = H5Oopen(w->file, or_root(path), H5P_DEFAULT);
     hid_t attr = object < 0 ? -1 : H5Acreate2(object, name, disk, space, H5P_DEFAULT, H5P_DEFAULT);
-    Err err = check(attr < 0 ? -1 : value ? H5Awrite(attr, mem, value) : 0, path);
+    Err err = h5w_check(attr < 0 ? -1 : value ? H5Awrite(attr, mem, value) : 0, path);
     if (attr >= 0)
         H5Aclose(attr);
     if (object >= 0)
@@ -116,6 +112,11 @@ Err h5w_attr_bool(H5Writer *w, const char *path, const char *name, bool value)
     return err;
 }
 
+Err h5w_attr_int(H5Writer *w, const char *path, const char *name, int64_t v)
+{
+    return write_attr(w, path, name, H5T_STD_I64LE, H5T_NATIVE_INT64, H5Screate(H5S_SCALAR), &v);
+}
+
 Err h5w_attr_ints(H5Writer *w, const char *path, const char *name, const int64_t *v, size_t n)
 {
     hsize_t dims = n;
@@ -137,7 +138,7 @@ Err h5w_attr_texts(H5Writer *w, const char *path, const char *name, const char *
     return err;
 }
 
-static Err encode(H5Writer *w, const char *path, const char *type, const char *version)
+Err h5w_encode(H5Writer *w, const char *path, const char *type, const char *version)
 {
     if (!type)
         return OK;
@@ -148,22 +149,36 @@ static Err encode(H5Writer *w, const char *path, const char *type, const char *v
 Err h5w_group(H5Writer *w, const char *path, const char *type, const char *version)
 {
     h5_quiet();
-    if (*path) {
+    if (*path && H5Lexists(w->file, path, H5P_DEFAULT) <= 0) { /* a member may have made it */
         hid_t lcpl = H5Pcreate(H5P_LINK_CREATE);
         H5Pset_create_intermediate_group(lcpl, 1);
         H5Pset_char_encoding(lcpl, H5T_CSET_UTF8);
         hid_t id = H5Gcreate2(w->file, path, lcpl, H5P_DEFAULT, H5P_DEFAULT);
         H5Pclose(lcpl);
         if (id < 0)
-            return failed(path);
+            return h5w_failed(path);
         H5Gclose(id);
     }
-    return encode(w, path, type, version);
+    return h5w_encode(w, path, type, version);
 }
 
 /* ---- arrays ---- */
 
-static hid_t disk_type(DiskType t)
+/* IEEE binary16, which HDF5 1.10 has no name for; made once. */
+static hid_t half_type(void)
+{
+    static _Thread_local hid_t t;
+    if (t <= 0) {
+        t = H5Tcopy(H5T_IEEE_F32LE);
+        H5Tset_fields(t, 15, 10, 5, 0, 10);
+        H5Tset_ebias(t, 15);
+        H5Tset_precision(t, 16);
+        H5Tset_size(t, 2);
+    }
+    return t;
+}
+
+hid_t h5w_disk_type(DiskType t)
 {
     switch (t) {
     case DISK_I8:
@@ -182,6 +197,8 @@ static hid_t disk_type(DiskType t)
         return H5T_STD_U32LE;
     case DISK_U64:
         return H5T_STD_U64LE;
+    case DISK_F16:
+        return half_type();
     case DISK_F32:
         return H5T_IEEE_F32LE;
     case DISK_F64:
@@ -194,15 +211,16 @@ static hid_t disk_type(DiskType t)
 
 DiskType disk_type_of(const char *dtype, DiskType otherwise)
 {
-    static const char *const names[] = {"int8",   "int16",  "int32",   "int64",   "uint8", "uint16",
-                                        "uint32", "uint64", "float32", "float64", "bool"};
+    static const char *const names[] = {"int8",    "int16",   "int32",   "int64",
+                                        "uint8",   "uint16",  "uint32",  "uint64",
+                                        "float16", "float32", "float64", "bool"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcmp(names[i], dtype) == 0)
             return (DiskType)i;
     return otherwise;
 }
 
-static hid_t create_dataset(H5Writer *w, const char *path, hid_t type, hid_t space, hid_t dcpl)
+hid_t h5w_create_dataset(H5Writer *w, const char *path, hid_t type, hid_t space, hid_t dcpl)
 {
     hid_t lcpl = H5Pcreate(H5P_LINK_CREATE);
     H5Pset_create_intermediate_group(lcpl, 1);
@@ -223,8 +241,8 @@ Err h5w_array(H5Writer *w, const char *path, const char *type, DiskType disk, in
         count *= shape[i];
     }
     hid_t space = rank ? H5Screate_simple(rank, dims, NULL) : H5Screate(H5S_SCALAR),
-          stored = disk_type(disk);
-    hid_t id = create_dataset(w, path, stored, space, H5P_DEFAULT);
+          stored = h5w_disk_type(disk);
+    hid_t id = h5w_create_dataset(w, path, stored, space, H5P_DEFAULT);
     herr_t status = id < 0 ? -1 : 0;
     if (status >= 0 && count && disk == DISK_BOOL) {
         signed char *b = malloc(count);
@@ -236,25 +254,25 @@ Err h5w_array(H5Writer *w, const char *path, const char *type, DiskType disk, in
     } else if (status >= 0 && count) {
         status = H5Dwrite(id, h5_mem_type(mem), H5S_ALL, H5S_ALL, H5P_DEFAULT, values);
     }
-    Err err = check(status, path);
+    Err err = h5w_check(status, path);
     if (id >= 0 && H5Dclose(id) < 0 && !err)
-        err = failed(path);
+        err = h5w_failed(path);
     H5Sclose(space);
     if (disk == DISK_BOOL)
         H5Tclose(stored);
     TRY(err);
-    return encode(w, path, type, "0.2.0");
+    return h5w_encode(w, path, type, "0.2.0");
 }
 
 static Err write_texts(H5Writer *w, const char *path, hid_t space, size_t n,
                        const char *const *texts)
 {
     h5_quiet();
-    hid_t type = text_type(), id = create_dataset(w, path, type, space, H5P_DEFAULT);
+    hid_t type = text_type(), id = h5w_create_dataset(w, path, type, space, H5P_DEFAULT);
     herr_t status = id < 0 ? -1 : n ? H5Dwrite(id, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, texts) : 0;
-    Err err = check(status, path);
+    Err err = h5w_check(status, path);
     if (id >= 0 && H5Dclose(id) < 0 && !err)
-        err = failed(path);
+        err = h5w_failed(path);
     H5Tclose(type);
     H5Sclose(space);
     return err;
@@ -264,13 +282,13 @@ Err h5w_texts(H5Writer *w, const char *path, const char *const *texts, size_t n)
 {
     hsize_t dims = n;
     TRY(write_texts(w, path, H5Screate_simple(1, &dims, NULL), n, texts));
-    return encode(w, path, "string-array", "0.2.0");
+    return h5w_encode(w, path, "string-array", "0.2.0");
 }
 
 Err h5w_text(H5Writer *w, const char *path, const char *text)
 {
     TRY(write_texts(w, path, H5Screate(H5S_SCALAR), 1, &text));
-    return encode(w, path, "string", "0.2.0");
+    return h5w_encode(w, path, "string", "0.2.0");
 }
 
 /* ---- streams ---- */
@@ -284,11 +302,11 @@ Err h5w_stream_open(H5Writer *w, const char *path, DiskType disk, uint64_t hint,
                                      : hint;
     hid_t space = H5Screate_simple(1, &zero, &unlimited), dcpl = H5Pcreate(H5P_DATASET_CREATE);
     H5Pset_chunk(dcpl, 1, &chunk);
-    hid_t id = create_dataset(w, path, disk_type(disk), space, dcpl);
+    hid_t id = h5w_create_dataset(w, path, h5w_disk_type(disk), space, dcpl);
     H5Pclose(dcpl);
     H5Sclose(space);
     if (id < 0)
-        return failed(path);
+        return h5w_failed(path);
     H5Stream *s = mem_must(sizeof *s);
     s->id = id;
     s->path = mem_strdup(path);
@@ -304,10 +322,11 @@ Err h5w_stream_add(H5Stream *s, MemType mem, const void *values, size_t n)
     hsize_t start = s->length, count = n;
     s->length += n;
     if (H5Dset_extent(s->id, &s->length) < 0)
-        return failed(s->path);
+        return h5w_failed(s->path);
     hid_t file = H5Dget_space(s->id), memory = H5Screate_simple(1, &count, NULL);
     H5Sselect_hyperslab(file, H5S_SELECT_SET, &start, NULL, &count, NULL);
-    Err err = check(H5Dwrite(s->id, h5_mem_type(mem), memory, file, H5P_DEFAULT, values), s->path);
+    Err err =
+        h5w_check(H5Dwrite(s->id, h5_mem_type(mem), memory, file, H5P_DEFAULT, values), s->path);
     H5Sclose(file);
     H5Sclose(memory);
     return err;
@@ -317,7 +336,7 @@ Err h5w_stream_close(H5Stream *s)
 {
     if (!s)
         return OK;
-    Err err = H5Dclose(s->id) < 0 ? failed(s->path) : OK;
+    Err err = H5Dclose(s->id) < 0 ? h5w_failed(s->path) : OK;
     free(s->path);
     free(s);
     return err;

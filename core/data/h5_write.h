@@ -2,10 +2,10 @@
  * decides what goes where. Paths as in store.h; groups on the way must have been made. */
 #ifndef SCMM_DATA_H5_WRITE_H
 #define SCMM_DATA_H5_WRITE_H
-#include "core/base/err.h"
+#include "core/base/job.h"
 #include "core/data/store.h"
 
-typedef struct H5Writer H5Writer;
+typedef struct H5Writer H5Writer; /* h5.h */
 /* Truncates the file at path (a temporary one). */
 CHECKED Err h5w_create(const char *path, H5Writer **out);
 /* Flushes and closes; the first place where a full disk may show. Frees w in any case. */
@@ -16,6 +16,7 @@ void h5w_abort(H5Writer *w); /* NULL ok */
 CHECKED Err h5w_group(H5Writer *w, const char *path, const char *type, const char *version);
 CHECKED Err h5w_attr_text(H5Writer *w, const char *path, const char *name, const char *text);
 CHECKED Err h5w_attr_bool(H5Writer *w, const char *path, const char *name, bool value);
+CHECKED Err h5w_attr_int(H5Writer *w, const char *path, const char *name, int64_t v); /* scalar */
 CHECKED Err h5w_attr_ints(H5Writer *w, const char *path, const char *name, const int64_t *v,
                           size_t n);
 /* An empty list is written as anndata does, as float64 of length 0. */
@@ -31,6 +32,7 @@ typedef enum DiskType {
     DISK_U16,
     DISK_U32,
     DISK_U64,
+    DISK_F16,
     DISK_F32,
     DISK_F64,
     DISK_BOOL
@@ -41,8 +43,17 @@ DiskType disk_type_of(const char *dtype, DiskType otherwise);
  */
 CHECKED Err h5w_array(H5Writer *w, const char *path, const char *type, DiskType disk, int rank,
                       const uint64_t *shape, MemType mem, const void *values);
+/* An array of numbers of any rank from another file, in slabs. */
+CHECKED Err h5w_array_from(H5Writer *w, const char *path, const char *type, DiskType disk, Array *a,
+                           JobCtl *ctl);
 CHECKED Err h5w_texts(H5Writer *w, const char *path, const char *const *texts, size_t n);
 CHECKED Err h5w_text(H5Writer *w, const char *path, const char *text);
+
+/* The array at `from` byte for byte, attributes included; `s` must be an HDF5 store, else
+ * ERR_INPUT. First in a child when it is not large: the library may crash on damaged ones. */
+CHECKED Err h5w_copy_raw(H5Writer *w, Store *s, const char *from, const char *to, JobCtl *ctl);
+/* Removes what is at the path; nothing there is fine. */
+CHECKED Err h5w_remove(H5Writer *w, const char *path);
 
 /* A one-dimensional array that grows. */
 typedef struct H5Stream H5Stream;

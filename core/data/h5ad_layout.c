@@ -116,7 +116,7 @@ static Err write_column(H5Writer *w, const char *path, const Column *c)
 }
 
 Err layout_frame(H5Writer *w, const char *path, const char *index_name, const char *const *names,
-                 size_t n, const Column *const *columns, size_t n_columns)
+                 size_t n, const Column *const *columns, size_t n_columns, const bool *written)
 {
     const char *index = index_name ? index_name : "_index";
     const char **order;
@@ -134,6 +134,8 @@ Err layout_frame(H5Writer *w, const char *path, const char *index_name, const ch
     err = h5w_texts(w, p, names, n);
     free(p);
     for (size_t i = 0; i < n_columns && !err; i++) {
+        if (written && written[i])
+            continue;
         p = path_join(path, columns[i]->name);
         err = write_column(w, p, columns[i]);
         free(p);
@@ -248,6 +250,11 @@ static Err write_leaf(H5Writer *w, const char *path, const Tree *t)
 Err layout_tree(H5Writer *w, const char *path, const Tree *t)
 {
     TRY(layout_dict(w, path));
+    return layout_items(w, path, t);
+}
+
+Err layout_items(H5Writer *w, const char *path, const Tree *t)
+{
     for (size_t i = 0; i < t->n; i++) {
         const Tree *item = t->items[i];
         char *p = path_join(path, item->name);

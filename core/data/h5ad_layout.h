@@ -7,12 +7,15 @@
 #include "core/data/h5_write.h"
 #include "core/data/tree.h"
 
-/* The group with index and columns. index_name: what the index is called, NULL: "_index". */
+/* The group with index and columns. index_name: what the index is called, NULL: "_index". written
+ * (NULL: none): columns whose values are there already. */
 CHECKED Err layout_frame(H5Writer *w, const char *path, const char *index_name,
                          const char *const *names, size_t n, const Column *const *columns,
-                         size_t n_columns);
+                         size_t n_columns, const bool *written);
 CHECKED Err layout_csr(H5Writer *w, const char *path, const Csr *m, DiskType values);
 CHECKED Err layout_tree(H5Writer *w, const char *path, const Tree *t);
+/* The items of t in a group that is there. */
+CHECKED Err layout_items(H5Writer *w, const char *path, const Tree *t);
 CHECKED Err layout_dict(H5Writer *w, const char *path);
 
 /* A sparse matrix that arrives in blocks of rows. */

@@ -8,6 +8,7 @@
 #include "core/base/str.h"
 #include "core/data/column.h"
 #include "core/data/dataset_impl.h"
+#include "core/data/h5ad_copy.h"
 #include "core/data/h5ad_layout.h"
 #include "core/data/outfile.h"
 
@@ -64,8 +65,8 @@ static Err fill_content(H5Writer *w, void *user, JobCtl *ctl)
     static const char *const dicts[] = {"layers", "obsm", "obsp", "varm", "varp"};
     if (c->x)
         TRY(layout_csr(w, "X", c->x, c->x_integer ? DISK_I32 : DISK_F32));
-    TRY(layout_frame(w, "obs", NULL, c->cell_names, c->cells, c->obs, c->n_obs));
-    TRY(layout_frame(w, "var", NULL, c->gene_names, c->genes, c->var, c->n_var));
+    TRY(layout_frame(w, "obs", NULL, c->cell_names, c->cells, c->obs, c->n_obs, NULL));
+    TRY(layout_frame(w, "var", NULL, c->gene_names, c->genes, c->var, c->n_var, NULL));
     TRY(empty_dicts(w, dicts, 5));
     TRY(job_progress(ctl, 0));
     for (size_t i = 0; i < c->n_layers; i++)
@@ -100,6 +101,8 @@ static Err copy_matrix(Copy *c, Matrix *m, const char *path)
     RowSink *s;
     size_t step = matrix_block_rows(m);
     DiskType type = disk_type_of(m->info.dtype, DISK_F32);
+    if (type == DISK_F16) /* scipy has no sparse matrices of halves */
+        type = DISK_F32;
     TRY(row_sink_open(c->w, path, m->info.rows, m->info.cols, m->info.nnz,
                       type == DISK_BOOL ? DISK_I32 : type, &s));
     job_stage(c->ctl, "copying the matrix", m->info.rows);
@@ -124,91 +127,131 @@ static Err copy_matrix(Copy *c, Matrix *m, const char *path)
     return row_sink_close(s);
 }
 
-static const Column *replaced(const H5adContent *add, const char *name)
+/* ---- obsm, obsp, varm, varp: members of groups as they are stored ---- */
+
+static bool added_obsm(void *user, const char *name)
 {
-    for (size_t i = 0; add && i < add->n_obs; i++)
-        if (strcmp(add->obs[i]->name, name) == 0)
-            return add->obs[i];
-    return NULL;
+    const H5adContent *add = user;
+    for (size_t j = 0; add && j < add->n_obsm; j++)
+        if (strcmp(add->obsm[j].name, name) == 0)
+            return true;
+    return false;
 }
 
-static bool writable_name(Dataset *d, const char *frame, const char *name)
+static bool added_obsp(void *user, const char *name)
 {
-    bool good = *name && *name != '/' && strcmp(name, ".") != 0 && !str_ends(name, "/");
-    if (!good)
-        dataset_warn(d, "%s/%s: such a name cannot be written; left out", frame, name);
-    return good;
+    const H5adContent *add = user;
+    for (size_t j = 0; add && j < add->n_obsp; j++)
+        if (strcmp(add->obsp[j].name, name) == 0)
+            return true;
+    return false;
 }
 
-/* obs or var with its readable columns; `add` (obs only) replaces and appends. */
-static Err copy_frame(Copy *c, Frame *f, const char *path, const H5adContent *add)
+/* Is the file laid out as anndata does? */
+static bool is_anndata(const Dataset *d)
 {
-    char **names;
-    size_t n = 0;
-    TRY(frame_names(c->d, f, &names));
-    const Column **columns = mem_must((f->n_slots + (add ? add->n_obs : 0) + 1) * sizeof *columns);
-    for (size_t i = 0; i < f->n_slots; i++) {
-        const Column *k = replaced(add, f->slots[i].name);
-        if (k || !writable_name(c->d, path, f->slots[i].name))
-            continue;
-        if (slot_read(c->d, f, &f->slots[i], &k))
-            dataset_warn(c->d, "%s; left out", err_message());
-        else
-            columns[n++] = k;
-    }
-    for (size_t i = 0; add && i < add->n_obs; i++)
-        columns[n++] = add->obs[i];
-    Err err = layout_frame(c->w, path, f->index.name, (const char *const *)names, f->n, columns, n);
-    free(columns);
-    return err;
+    return d->store && (strcmp(d->format, "h5ad") == 0 || strcmp(d->format, "zarr") == 0);
 }
 
-/* An embedding as it is stored, when that is an array of float64 or integers that float32 would
- * round. */
-static Err copy_wide_obsm(Copy *c, const Obsm *o, bool *done)
+/* A vector field of a compound array (before 0.7) with its own precision. */
+static Err copy_field(Copy *c, const char *from, const FieldInfo *f, const char *to, size_t rows)
 {
     Array *a;
-    double *values = NULL;
-    *done = false;
-    if (o->kind != OBSM_DENSE || store_open_array(c->d->store, o->path, &a))
+    double *values;
+    uint64_t shape[2] = {rows, f->width};
+    DiskType type = disk_type_of(f->dtype, DISK_F32);
+    if (store_open_array(c->d->store, from, &a)) {
+        dataset_warn_error(c->d, from);
         return OK;
-    DiskType type = disk_type_of(a->info.dtype, DISK_F32);
-    Err err = OK;
-    if (type != DISK_F32 && type != DISK_BOOL &&
-        array_read_all(a, o->info.n * o->info.d, MEM_F64, &values) == OK) {
-        uint64_t shape[2] = {o->info.n, o->info.d};
-        char *p = path_join("obsm", o->info.name);
-        err = h5w_array(c->w, p, "array", type, 2, shape, MEM_F64, values);
-        free(p);
+    }
+    Err err = a->info.count == rows ? mem_check_budget(rows * f->width * sizeof *values, from)
+                                    : err_set(ERR_INPUT, "%s: has another length", from);
+    bool read = false;
+    if (!err)
+        err = NEW(values, rows * f->width);
+    if (!err) {
+        err = array_read_field(a, f->name, MEM_F64, values);
+        read = !err;
+        if (read)
+            err = h5w_array(c->w, to, "array", type, 2, shape, MEM_F64, values);
         free(values);
-        *done = true;
     }
     array_close(a);
+    if (!err || read)
+        return err;
+    dataset_warn_error(c->d, from);
+    return OK;
+}
+
+static Err copy_fields(Copy *c, const char *from, const char *to, size_t rows,
+                       const H5adContent *add)
+{
+    Array *a;
+    FieldInfo *f = NULL;
+    size_t n = 0;
+    if (store_open_array(c->d->store, from, &a)) {
+        dataset_warn_error(c->d, from);
+        return OK;
+    }
+    Err err = array_fields(a, &f, &n);
+    array_close(a);
+    for (size_t i = 0; i < n && !err; i++) {
+        bool number = f[i].cls == ELEM_FLOAT || f[i].cls == ELEM_INT;
+        if (added_obsm((void *)add, f[i].name))
+            continue;
+        if (!number || !f[i].width || f[i].width > INT32_MAX) {
+            dataset_warn(c->d, "%s/%s: is no matrix of numbers; left out", from, f[i].name);
+            continue;
+        }
+        char *p = path_join(to, f[i].name);
+        err = copy_field(c, from, &f[i], p, rows);
+        free(p);
+    }
+    fields_free(f, n);
     return err;
+}
+
+/* obsm or varm: a group, or before 0.7 one compound array. */
+static Err copy_axis(Copy *c, const char *from, const char *to, size_t rows, const H5adContent *add)
+{
+    if (store_kind(c->d->store, from) == NODE_ARRAY)
+        return copy_fields(c, from, to, rows, add);
+    return elements_copy(c->d, c->w, from, to, rows, false, added_obsm, (void *)add, c->ctl);
+}
+
+/* Embeddings that lie elsewhere: loom attributes, arrays in memory. */
+static Err copy_other_obsm(Copy *c)
+{
+    for (size_t i = 0; i < c->d->n_obsm; i++) {
+        const Obsm *o = &c->d->obsm[i];
+        float *values = NULL;
+        if (added_obsm((void *)c->add, o->info.name) ||
+            (o->kind != OBSM_MEMORY && is_anndata(c->d)))
+            continue;
+        if (o->kind == OBSM_DENSE) {
+            char *p = path_join("obsm", o->info.name);
+            Err err = element_copy(c->d, c->w, o->path, p, c->ctl, NULL);
+            free(p);
+            TRY(err);
+            continue;
+        }
+        if (dataset_obsm(c->d, i, &values)) {
+            dataset_warn(c->d, "%s; left out", err_message());
+            continue;
+        }
+        Err err = write_obsm(c->w, o->info.name, o->info.n, o->info.d, values);
+        free(values);
+        TRY(err);
+    }
+    return OK;
 }
 
 static Err copy_obsm(Copy *c)
 {
     const H5adContent *add = c->add;
-    for (size_t i = 0; i < c->d->n_obsm; i++) {
-        const ObsmInfo *o = &c->d->obsm[i].info;
-        bool skip = false;
-        for (size_t j = 0; add && j < add->n_obsm; j++)
-            skip |= strcmp(add->obsm[j].name, o->name) == 0;
-        float *values = NULL;
-        bool done = false;
-        if (!skip)
-            TRY(copy_wide_obsm(c, &c->d->obsm[i], &done));
-        if (skip || done)
-            continue;
-        if (dataset_obsm(c->d, i, &values)) {
-            dataset_warn(c->d, "%s; left out", err_message());
-            continue;
-        }
-        Err err = write_obsm(c->w, o->name, o->n, o->d, values);
-        free(values);
-        TRY(err);
-    }
+    if (is_anndata(c->d))
+        TRY(copy_axis(c, "obsm", "obsm", c->d->obs.n, add));
+    TRY(copy_other_obsm(c));
     for (size_t j = 0; add && j < add->n_obsm; j++)
         TRY(write_obsm(c->w, add->obsm[j].name, c->d->obs.n, add->obsm[j].d, add->obsm[j].values));
     return OK;
@@ -216,42 +259,80 @@ static Err copy_obsm(Copy *c)
 
 static Err copy_obsp(Copy *c)
 {
-    char **names;
-    size_t n;
-    Err err = OK;
-    TRY(dataset_obsp_names(c->d, &names, &n));
-    for (size_t i = 0; i < n && !err; i++) {
-        bool skip = false;
-        for (size_t j = 0; c->add && j < c->add->n_obsp; j++)
-            skip |= strcmp(c->add->obsp[j].name, names[i]) == 0;
-        Csr m = {0};
-        if (skip)
-            continue;
-        if (dataset_obsp(c->d, names[i], c->ctl, &m)) {
-            dataset_warn(c->d, "%s; left out", err_message());
-            continue;
-        }
-        H5adMatrix named = {names[i], &m, false};
-        err = write_named_csr(c->w, "obsp", &named);
-        csr_done(&m);
+    if (is_anndata(c->d))
+        TRY(elements_copy(c->d, c->w, "obsp", "obsp", c->d->obs.n, true, added_obsp, (void *)c->add,
+                          c->ctl));
+    for (size_t j = 0; c->add && j < c->add->n_obsp; j++)
+        TRY(write_named_csr(c->w, "obsp", &c->add->obsp[j]));
+    return OK;
+}
+
+/* What is said of the genes that X now has. */
+static Err copy_genes(Copy *c, const Frame *var)
+{
+    Dataset *d = c->d;
+    if (!is_anndata(d))
+        return OK;
+    if (var == &d->var) {
+        TRY(copy_axis(c, "varm", "varm", var->n, NULL));
+        return elements_copy(d, c->w, "varp", "varp", var->n, true, NULL, NULL, c->ctl);
     }
-    strings_free(names, n);
-    for (size_t j = 0; !err && c->add && j < c->add->n_obsp; j++)
-        err = write_named_csr(c->w, "obsp", &c->add->obsp[j]);
-    return err;
+    static const char *const lost[] = {"varm", "varp"};
+    for (int i = 0; i < 2; i++) {
+        char **names = NULL;
+        size_t n = 0;
+        if (store_kind(d->store, lost[i]) == NODE_GROUP &&
+            store_list(d->store, lost[i], &names, &n) == OK && n)
+            dataset_warn(d, "%s: has the genes of var, X those of raw; left out", lost[i]);
+        strings_free(names, n);
+    }
+    const char *from = store_kind(d->store, "raw/varm") == NODE_GROUP ? "raw/varm" : "raw.varm";
+    return copy_axis(c, from, "varm", var->n, NULL);
+}
+
+/* ---- uns ---- */
+
+/* Before 0.7 the categories of obs were here. */
+static bool is_categories(const Dataset *d, const char *name)
+{
+    for (size_t i = 0; i < d->obs.n_slots; i++) {
+        const Slot *s = &d->obs.slots[i];
+        if (s->form == SLOT_FIELD && s->categories &&
+            strcmp(s->categories + strlen("uns/"), name) == 0)
+            return true;
+    }
+    return false;
 }
 
 static Err copy_uns(Copy *c)
 {
-    Tree *t;
-    TRY(dataset_uns(c->d, &t));
-    for (size_t i = 0; i < c->d->obs.n_slots; i++) /* before 0.7 the categories were here */
-        if (c->d->obs.slots[i].form == SLOT_FIELD && c->d->obs.slots[i].categories)
-            tree_remove(t, c->d->obs.slots[i].categories + strlen("uns/"));
-    if (c->add && c->add->uns)
-        tree_merge(t, c->add->uns);
-    Err err = layout_tree(c->w, "uns", t);
-    tree_free(t);
+    const Tree *add = c->add ? c->add->uns : NULL;
+    Tree *mixed = tree_new(); /* items that the file and `add` both have */
+    char **names = NULL;
+    size_t n = 0;
+    Err err = OK;
+    if (is_anndata(c->d) && store_kind(c->d->store, "uns") == NODE_GROUP)
+        if (store_list(c->d->store, "uns", &names, &n))
+            dataset_warn_error(c->d, "uns");
+    TRY_GOTO(layout_dict(c->w, "uns"));
+    for (size_t i = 0; i < n; i++) {
+        if (is_categories(c->d, names[i]))
+            continue;
+        if (add && tree_has(add, names[i])) {
+            uns_read_item(c->d, names[i], mixed);
+            continue;
+        }
+        char *p = path_join("uns", names[i]);
+        err = element_copy(c->d, c->w, p, p, c->ctl, NULL);
+        free(p);
+        TRY_GOTO(err);
+    }
+    if (add)
+        tree_merge(mixed, add);
+    err = layout_items(c->w, "uns", mixed);
+done:
+    tree_free(mixed);
+    strings_free(names, n);
     return err;
 }
 
@@ -302,8 +383,12 @@ static Err copy_matrices(Copy *c, Matrix *x)
         }
         if (raw) {
             TRY(h5w_group(c->w, "raw", "raw", "0.1.0"));
-            TRY(copy_frame(c, m->var, "raw/var", NULL));
+            TRY(frame_copy(d, c->w, m->var, "raw/var", NULL, c->ctl));
             TRY(layout_dict(c->w, "raw/varm"));
+            if (is_anndata(d))
+                TRY(copy_axis(
+                    c, store_kind(d->store, "raw/varm") == NODE_GROUP ? "raw/varm" : "raw.varm",
+                    "raw/varm", m->var->n, NULL));
         }
         TRY(copy_matrix(c, m, m->info.name));
     }
@@ -316,10 +401,12 @@ static Err fill_copy(H5Writer *w, void *user, JobCtl *ctl)
     static const char *const dicts[] = {"layers", "obsm", "obsp", "varm", "varp"};
     c->w = w;
     Matrix *x = chosen_x(c);
-    TRY(copy_frame(c, &c->d->obs, "obs", c->add));
-    TRY(copy_frame(c, x ? x->var : &c->d->var, "var", NULL));
+    Frame *var = x ? x->var : &c->d->var;
+    TRY(frame_copy(c->d, w, &c->d->obs, "obs", c->add, ctl));
+    TRY(frame_copy(c->d, w, var, "var", NULL, ctl));
     TRY(empty_dicts(w, dicts, 5));
     TRY(copy_matrices(c, x));
+    TRY(copy_genes(c, var));
     TRY(copy_obsm(c));
     TRY(copy_obsp(c));
     return copy_uns(c);

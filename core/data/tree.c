@@ -132,6 +132,11 @@ void tree_remove(Tree *t, const char *name)
         }
 }
 
+bool tree_has(const Tree *t, const char *name)
+{
+    return find(t, name, strlen(name)) != NULL;
+}
+
 const Tree *tree_get(const Tree *t, const char *path)
 {
     while (t && *path) {

@@ -60,6 +60,28 @@ done:
     return err;
 }
 
+static void read_group(Dataset *d, const char *path, Tree *into, int depth, size_t *nodes);
+
+/* One member of a group, when it has a place in a tree. */
+static void read_item(Dataset *d, const char *p, const char *name, Tree *into, int depth,
+                      size_t *nodes)
+{
+    NodeKind kind = store_kind(d->store, p);
+    char *type = kind == NODE_GROUP ? store_attr_text(d->store, p, "encoding-type") : NULL;
+    if (kind == NODE_GROUP && type && strcmp(type, "dict") != 0)
+        dataset_warn(d, "%s: %s elements are not read here; left out", p, type);
+    else if (kind == NODE_GROUP)
+        read_group(d, p, tree_dict(into, name), depth + 1, nodes);
+    else if (kind == NODE_OUTSIDE)
+        dataset_warn(d,
+                     "%s: is a link to another file, which is not followed, or to nothing; left "
+                     "out",
+                     p);
+    else if (kind == NODE_ARRAY && read_leaf(d, p, name, into))
+        dataset_warn_error(d, p);
+    free(type);
+}
+
 /* Hard links may run in circles: depth and the number of nodes are bounded. */
 static void read_group(Dataset *d, const char *path, Tree *into, int depth, size_t *nodes)
 {
@@ -71,22 +93,18 @@ static void read_group(Dataset *d, const char *path, Tree *into, int depth, size
     }
     for (size_t i = 0; i < n && ++*nodes < MOST_NODES; i++) {
         char *p = path_join(path, names[i]);
-        NodeKind kind = store_kind(d->store, p);
-        char *type = kind == NODE_GROUP ? store_attr_text(d->store, p, "encoding-type") : NULL;
-        if (kind == NODE_GROUP && type && strcmp(type, "dict") != 0)
-            dataset_warn(d, "%s: %s elements in uns are not copied; left out", p, type);
-        else if (kind == NODE_GROUP)
-            read_group(d, p, tree_dict(into, names[i]), depth + 1, nodes);
-        else if (kind == NODE_OUTSIDE)
-            dataset_warn(
-                d, "%s: is a link to another file, which is not followed, or to nothing; left out",
-                p);
-        else if (kind == NODE_ARRAY && read_leaf(d, p, names[i], into))
-            dataset_warn_error(d, p);
-        free(type);
+        read_item(d, p, names[i], into, depth, nodes);
         free(p);
     }
     strings_free(names, n);
+}
+
+void uns_read_item(Dataset *d, const char *name, Tree *into)
+{
+    size_t nodes = 0;
+    char *p = path_join("uns", name);
+    read_item(d, p, name, into, 0, &nodes);
+    free(p);
 }
 
 Err dataset_uns(Dataset *d, Tree **out)

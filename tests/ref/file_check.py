@@ -93,7 +93,7 @@ def equal(a, b, where=""):
 def read(path):
     import warnings
     warnings.simplefilter("ignore")
-    return anndata.read_h5ad(path)
+    return anndata.read_zarr(path) if path.rstrip("/").endswith(".zarr") else anndata.read_h5ad(path)
 
 
 KEYS = {"format", "encoding", "cells", "genes", "matrices", "model_matrix", "model_matrix_reason", "gene_names_from", "obs", "obsm", "warnings"}

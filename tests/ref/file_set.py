@@ -477,6 +477,16 @@ zarr_dense("v2_lz4.zarr", 2, compressors=[numcodecs.LZ4()])
 zarr_dense("v2_blosc.zarr", 2, compressors=[numcodecs.Blosc(cname="zstd")])
 zarr_dense("v2_fortran.zarr", 2, order="F")
 
+for v in (2, 3):
+    anndata.settings.zarr_write_format = v
+    a = make(sp.csr_matrix(C))
+    extras(a)
+    for k in ("rec", "names", "rank_genes_groups"):  # Zarr keeps them as raw records
+        del a.uns[k]
+    del a.uns["deep"]["a"]["b"]["c"]["u8"]  # beyond int64, named and left out
+    a.write_zarr(path(f"extras_v{v}.zarr"))
+    expect(f"extras_v{v}.zarr", whole=True)
+
 # ---- refused with a way out
 for name, head in (("seurat.rds", b"\x1f\x8b\x08\x00" + bytes(40)), ("plain.rds", b"RDX3\nX\n" + bytes(40)), ("table.csv", b"gene,a,b\nCD3E,1,2\n"),
                    ("whole.h5ad.gz", gzip.compress(b"\x89HDF" + bytes(1000))), ("page.h5ad", b"<html><body>404</body></html>"),

@@ -1,0 +1,142 @@
+/* Arrays copied from one file into another: numbers in slabs through the store, anything else by
+ * HDF5 itself. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/mem.h"
+#include "core/data/h5.h"
+#include "core/data/h5_write.h"
+#include "core/data/watchdog.h"
+
+/* One slab of a->info.shape from row `at` on, converted, to the same place. */
+static Err put_slab(Array *a, hid_t id, MemType mem, uint64_t at, uint64_t rows, void *buffer)
+{
+    hsize_t start[STORE_MAX_RANK] = {at}, count[STORE_MAX_RANK];
+    uint64_t from[STORE_MAX_RANK] = {at}, n[STORE_MAX_RANK], total = 1;
+    int rank = a->info.rank;
+    for (int i = 0; i < rank; i++) {
+        count[i] = n[i] = i ? a->info.shape[i] : rows;
+        total *= n[i];
+    }
+    TRY(array_read(a, from, n, mem, buffer));
+    hid_t type = h5_mem_type(mem), stored = H5Dget_type(id);
+    if (H5Tget_class(stored) == H5T_ENUM) { /* bools are stored as bytes */
+        const int32_t *v = buffer;
+        signed char *b = buffer;
+        for (uint64_t i = 0; i < total; i++)
+            b[i] = v[i] != 0;
+        type = stored;
+    }
+    hid_t file = H5Dget_space(id),
+          memory = rank ? H5Screate_simple(rank, count, NULL) : H5Screate(H5S_SCALAR);
+    if (rank)
+        H5Sselect_hyperslab(file, H5S_SELECT_SET, start, NULL, count, NULL);
+    Err err = h5w_check(H5Dwrite(id, type, memory, file, H5P_DEFAULT, buffer), a->path);
+    H5Tclose(stored);
+    H5Sclose(file);
+    H5Sclose(memory);
+    return err;
+}
+
+Err h5w_array_from(H5Writer *w, const char *path, const char *type, DiskType disk, Array *a,
+                   JobCtl *ctl)
+{
+    h5_quiet();
+    const ArrayInfo *i = &a->info;
+    hsize_t dims[STORE_MAX_RANK];
+    uint64_t per_row = 1, rows = i->rank ? i->shape[0] : 1;
+    for (int k = 0; k < i->rank; k++) {
+        dims[k] = i->shape[k];
+        per_row *= k ? i->shape[k] : 1;
+    }
+    MemType mem = i->cls == ELEM_BOOL  ? MEM_I32
+                  : i->cls == ELEM_INT ? MEM_I64
+                  : i->size > 4        ? MEM_F64
+                                       : MEM_F32;
+    uint64_t bytes = per_row * mem_type_size(mem), step = bytes ? ((uint64_t)1 << 22) / bytes : 1;
+    step = step < 1 ? 1 : step > rows && rows ? rows : step;
+    char *buffer;
+    TRY(mem_check_budget(step * bytes, a->path));
+    TRY(NEW(buffer, step * bytes + 8));
+    hid_t space = i->rank ? H5Screate_simple(i->rank, dims, NULL) : H5Screate(H5S_SCALAR),
+          stored = h5w_disk_type(disk),
+          id = h5w_create_dataset(w, path, stored, space, H5P_DEFAULT);
+    Err err = id < 0 ? h5w_failed(path) : OK;
+    for (uint64_t at = 0; at < rows && i->count && !err; at += step) {
+        err = put_slab(a, id, mem, at, rows - at < step ? rows - at : step, buffer);
+        if (!err)
+            err = job_progress(ctl, ctl ? atomic_load(&ctl->done) : 0);
+    }
+    if (id >= 0 && H5Dclose(id) < 0 && !err)
+        err = h5w_failed(path);
+    H5Sclose(space);
+    if (disk == DISK_BOOL)
+        H5Tclose(stored);
+    free(buffer);
+    TRY(err);
+    return h5w_encode(w, path, type, "0.2.0");
+}
+
+/* ---- byte for byte ---- */
+
+typedef struct RawCopy {
+    const char *file, *from;
+    bool follow;
+} RawCopy;
+
+static herr_t copy_object(H5Store *s, const char *from, hid_t file, const char *to)
+{
+    hid_t lcpl = H5Pcreate(H5P_LINK_CREATE);
+    H5Pset_create_intermediate_group(lcpl, 1);
+    H5Pset_char_encoding(lcpl, H5T_CSET_UTF8);
+    hid_t id = h5_object(&s->base, from); /* opened the careful way, then copied as "." */
+    herr_t status = id < 0 ? -1 : H5Ocopy(id, ".", file, to, H5P_DEFAULT, lcpl);
+    if (id >= 0)
+        H5Oclose(id);
+    H5Pclose(lcpl);
+    return status;
+}
+
+/* In a child, into memory. */
+static Err rehearse_copy(void *arg)
+{
+    const RawCopy *r = arg;
+    Store *s;
+    TRY(store_open_h5_follow(r->file, r->follow, &s));
+    hid_t fapl = H5Pcreate(H5P_FILE_ACCESS);
+    H5Pset_fapl_core(fapl, 1 << 20, false);
+    hid_t file = H5Fcreate("rehearsal", H5F_ACC_TRUNC, H5P_DEFAULT, fapl);
+    if (file < 0 || copy_object((H5Store *)s, r->from, file, "x") < 0)
+        FAIL(ERR_INPUT, "%s: cannot be copied (%s)", r->from, h5_reason());
+    return OK;
+}
+
+Err h5w_copy_raw(H5Writer *w, Store *s, const char *from, const char *to, JobCtl *ctl)
+{
+    enum { REHEARSED = 1 << 26 };
+    char name[4096];
+    Array *a;
+    h5_quiet();
+    if (s->ops != &h5_store_ops)
+        FAIL(ERR_INPUT, "%s: values of this type are not copied from this format", from);
+    H5Store *h = (H5Store *)s;
+    TRY(store_open_array(s, from, &a)); /* checks its declared size, filters, and where it lies */
+    bool small = a->info.count * a->info.size < REHEARSED;
+    array_close(a);
+    ssize_t len = H5Fget_name(h->file, name, sizeof name);
+    if (small && len > 0 && (size_t)len < sizeof name) {
+        RawCopy r = {name, from, h->follow};
+        TRY(watchdog_run(rehearse_copy, &r, ctl));
+    }
+    if (copy_object(h, from, w->file, to) < 0)
+        FAIL(ERR_INPUT, "%s: cannot be copied (%s)", from, h5_reason());
+    return OK;
+}
+
+Err h5w_remove(H5Writer *w, const char *path)
+{
+    h5_quiet();
+    if (H5Lexists(w->file, path, H5P_DEFAULT) <= 0)
+        return OK;
+    return h5w_check(H5Ldelete(w->file, path, H5P_DEFAULT), path);
+}
