@@ -83,6 +83,8 @@ static void finds_the_type_a_label_means(void **state)
     assert_ok(label_index_new(types, "assets/genes/cd_names.tsv", &x));
     static const char *const pairs[][2] = {
         {"CD4 T cell", "CL:0000624"},        {"Naive CD4 T", "CL:0000895"},       {"Memory CD4 T", "CL:0000897"},
+        {"CD19+ B", "CL:0000236"},           {"CD4+/CD25 T Reg", "CL:0000815"},   {"CD4+/CD45RO+ Memory", "CL:0000897"},
+        {"CD8+/CD45RA+ Naive Cytotoxic", "CL:0000900"}, {"NK Proliferating", "CL:0000623"}, {"stellate", "CL:0002410"},
         {"FCGR3A+ Mono", "CL:0000875"},      {"CD14+ Mono", "CL:0000860"},        {"CD14+ Monocytes", "CL:0000860"},
         {"DC", "CL:0000451"},                {"NK", "CL:0000623"},                {"NK cells", "CL:0000623"},
         {"B", "CL:0000236"},                 {"B_cells_2", "CL:0000236"},         {"T cells, CD8", "CL:0000625"},

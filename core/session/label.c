@@ -52,11 +52,38 @@ static const char *expand(const char *w)
         {"bcell", "b"}, {"rbc", "erythrocyte"}, {"neutro", "neutrophil"}, {"plt", "platelet"}, {"hep", "hepatocyte"},
         {"oligo", "oligodendrocyte"}, {"astro", "astrocyte"}, {"peri", "pericyte"}, {"cyto", "cytotoxic"},
         {"lymphocyte", "lymphocyte"}, {"nonclassical", "non classical"}, {"prolif", "cycling"},
-        {"proliferating", "cycling"}};
+        {"proliferating", "cycling"}, {"reg", "regulatory"}, {"eryth", "erythroid"}, {"mal", "malignant"},
+        {"caf", "fibroblast"}, {"tam", "macrophage"}};
     for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++)
         if (strcmp(w, pairs[i][0]) == 0)
             return pairs[i][1];
     return w;
+}
+
+/* What a label may carry beside its type; the higher the level, the more is dropped. */
+enum { KEEP_NUMBERS, DROP_NUMBERS, DROP_SURFACE, DROP_STATES, DROP_CD4 };
+
+/* Sorting markers of a population: "CD19+ B", "CD4+/CD45RA+/CD25- Naive T". CD4 and CD8 name types: they go last. */
+static bool is_surface(const char *w, int level)
+{
+    static const char *const degrees[] = {"negative", "neg", "high", "hi", "low", "lo", "bright", "dim", "ra", "ro"};
+    if (strncmp(w, "cd", 2) == 0 && isdigit((unsigned char)w[2]))
+        return level >= DROP_CD4 || (strcmp(w, "cd4") != 0 && strcmp(w, "cd8") != 0);
+    for (size_t i = 0; i < sizeof degrees / sizeof degrees[0]; i++)
+        if (strcmp(w, degrees[i]) == 0)
+            return true;
+    return false;
+}
+
+static bool is_state(const char *w)
+{
+    static const char *const states[] = {"cycling", "dividing", "late", "early", "intermediate", "immature", "mature",
+                                         "activated", "quiescent", "resting", "stressed", "normal", "other", "adult",
+                                         "fetal", "foetal", "circulating", "conventional"};
+    for (size_t i = 0; i < sizeof states / sizeof states[0]; i++)
+        if (strcmp(w, states[i]) == 0)
+            return true;
+    return false;
 }
 
 static bool all_digits(const char *s)
@@ -78,8 +105,13 @@ static void drop_lymphocyte(char **w, size_t *n)
         }
 }
 
-/* The telling words of a label, sorted and joined. numbers: keep words that are numbers. */
-static char *reduce(const LabelIndex *x, const char *label, bool numbers)
+static bool is_dropped(const char *w, int level)
+{
+    return is_filler(w) || (level >= DROP_NUMBERS && all_digits(w)) || (level >= DROP_STATES && is_state(w));
+}
+
+/* The telling words of a label, sorted and joined; level: what is left out. */
+static char *reduce(const LabelIndex *x, const char *label, int level)
 {
     Words words;
     Str s = {0};
@@ -88,10 +120,12 @@ static char *reduce(const LabelIndex *x, const char *label, bool numbers)
     size_t n = 0;
     for (size_t i = 0; i < words.n; i++) {
         const char *t = words.v[i].text;
-        if (is_filler(t) || (!numbers && all_digits(t)))
+        if (is_dropped(t, level))
             continue;
         int64_t cd = x->cd_of_gene ? strmap_get(x->cd_of_gene, t, -1) : -1;
         const char *e = cd >= 0 ? x->proteins[cd].key : expand(t);
+        if ((level >= DROP_SURFACE && is_surface(e, level)) || is_dropped(e, level))
+            continue;
         const char *blank = strchr(e, ' ');
         w[n++] = mem_strndup(e, blank ? (size_t)(blank - e) : strlen(e));
         if (blank)
@@ -115,10 +149,31 @@ static char *reduce(const LabelIndex *x, const char *label, bool numbers)
 
 static void put(LabelIndex *x, const char *name, size_t type)
 {
-    char *key = reduce(x, name, true);
+    char *key = reduce(x, name, KEEP_NUMBERS);
     if (*key)
         strmap_put(x->by_words, key, (int64_t)type);
     free(key);
+}
+
+/* Names that published data sets use and no ontology lists. */
+static void put_usual_names(LabelIndex *x)
+{
+    static const char *const names[][2] = {{"CD8 naive cytotoxic", "naive CD8 T cell"},
+                                           {"artery", "arterial endothelial cell"},
+                                           {"art", "arterial endothelial cell"},
+                                           {"vein", "venous endothelial cell"},
+                                           {"vascular", "vascular endothelial cell"},
+                                           {"stellate", "pancreatic stellate cell"},
+                                           {"uterine stromal", "endometrial stromal cell"},
+                                           {"class-switched memory B", "memory B cell"},
+                                           {"perivascular-like", "pericyte"}};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        int32_t type = celltypes_find(x->types, names[i][1]);
+        char *key = reduce(x, names[i][0], KEEP_NUMBERS);
+        if (type >= 0 && strmap_get(x->by_words, key, -1) < 0)
+            strmap_put(x->by_words, key, type);
+        free(key);
+    }
 }
 
 static char *protein_key(const char *name)
@@ -190,6 +245,7 @@ Err label_index_new(const CellTypes *types, const char *cd_path, LabelIndex **ou
     for (size_t i = 0; i < n; i++)
         for (size_t k = 0; k < celltypes_at(types, i)->other_languages.n; k++)
             put(x, celltypes_at(types, i)->other_languages.v[k], i);
+    put_usual_names(x);
     *out = x;
     return OK;
 }
@@ -221,9 +277,9 @@ static char *blanks_for_separators(const char *label)
     return s;
 }
 
-static int32_t find_reduced(const LabelIndex *x, const char *label, bool numbers)
+static int32_t find_reduced(const LabelIndex *x, const char *label, int level)
 {
-    char *key = reduce(x, label, numbers);
+    char *key = reduce(x, label, level);
     int32_t i = *key ? (int32_t)strmap_get(x->by_words, key, -1) : -1;
     free(key);
     return i;
@@ -235,15 +291,15 @@ int32_t label_find(const LabelIndex *x, const char *label)
     int32_t i = celltypes_find(x->types, label);
     if (i < 0)
         i = celltypes_find(x->types, s);
-    if (i < 0)
-        i = find_reduced(x, s, true);
-    if (i < 0)
-        i = find_reduced(x, s, false);
+    for (int level = KEEP_NUMBERS; i < 0 && level <= DROP_NUMBERS; level++)
+        i = find_reduced(x, s, level);
     char *open = strchr(s, '(');
     if (i < 0 && open && open > s) { /* "B cells (naive)": the words before the bracket alone */
         *open = 0;
-        i = find_reduced(x, s, false);
+        i = find_reduced(x, s, DROP_NUMBERS);
     }
+    for (int level = DROP_SURFACE; i < 0 && level <= DROP_CD4; level++)
+        i = find_reduced(x, s, level);
     free(s);
     return i;
 }
