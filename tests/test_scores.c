@@ -221,6 +221,19 @@ static void reads_what_prompts_want_and_do_not_want(void **state)
     celltypes_free(types);
 }
 
+static void a_general_label_has_no_more_evidence_than_its_best_special_kind(void **state)
+{
+    /* T cell > CD4 > naive CD4, T cell > CD8; B cell is nobody's kind */
+    enum { T, CD4, NAIVE, CD8, B, N };
+    uint8_t is_kind[N * N] = {0};
+    is_kind[T * N + CD4] = is_kind[T * N + NAIVE] = is_kind[T * N + CD8] = is_kind[CD4 * N + NAIVE] = 1;
+    float m[2 * N] = {3, 2, 1, -1, 5, 0.5f, 2, NAN, 1, -2};
+    static const float want[2 * N] = {1, 1, 1, -1, 5, 0.5f, 2, NAN, 1, -2};
+    assert_ok(scores_cap_general(m, 2, N, is_kind));
+    for (size_t i = 0; i < 2 * N; i++)
+        assert_true(m[i] == want[i] || (isnan(m[i]) && isnan(want[i])));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -228,6 +241,7 @@ int main(void)
         TEST(scores_high_minus_half_low),
         TEST(lognorm_rows_give_the_same_as_counts),
         TEST(combines_on_one_scale),
+        TEST(a_general_label_has_no_more_evidence_than_its_best_special_kind),
         TEST(softmax_rows_sum_to_one),
         TEST(smoothing_turns_a_lone_doubtful_cell_and_keeps_a_sure_rare_one),
         TEST(reads_label_files),

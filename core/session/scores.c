@@ -47,6 +47,34 @@ ScoreScale scores_scale(const float *sim, const float *marker, size_t n)
     return s;
 }
 
+/* The columns that cap column j: its kinds that have no kinds themselves. */
+static size_t special_kinds(const uint8_t *is_kind, size_t c, size_t j, int32_t *out)
+{
+    size_t n = 0;
+    for (size_t k = 0; k < c; k++)
+        if (is_kind[j * c + k] && !memchr(is_kind + k * c, 1, c))
+            out[n++] = (int32_t)k;
+    return n;
+}
+
+Err scores_cap_general(float *marker, size_t n, size_t c, const uint8_t *is_kind)
+{
+    int32_t *kinds;
+    TRY(NEW(kinds, c));
+    for (size_t j = 0; j < c; j++) {
+        size_t n_kinds = special_kinds(is_kind, c, j, kinds);
+        for (size_t i = 0; n_kinds && i < n; i++) {
+            float best = -INFINITY, *row = marker + i * c;
+            for (size_t k = 0; k < n_kinds; k++)
+                best = row[kinds[k]] > best ? row[kinds[k]] : best;
+            if (isfinite(best) && row[j] > best)
+                row[j] = best;
+        }
+    }
+    free(kinds);
+    return OK;
+}
+
 void scores_combine(float *sim, const float *marker, size_t n, size_t c, double weight, ScoreScale scale)
 {
     bool markers = marker && weight > 0;

@@ -13,6 +13,10 @@ typedef struct ScoreScale {
 } ScoreScale;
 /* Over all entries of sim[n] and marker[n] (NULL: none). */
 ScoreScale scores_scale(const float *sim, const float *marker, size_t n);
+/* A general label beside its own kinds ("T cell", "CD8 T cell") gets no more marker evidence than its most special kind that fits best:
+ * markers of a kind are rarer, so that the general list would win by its size alone, and the similarity must decide
+ * between the two. is_kind[j * c + k]: k is a kind of j. NaN: no evidence, never the best. */
+CHECKED Err scores_cap_general(float *marker, size_t n, size_t c, const uint8_t *is_kind);
 /* sim -> (sim - mean) / sd + weight * (marker - mean) / sd, in place in sim. Columns whose marker score is NaN (no gene
  * in the file) take the row's mean of the others; marker NULL or weight 0: the similarity alone. */
 void scores_combine(float *sim, const float *marker, size_t n, size_t c, double weight, ScoreScale scale);

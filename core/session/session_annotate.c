@@ -106,6 +106,21 @@ static Err prefer_special(AnnotateWork *w)
     return OK;
 }
 
+static Err cap_general(const AnnotateWork *w, float *marker)
+{
+    const CellTypes *t = model_celltypes(w->m->model);
+    size_t c = w->c->n;
+    uint8_t *is_kind;
+    TRY(NEW0(is_kind, c * c));
+    for (size_t j = 0; j < c; j++)
+        for (size_t k = 0; k < c; k++)
+            is_kind[j * c + k] = w->c->type[j] >= 0 && w->c->type[k] >= 0 && w->c->type[j] != w->c->type[k] &&
+                                 celltypes_is_a(t, w->c->type[k], w->c->type[j]);
+    Err err = scores_cap_general(marker, w->n, c, is_kind);
+    free(is_kind);
+    return err;
+}
+
 static Err raw_scores(AnnotateWork *w, float *marker)
 {
     enum { BLOCK = 1024 };
@@ -132,6 +147,7 @@ static Err score_all(AnnotateWork *w)
     TRY_GOTO(NEW(w->absolute, all));
     TRY_GOTO(NEW(marker, all));
     TRY_GOTO(raw_scores(w, marker));
+    TRY_GOTO(cap_general(w, marker));
     memcpy(w->absolute, w->score, all * sizeof *w->score);
     scores_combine(w->absolute, marker, w->n, c, w->weight, w->m->scale);
     ScoreScale scale = w->c->all_types ? w->m->scale : scores_scale(w->score, marker, all);
