@@ -67,11 +67,12 @@ Err genespace_map(const GeneSpace *s, const char *const *names, size_t n, size_t
         g.panel += g.gene[i] >= 0 && s->fraction ? (double)s->fraction[g.gene[i]] : 0;
     if (g.matched < min_matched) {
         size_t matched = g.matched;
+        const char *naming = gene_naming(names, n);
         gene_map_done(&g);
         FAIL(ERR_FEW_GENES,
              "genes: %zu of %zu are known to the model; human gene symbols are needed (these look "
-             "like %s)",
-             matched, n, gene_naming(names, n));
+             "like %s)%s",
+             matched, n, naming, strncmp(naming, "mouse", 5) == 0 ? "; use --map-orthologs" : "");
     }
     *out = g;
     return OK;
