@@ -252,13 +252,16 @@ static Err describe(Work *w, const Selection *set, const char *subject, Descript
 {
     w->d = mem_must(sizeof *w->d);
     w->d->subject = mem_strdup(subject);
-    Err err = model_state_embedded(w->s, w->ctl, &w->m);
-    if (err == OK)
+    Err err = model_state_embedded(w->s, w->ctl, &w->m); /* its errors are about the file or the model */
+    if (err == OK) {
         err = set ? label_of_set(w, set) : label_of_cell(w);
-    if (err == OK)
-        err = find_expressed(w);
-    if (err == OK)
-        err = write_text(w);
+        if (err == OK)
+            err = find_expressed(w);
+        if (err == OK)
+            err = write_text(w);
+        if (err != OK)
+            err = err_context(err, "%s", subject);
+    }
     free(w->expressed);
     free(w->columns);
     if (err != OK)
@@ -276,8 +279,7 @@ Err session_describe_cell(Session *s, size_t cell, const DescribeParams *p, JobC
         FAIL(ERR_NOT_FOUND, "cell %zu: there is no such cell", cell);
     TRY(dataset_cell_names(s->dataset, &names));
     Work w = {.s = s, .p = p, .ctl = ctl, .cells = &cell, .n = 1};
-    Err err = describe(&w, NULL, names[cell], out);
-    return err == OK ? OK : err_context(err, "%s", names[cell]);
+    return describe(&w, NULL, names[cell], out);
 }
 
 static int by_number(const void *a, const void *b)
@@ -323,5 +325,5 @@ Err session_describe_set(Session *s, const Selection *set, const char *name,
     Work w = {.s = s, .p = p, .ctl = ctl, .cells = cells, .n = n};
     Err err = describe(&w, set, name, out);
     free(cells);
-    return err == OK ? OK : err_context(err, "%s", name);
+    return err;
 }

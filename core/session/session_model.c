@@ -55,8 +55,13 @@ static ModelState *peek_state(const Session *s)
 static Err model_folder(const Session *s, Str *out)
 {
     const char *dir = s->params.model_dir ? s->params.model_dir : getenv("SCMMGPT_MODEL");
-    if (!dir || !*dir)
-        return assets_path("model/mini-1", out);
+    if (!dir || !*dir) {
+        Err err = assets_path("model/mini-1", out);
+        if (err == ERR_NOT_FOUND)
+            FAIL(ERR_MODEL, "model: the shipped one is not beside the program; name another with --model, or the "
+                            "folder of the program's assets in SCMMGPT_ASSETS");
+        return err;
+    }
     str_clear(out);
     str_add(out, dir);
     return OK;
