@@ -654,9 +654,13 @@ PlotParams plot_params_default(void)
 Err session_plot(Session *s, const PlotParams *p, JobCtl *ctl)
 {
     fake.plots++;
-    snprintf(fake.last_plot, sizeof fake.last_plot, "%s%s", p->output,
+    char made[32] = "";
+    if (p->generated)
+        snprintf(made, sizeof made, " generated %llu", (unsigned long long)p->generated->seed);
+    snprintf(fake.last_plot, sizeof fake.last_plot, "%s%s%s%s", p->output,
              p->values   ? " values"
              : p->groups ? " groups"
-                         : "");
+                         : "",
+             p->query ? " query" : "", made);
     return OK;
 }

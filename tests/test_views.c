@@ -543,6 +543,39 @@ static void writing_a_figure_names_the_file_and_the_command(void **state)
     app_free(a);
 }
 
+static void assert_command(App *a, const char *want)
+{
+    char *got = app_export_command(a, "x.png");
+    assert_string_equal(got, want);
+    free(got);
+}
+
+static void the_command_of_a_figure_names_the_question_and_the_generated_cells(void **state)
+{
+    App *a = opened();
+    type(a, ACT_ASK, "cells that make antibodies");
+    assert_command(a, "scmmgpt plot fake.h5ad --query 'cells that make antibodies' --basis umap "
+                      "-o x.png");
+    type(a, ACT_EXPORT, "x.png");
+    assert_string_equal(fake.last_plot, "x.png values query");
+    type(a, ACT_COMMAND, "seed 7");
+    a->n_to_generate = 30;
+    type(a, ACT_GENERATE, "plasma cells");
+    type(a, ACT_COMMAND, "seed 8");
+    type(a, ACT_GENERATE, "B cell's kin");
+    assert_command(a, "scmmgpt plot fake.h5ad --seed 8 --query 'cells that make antibodies' "
+                      "--generate 'B cell'\\''s kin' -n 30 --basis umap -o x.png");
+    app_act(a, ACT_REMOVE_GENERATED);
+    type(a, ACT_COLOR, "MS4A1");
+    assert_command(a, "scmmgpt plot fake.h5ad --seed 7 --color MS4A1 --generate 'plasma cells' "
+                      "-n 30 --basis umap -o x.png");
+    type(a, ACT_EXPORT, "x.png");
+    assert_string_equal(fake.last_plot, "x.png values generated 7");
+    app_act(a, ACT_REMOVE_GENERATED);
+    assert_command(a, "scmmgpt plot fake.h5ad --color MS4A1 --basis umap -o x.png");
+    app_free(a);
+}
+
 static void labels_are_written_as_a_table_and_never_over_a_file(void **state)
 {
     App *a = opened();
@@ -741,6 +774,7 @@ int main(void)
         TEST(zooming_and_panning_move_the_picture),
         TEST(a_versus_b),
         TEST(writing_a_figure_names_the_file_and_the_command),
+        TEST(the_command_of_a_figure_names_the_question_and_the_generated_cells),
         TEST(labels_are_written_as_a_table_and_never_over_a_file),
         TEST(long_work_is_shown_leaves_the_keys_free_and_stops),
         TEST(leaving_while_the_worker_works),

@@ -11,7 +11,7 @@
     X("expr", cli_expr, "FILE GENE... [--lognorm] [-o T.tsv]", "values of genes for all cells")      \
     X("cache", cli_cache, "[clear | build FILE]", "copies by gene of large files, for quick colouring") \
     X("convert", cli_convert, "FILE -o OUT.h5ad", "any readable input as current h5ad")              \
-    X("plot", cli_plot, "FILE --color KEY [...] -o FIG.png|.svg|.pdf", "the embedding as a figure")   \
+    X("plot", cli_plot, "FILE --color KEY|--query TEXT -o FIG.png|.svg|.pdf", "the embedding as a figure")   \
     X("cluster", cli_cluster, "FILE -o OUT.h5ad [--resolution 1]", "clusters, UMAP and neighbour graph")   \
     X("markers", cli_markers, "FILE --groupby KEY [-o T.tsv]", "marker genes of each group")             \
     X("de", cli_de, "FILE --a RULE --b RULE [-o T.tsv]", "genes that differ between two sets of cells")  \

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/log.h"
 #include "core/base/mem.h"
-
 
 /* --color may be repeated. */
 static Err take_colors(CliArgs *a, const char **out, size_t cap, size_t *n)
@@ -60,10 +60,86 @@ done:
     return err_context(err, "--generated");
 }
 
+/* What a plot asks of the model. */
+typedef struct Asked {
+    bool annotate; /* colour by the type of every cell */
+    const char *query, *generate;
+    size_t n;              /* cells to generate */
+    const char *generated; /* a file of cells made before */
+    Groups *types;
+    QueryResult *answer;
+    Generated *made;
+    Map *map;
+} Asked;
+
+static Err take_asked(CliArgs *a, const PlotParams *p, Asked *k)
+{
+    TRY(cli_take_string(a, "--query", &k->query));
+    TRY(cli_take_string(a, "--generate", &k->generate));
+    TRY(cli_take_string(a, "--generated", &k->generated));
+    TRY(cli_take_size(a, "-n", 1, 10000000, &k->n));
+    k->annotate = cli_take_flag(a, "--annotate");
+    if ((k->query != NULL) + (p->n_colors > 0) + k->annotate > 1)
+        FAIL(ERR_USAGE, "--query, --annotate, --color: one of them colours the figure");
+    if (k->query && p->highlight)
+        FAIL(ERR_USAGE, "--query, --highlight: scores have no groups to highlight");
+    if (k->generate && k->generated)
+        FAIL(ERR_USAGE, "--generate, --generated: one of them gives the cells");
+    if (k->n && !k->generate)
+        FAIL(ERR_USAGE, "-n: --generate is missing, it says what the cells are");
+    return OK;
+}
+
+/* The type of every cell, as annotate finds it by itself. */
+static Err types_of_cells(CliArgs *a, Session *s, Groups **out)
+{
+    AnnotateParams p = annotate_params_default();
+    Annotation *an;
+    TRY(session_annotate(s, &p, NULL, a->ctl, &an));
+    *out = annotation_groups(an);
+    annotation_free(an);
+    return OK;
+}
+
+/* The map first: without one there is no figure, and the model need not be asked. */
+static Err ask(CliArgs *a, Session *s, PlotParams *p, Asked *k)
+{
+    enum { CELLS = 200 };
+    TRY(session_map(s, p->basis, a->ctl, &k->map));
+    p->map = k->map;
+    if (k->annotate) {
+        TRY(types_of_cells(a, s, &k->types));
+        p->groups = k->types;
+    }
+    if (k->query) {
+        TRY(session_query(s, k->query, a->ctl, &k->answer));
+        if (k->answer->warning[0])
+            log_warn("%s: %s", a->file, k->answer->warning);
+        log_info("--query: understood as: %s", k->answer->understood);
+        p->values = k->answer->scores;
+        p->query = k->answer->text;
+    }
+    if (k->generate) {
+        GenerateParams g = {.prompt = k->generate, .n = k->n ? k->n : CELLS, .seed = a->g->seed};
+        TRY(session_generate(s, &g, k->map, a->ctl, &k->made));
+        log_info("--generate: understood as: %s", k->made->understood);
+        if (!k->made->xy)
+            FAIL(ERR_INPUT, "--generate: the new cells get no place on the map: the file has no "
+                            "counts to compare them with");
+    }
+    if (k->generated) {
+        k->made = mem_must(sizeof *k->made);
+        TRY(read_generated(a, k->generated, k->made));
+    }
+    p->generated = k->made;
+    return OK;
+}
+
 Err cli_plot(CliArgs *a)
 {
-    static const char usage[] = "FILE --color KEY_OR_GENE [--color ...] -o FIG.png|.svg|.pdf [--basis umap] [--split-by KEY] "
-                                "[--highlight A,B] [--generated CELLS.h5ad] [--size 85mm|170mm|slide|square] [--dpi 300] "
+    static const char usage[] = "FILE --color KEY_OR_GENE [--color ...] | --query \"TEXT\" | --annotate "
+                                "-o FIG.png|.svg|.pdf [--basis umap] [--split-by KEY] [--highlight A,B] "
+                                "[--generate \"TEXT\" [-n N] | --generated CELLS.h5ad] [--size 85mm|170mm|slide|square] [--dpi 300] "
                                 "[--view X0,Y0,X1,Y1]";
     enum { MAX_COLORS = 64 };
     const char *colors[MAX_COLORS];
@@ -87,8 +163,9 @@ Err cli_plot(CliArgs *a)
     p.sidecar = cli_take_flag(a, "--sidecar");
     p.transparent = cli_take_flag(a, "--transparent");
     p.strip_metadata = cli_take_flag(a, "--strip-metadata");
-    const char *generated = NULL, *view = NULL;
-    TRY(cli_take_string(a, "--generated", &generated));
+    Asked asked = {0};
+    const char *view = NULL;
+    TRY(take_asked(a, &p, &asked));
     TRY(cli_take_string(a, "--view", &view));
     double *v = p.view;
     if (view && (sscanf(view, "%lf,%lf,%lf,%lf", &v[0], &v[1], &v[2], &v[3]) != 4 || !(v[0] < v[2]) || !(v[1] < v[3])))
@@ -100,14 +177,13 @@ Err cli_plot(CliArgs *a)
         FAIL(ERR_USAGE, "-o: a figure's name is missing; usage: scmmgpt plot %s", usage);
     Session *s;
     TRY(cli_open(a, a->argv[1], &s));
-    Generated made = {0};
-    Err err = generated ? read_generated(a, generated, &made) : OK;
-    if (err == OK) {
-        p.generated = generated ? &made : NULL;
+    Err err = ask(a, s, &p, &asked);
+    if (err == OK)
         err = session_plot(s, &p, a->ctl);
-    }
-    free(made.prompt);
-    free(made.xy);
+    groups_free(asked.types);
+    query_result_free(asked.answer);
+    generated_free(asked.made);
+    map_free(asked.map);
     session_close(s);
     return err;
 }

@@ -303,6 +303,8 @@ size_t app_cell_order(App *a, const size_t **rows); /* pane 5: selected cells, b
 char *app_export_default(const App *a);
 /* What the map shows, x0 y0 x1 y1; false: everything. */
 bool app_view_box(const App *a, double box[4]);
+/* The generated cells that a figure shows: those pane 4 speaks of, else the last; NULL: none. */
+const Generated *app_figure_generated(const App *a);
 char *app_export_command(const App *a, const char *output); /* what makes this view again */
 char *app_data_default(const App *a);
 

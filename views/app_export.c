@@ -117,42 +117,88 @@ static void add_quoted(Str *s, const char *word)
     str_add_char(s, '\'');
 }
 
+static void add_option(Str *s, const char *name, const char *value)
+{
+    if (!value)
+        return;
+    str_addf(s, " %s ", name);
+    add_quoted(s, value);
+}
+
+/* How the file was read; the seed where it is not 0. */
+static void add_reading(Str *s, const App *a, uint64_t seed)
+{
+    const SessionParams *p = &a->opt.session;
+    add_option(s, "--genome", p->dataset.genome);
+    add_option(s, "--feature-type", p->dataset.feature_type);
+    add_option(s, "--gene-column", p->dataset.gene_column);
+    add_option(s, "--matrix", p->dataset.matrix);
+    if (seed)
+        str_addf(s, " --seed %llu", (unsigned long long)seed);
+}
+
+const Generated *app_figure_generated(const App *a)
+{
+    size_t i = a->subject == SUBJECT_GENERATED ? a->subject_generated : a->n_generated - 1;
+    return i < a->n_generated ? app_generated(a, i) : NULL;
+}
+
+static bool is_annotation(const Groups *g)
+{
+    return g->computed && !strcmp(g->key, "annotation");
+}
+
+/* What the colours and the hollow cells come from. */
+static void add_content(Str *s, const App *a, const Generated *made)
+{
+    const Groups *g = app_groups(a);
+    const Values *v = app_color_values(a);
+    bool query = a->color_mode == COLOR_BY_QUERY && app_query(a);
+    if (query)
+        add_option(s, "--query", app_query(a)->text);
+    else if (!v && g && is_annotation(g))
+        str_add(s, " --annotate");
+    else
+        add_option(s, "--color", v ? v->name : g ? g->key : NULL);
+    if (made) {
+        add_option(s, "--generate", made->prompt);
+        str_addf(s, " -n %zu", made->counts.rows);
+    }
+    if (query || made || (!v && g && is_annotation(g)))
+        add_option(s, "--model", a->opt.session.model_dir);
+}
+
 char *app_export_command(const App *a, const char *output)
 {
     const Groups *g = app_groups(a);
     const Values *v = app_color_values(a);
     const Map *m = app_map(a);
+    const Generated *made = app_figure_generated(a);
+    uint64_t seed = a->opt.session.seed;
     Str s = {0};
-    if (a->color_mode == COLOR_BY_QUERY &&
-        app_query(a)) { /* the scores; no subcommand draws them */
-        str_add(&s, "scmmgpt query ");
-        add_quoted(&s, a->opt.path);
-        str_add_char(&s, ' ');
-        add_quoted(&s, app_query(a)->text);
-        str_add(&s, " -o scores.tsv");
-        return str_take(&s);
-    }
-    bool own = (!v && g && g->computed) || (m && m->computed);
+    if (made && !made->xy)
+        made = NULL; /* made before there was a map: the figure has no place for them */
+    bool own = (!v && g && g->computed && !is_annotation(g)) || (m && m->computed);
     if (own) {
         str_add(&s, "scmmgpt cluster ");
         add_quoted(&s, a->opt.path);
+        add_reading(&s, a, seed);
         str_addf(&s, " --resolution %g -o clustered.h5ad && scmmgpt plot clustered.h5ad",
                  a->resolution);
+        if (made || seed)
+            str_addf(&s, " --seed %llu", (unsigned long long)(made ? made->seed : seed));
     } else {
         str_add(&s, "scmmgpt plot ");
         add_quoted(&s, a->opt.path);
+        add_reading(&s, a, made ? made->seed : seed);
     }
-    str_add(&s, " --color ");
-    add_quoted(&s, v ? v->name : g ? g->key : "");
-    if (m && !m->computed && str_starts(m->name, "X_")) {
-        str_add(&s, " --basis ");
-        add_quoted(&s, m->name + 2);
-    }
+    add_content(&s, a, made);
+    if (m && !m->computed && str_starts(m->name, "X_"))
+        add_option(&s, "--basis", m->name + 2);
     double box[4];
     if (app_view_box(a, box))
         str_addf(&s, " --view=%.6g,%.6g,%.6g,%.6g", box[0], box[1], box[2], box[3]);
-    str_add(&s, " -o ");
-    add_quoted(&s, output);
+    add_option(&s, "-o", output);
     return str_take(&s);
 }
 

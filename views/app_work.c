@@ -231,10 +231,9 @@ static void fill(App *a, AppJob *j)
         app_view_box(a, j->view);
         j->annotation = shared_hold(a->annotation);
         j->cell_annotation = shared_hold(a->cell_annotation);
-        if (a->n_generated)
-            j->generated =
-                shared_hold(a->generated[a->subject == SUBJECT_GENERATED ? a->subject_generated
-                                                                         : a->n_generated - 1]);
+        for (size_t i = 0; i < a->n_generated; i++)
+            if (app_generated(a, i) == app_figure_generated(a))
+                j->generated = shared_hold(a->generated[i]);
         if (j->kind == WORK_DATA)
             j->selection = app_selection_copy(a);
         j->command = app_export_command(a, j->text);

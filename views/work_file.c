@@ -236,9 +236,11 @@ Err run_plot(JobCtl *ctl, AppJob *j)
     p.output = j->text;
     p.sidecar = false;
     p.map = shared_get(j->map);
-    if (j->by_values)
-        p.values = j->query ? ((QueryResult *)j->query->p)->scores : shared_get(j->values);
-    else
+    const QueryResult *q = shared_get(j->query);
+    if (j->by_values) {
+        p.values = q ? q->scores : shared_get(j->values);
+        p.query = q ? q->text : NULL;
+    } else
         p.groups = shared_get(j->groups);
     p.generated = shared_get(j->generated);
     memcpy(p.view, j->view, sizeof p.view);

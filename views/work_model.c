@@ -75,64 +75,13 @@ void done_annotate(App *a, AppJob *j)
     app_changed(a);
 }
 
-/* The label of a cell as an index, n_labels for unknown. */
-static size_t label_index(const Annotation *an, size_t cell)
-{
-    return an->unknown[cell] || an->label[cell] < 0 ? an->n_labels : (size_t)an->label[cell];
-}
-
-static int32_t add_group(Groups *g, const char *name, size_t size, uint32_t color)
-{
-    g->names[g->n_groups] = mem_strdup(name);
-    g->sizes[g->n_groups] = size;
-    g->colors[g->n_groups] = color;
-    return (int32_t)g->n_groups++;
-}
-
-/* The labels of all cells as a partition. Types with fewer than 5 cells or 0.5 % share one group:
- * they say more about the model's doubt than about the tissue, and would hide the rest. */
-static Groups *groups_of_annotation(const Annotation *an)
-{
-    static const uint32_t palette[] = {0xE69F00, 0x56B4E9, 0x009E73, 0xF0E442, 0x0072B2, 0xD55E00,
-                                       0xCC79A7, 0x882255, 0x44AA99, 0x999933, 0xAA4499, 0x6699CC};
-    size_t n = an->n_labels, least = an->n / 200 > 5 ? an->n / 200 : 5, others = 0;
-    Groups *g = mem_must(sizeof *g);
-    int32_t *id = mem_must((n + 1) * sizeof *id);
-    size_t *count = mem_must((n + 1) * sizeof *count);
-    g->key = mem_strdup("annotation");
-    g->n_cells = an->n;
-    g->computed = true;
-    g->codes = mem_must((an->n + 1) * sizeof *g->codes);
-    g->names = mem_must((n + 3) * sizeof *g->names);
-    g->sizes = mem_must((n + 3) * sizeof *g->sizes);
-    g->colors = mem_must((n + 3) * sizeof *g->colors);
-    for (size_t i = 0; i < an->n; i++)
-        count[label_index(an, i)]++;
-    for (size_t l = 0; l < n; l++) {
-        id[l] = -1;
-        if (count[l] >= least)
-            id[l] = add_group(g, an->labels[l], count[l], palette[g->n_groups % 12]);
-        else
-            others += count[l];
-    }
-    id[n] = count[n] ? add_group(g, "unknown", count[n], 0xAAAAAA) : -1;
-    int32_t rest = others ? add_group(g, "other types", others, 0x777777) : -1;
-    for (size_t i = 0; i < an->n; i++) {
-        int32_t k = id[label_index(an, i)];
-        g->codes[i] = k < 0 ? rest : k;
-    }
-    free(id);
-    free(count);
-    return g;
-}
-
 void done_annotate_cells(App *a, AppJob *j)
 {
     take_model(a, j);
     Annotation *an = j->out;
     j->out = NULL;
     shared_set(&a->cell_annotation, shared_new(an, (void (*)(void *))annotation_free));
-    app_set_groups(a, shared_new(groups_of_annotation(an), (void (*)(void *))groups_free));
+    app_set_groups(a, shared_new(annotation_groups(an), (void (*)(void *))groups_free));
     app_message(
         a, ROLE_GOOD,
         "every cell has a type: the clusters are now the types found; c brings the others back");

@@ -200,6 +200,9 @@ typedef struct Annotation {
 void annotation_free(Annotation *a);
 /* One row a cell (groups NULL) or a group. */
 CHECKED Err session_annotate(Session *s, const AnnotateParams *p, const Groups *groups, JobCtl *ctl, Annotation **out);
+/* The labels of an annotation of cells (no groups) as a partition, key "annotation". Types with fewer than 5 cells or 0.5 %
+ * share one group: they say more about the model's doubt than about the tissue, and would hide the rest. */
+Groups *annotation_groups(const Annotation *an);
 
 typedef enum Decoding { DECODE_GREEDY, DECODE_BEAM, DECODE_SAMPLE } Decoding;
 typedef struct DescribeParams {
@@ -299,6 +302,7 @@ typedef struct PlotParams {
     const Map *map;             /* NULL: the session's */
     const Groups *groups;       /* colour by these instead of colors; NULL */
     const Values *values;       /* colour by these; NULL */
+    const char *query;          /* the question whose scores `values` are, for provenance; NULL */
     const Generated *generated; /* drawn hollow; NULL */
     double view[4];             /* x0 y0 x1 y1, all 0: everything */
 } PlotParams;

@@ -256,23 +256,25 @@ static Err render(Session *s, const PlotParams *pp, Scatter *f, JobCtl *ctl)
     char hash[65] = "";
     MetaPair meta[8];
     size_t n = 0;
+    bool placed = f->n_generated > 0, modelled = placed || pp->query;
     char seed[32];
     RenderParams r = {.dpi = pp->dpi > 0 ? pp->dpi : 300, .force = pp->force, .transparent = pp->transparent};
     TRY(find_vector_points(pp->vector_points, &r.vector_points));
     if (!pp->strip_metadata) {
         TRY(hash_for_figure(s, pp, ctl, hash));
-        snprintf(seed, sizeof seed, "%llu", (unsigned long long)session_params(s)->seed);
+        snprintf(seed, sizeof seed, "%llu", (unsigned long long)f->seed);
         meta[n++] = (MetaPair){"Software", "scmmgpt"};
         if (session_params(s)->command)
             meta[n++] = (MetaPair){"command", session_params(s)->command};
         if (hash[0])
             meta[n++] = (MetaPair){"dataset_sha256", hash};
         meta[n++] = (MetaPair){"seed", seed};
-        if (pp->generated) {
+        if (pp->query)
+            meta[n++] = (MetaPair){"query", pp->query};
+        if (placed)
             meta[n++] = (MetaPair){"prompt", pp->generated->prompt};
-            if (session_model(s))
-                meta[n++] = (MetaPair){"model_sha256", session_model(s)->sha256};
-        }
+        if (modelled && session_model(s))
+            meta[n++] = (MetaPair){"model_sha256", session_model(s)->sha256};
     }
     r.meta = meta;
     r.n_meta = n;
@@ -305,6 +307,7 @@ Err session_plot(Session *s, const PlotParams *pp, JobCtl *ctl)
         const Generated *g = pp->generated;
         f.n_generated = g->counts.rows;
         f.generated_xy = g->xy;
+        f.seed = g->seed; /* one seed makes the cells and the order of drawing again */
         f.generated_label = generated_label = str_format("generated (n=%zu, seed=%llu)", g->counts.rows, (unsigned long long)g->seed);
         f.caption = caption = str_format("generated cells: \"%s\"", g->prompt);
     }
