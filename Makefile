@@ -88,7 +88,7 @@ $(BUILD)-fuzz/%: tests/fuzz/%.c tests/fuzz/harness.h $(wildcard core/base/*.[ch]
 	@echo FUZZ $@
 	@clang -std=c11 -D_GNU_SOURCE -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -I. \
 	  $(PKG_CFLAGS) $(CFLAGS) -o $@ $< $(wildcard core/base/*.c core/data/*.c) $(FUZZ_MODEL) \
-	  $(shell pkg-config --libs hdf5 libcjson libzip libcrypto zlib libdeflate libzstd liblz4 libutf8proc) -lblosc -lm -lpthread
+	  $(shell pkg-config --libs hdf5 libcjson libzip libcrypto zlib libdeflate libzstd liblz4 libutf8proc) -lblosc -l:libgomp.so.1 -lm -lpthread
 fuzz: $(FUZZ:%=$(BUILD)-fuzz/%)
 	@for t in $(FUZZ); do echo "--- $$t"; mkdir -p $(BUILD)-fuzz/found/$$t; \
 	  $(BUILD)-fuzz/$$t -max_total_time=$(FUZZ_SECONDS) -timeout=25 -rss_limit_mb=2048 -print_final_stats=1 \

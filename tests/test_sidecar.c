@@ -1,10 +1,13 @@
 /* core/data: genes of large matrices, by a pass over the file and by the cached copy. */
 #include "tests/util.h"
 
+#include <dirent.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -85,6 +88,19 @@ static void the_copy_has_the_same_values(void **state)
             for (size_t i = 0; i < CELLS; i++)
                 assert_true(v[i] == expected(i, g));
         }
+        double sums[CELLS], direct[CELLS];
+        assert_true(sidecar_read_sums(s, sums));
+        if (matrix_can_sum(m)) {
+            assert_ok(matrix_sum_rows(m, NULL, direct));
+            for (size_t i = 0; i < CELLS; i++)
+                assert_true(sums[i] == direct[i]);
+        }
+        for (size_t i = 0; i < CELLS; i++) {
+            double sum = 0;
+            for (size_t g = 0; g < m->info.cols; g++)
+                sum += expected(i, g);
+            assert_true(sums[i] == sum);
+        }
         sidecar_close(s);
         dataset_close(d);
     }
@@ -151,6 +167,43 @@ static void the_cap_is_kept(void **state)
     dataset_close(d);
 }
 
+static size_t files_in_cache(void)
+{
+    char *path = str_format("%s/scmmgpt", folder);
+    DIR *d = opendir(path);
+    size_t n = 0;
+    for (struct dirent *e; d && (e = readdir(d));)
+        n += strstr(e->d_name, SIDECAR_SUFFIX) != NULL; /* temporary ones too */
+    if (d)
+        closedir(d);
+    free(path);
+    return n;
+}
+
+static void a_stopped_or_failed_build_leaves_nothing(void **state)
+{
+    uint64_t bytes;
+    JobCtl ctl = {0};
+    Dataset *d = open_copy("csr.h5ad");
+    assert_ok(cache_clear(&bytes));
+    atomic_store(&ctl.cancel, ERR_CANCELLED);
+    assert_err(sidecar_build(d, &d->matrices[0], &ctl), ERR_CANCELLED);
+    assert_int_equal(files_in_cache(), 0);
+    struct rlimit old, small = {200, RLIM_INFINITY};
+    getrlimit(RLIMIT_FSIZE, &old); /* stands for a full disk */
+    signal(SIGXFSZ, SIG_IGN);
+    setrlimit(RLIMIT_FSIZE, &small);
+    Err err = sidecar_build(d, &d->matrices[0], NULL);
+    setrlimit(RLIMIT_FSIZE, &old);
+    assert_int_equal(err, ERR_GENERAL);
+    assert_int_equal(files_in_cache(), 0);
+    float v[CELLS];
+    assert_ok(dataset_read_gene(d, 0, 1, NULL, v)); /* goes on without */
+    for (size_t i = 0; i < CELLS; i++)
+        assert_true(v[i] == expected(i, 1));
+    dataset_close(d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -159,6 +212,7 @@ int main(void)
         TEST(a_changed_or_damaged_file_has_no_copy),
         TEST(clearing_leaves_other_files),
         TEST(the_cap_is_kept),
+        TEST(a_stopped_or_failed_build_leaves_nothing),
     };
     return cmocka_run_group_tests(tests, make_cache, remove_cache);
 }

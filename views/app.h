@@ -45,6 +45,7 @@ typedef struct FileFacts {
     char *matrix; /* "X counts", "raw/X lognorm", "no usable matrix" */
     char *matrix_reason;
     bool matrix_ok; /* counts */
+    bool sidecar_wanted; /* a copy by genes would help and is not there */
     size_t n_obs;
     char **obs; /* names */
     ColumnKind *obs_kind;

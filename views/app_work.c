@@ -39,6 +39,8 @@ static const WorkOps ops[N_WORK] = {
     [WORK_GATE] = {"selecting", false, true, true, run_gate, done_gate, NULL},
     [WORK_PLOT] = {"figure", false, false, false, run_plot, done_plot, NULL},
     [WORK_DATA] = {"data", false, false, false, run_data, done_data, NULL},
+    [WORK_SIDECAR] = {"genes on disk", false, false, false, run_sidecar, done_sidecar,
+                      failed_sidecar},
 };
 
 const char *work_name(WorkKind kind)

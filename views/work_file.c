@@ -20,6 +20,8 @@ Err run_open(JobCtl *ctl, AppJob *j)
     j->session = NULL;
     TRY(session_open(&j->app->opt.session, j->app->opt.path, ctl, &s));
     j->facts = facts_new(s);
+    int m = dataset_working_matrix(session_dataset(s));
+    j->facts->sidecar_wanted = m >= 0 && dataset_sidecar_wanted(session_dataset(s), m);
     j->out = s;
     return OK;
 }
@@ -87,6 +89,29 @@ static void begin_behind(App *a)
         app_start(a, WORK_MODEL, NULL);
     else
         app_start(a, WORK_EMBED, NULL);
+    if (a->facts->sidecar_wanted)
+        app_start(a, WORK_SIDECAR, NULL);
+}
+
+/* A copy by genes in the cache folder, after which colouring a large file by a gene takes
+ * milliseconds; until then, and where the disk has no room, the file is read for each gene. */
+Err run_sidecar(JobCtl *ctl, AppJob *j)
+{
+    Dataset *d = session_dataset(j->session);
+    return dataset_sidecar_build(d, dataset_working_matrix(d), ctl);
+}
+
+void done_sidecar(App *a, AppJob *j)
+{
+    a->facts->sidecar_wanted = false;
+}
+
+void failed_sidecar(App *a, AppJob *j, Err err)
+{
+    a->facts->sidecar_wanted = false; /* not again in this session */
+    if (err != ERR_CANCELLED)
+        app_message(a, ROLE_WARN, "genes are read from the file: %s",
+                    a->work[WORK_SIDECAR].message);
 }
 
 void done_groups(App *a, AppJob *j)

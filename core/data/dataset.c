@@ -356,8 +356,8 @@ Err dataset_row_sums(Dataset *d, int matrix, JobCtl *ctl, double *out)
         size_t step = matrix_block_rows(m);
         TRY(NEW0(sums, m->info.rows));
         job_stage(ctl, "library sizes", m->info.rows);
-        bool quick = matrix_can_sum(m);
-        Err err = quick ? matrix_sum_rows(m, ctl, sums) : OK;
+        bool cached = matrix_cached_sums(d, m, sums), quick = cached || matrix_can_sum(m);
+        Err err = quick && !cached ? matrix_sum_rows(m, ctl, sums) : OK;
         for (size_t r = 0; r < m->info.rows && !quick && !err; r += step) {
             Csr c;
             size_t n = m->info.rows - r < step ? m->info.rows - r : step;

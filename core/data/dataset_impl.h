@@ -145,6 +145,8 @@ CHECKED Err matrix_read_gene(Dataset *d, Matrix *m, size_t col, JobCtl *ctl, flo
 CHECKED Err matrix_load_indptr(Matrix *m);
 /* The column in the file of a column that the feature filter left. */
 size_t matrix_file_column(const Matrix *m, size_t col);
+/* Sums of the cells from the sidecar, out[rows]; false: there is none. */
+bool matrix_cached_sums(Dataset *d, Matrix *m, double *out);
 /* ---- scan.c ---- */
 /* A gene (column of the file) of a matrix stored by cells, by a pass over the indices; adds to out.
  */

@@ -101,6 +101,11 @@ static Sidecar *sidecar(Dataset *d, Matrix *m)
     return m->sidecar;
 }
 
+bool matrix_cached_sums(Dataset *d, Matrix *m, double *out)
+{
+    return sidecar(d, m) && sidecar_read_sums(m->sidecar, out);
+}
+
 bool dataset_sidecar_wanted(Dataset *d, int matrix)
 {
     Matrix *m = &d->matrices[matrix];

@@ -1,5 +1,5 @@
-/* The file: a header, genes+1 positions (int64), then nnz rows (int32), then nnz values (float32),
- * all little-endian as in memory. Its name is a hash of the dataset's path, size, time and
+/* The file: a header, genes+1 positions (int64), nnz rows (int32), nnz values (float32), the sums of
+ * the cells (float64), all little-endian as in memory. Its name is a hash of the dataset's path, size, time and
  * structure, so that a changed file has another one. */
 #include "core/data/sidecar.h"
 
@@ -16,7 +16,7 @@
 #include "core/base/str.h"
 #include "core/data/cache.h"
 
-static const char magic[16] = "scmmgpt by gene";
+static const char magic[16] = "scmmgpt by gen2";
 
 typedef struct Header {
     char magic[16];
@@ -87,6 +87,16 @@ static uint64_t values_at(const Header *h)
     return rows_at(h) + h->nnz * 4;
 }
 
+static uint64_t sums_at(const Header *h)
+{
+    return values_at(h) + h->nnz * 4;
+}
+
+static uint64_t end_of(const Header *h)
+{
+    return sums_at(h) + h->cells * 8;
+}
+
 Sidecar *sidecar_open(const Dataset *d, const Matrix *m)
 {
     char hex[65], real[1024];
@@ -100,7 +110,7 @@ Sidecar *sidecar_open(const Dataset *d, const Matrix *m)
                 memcmp(h.magic, magic, sizeof magic) == 0 &&
                 memcmp(h.key, hex, sizeof h.key) == 0 && h.cells == m->info.rows &&
                 h.genes == m->info.cols && h.nnz <= m->info.nnz && fstat(fd, &st) == 0 &&
-                (uint64_t)st.st_size == values_at(&h) + h.nnz * 4;
+                (uint64_t)st.st_size == end_of(&h);
     if (good)
         utimensat(AT_FDCWD, str_text(&path), NULL, 0); /* used now */
     str_free(&path);
@@ -149,6 +159,11 @@ done:
     return err;
 }
 
+bool sidecar_read_sums(Sidecar *s, double *out)
+{
+    return read_at(s->fd, out, s->h.cells * sizeof *out, sums_at(&s->h));
+}
+
 char *sidecar_describe(const char *path)
 {
     Header h;
@@ -167,6 +182,7 @@ typedef struct Build {
     Header h;
     int64_t *at;   /* [genes+1] first position of each gene */
     int64_t *next; /* [genes] where its next value goes */
+    double *sums;  /* [cells] */
 } Build;
 
 static Err write_at(int fd, const void *in, size_t n, uint64_t at)
@@ -193,29 +209,35 @@ static size_t build_rows(const Matrix *m)
     return rows < 1 ? 1 : rows;
 }
 
-typedef Err Visit(Build *b, const Csr *block, size_t row0);
-
-static Err each_block(Dataset *d, Matrix *m, JobCtl *ctl, Build *b, Visit *visit)
+/* Positions from the indices alone. A gene that a row names twice keeps a place that stays zero: nothing is added to
+ * the first cell. */
+static Err count_genes(Matrix *m, JobCtl *ctl, Build *b)
 {
-    size_t step = build_rows(m);
-    for (size_t r = 0; r < m->info.rows; r += step) {
-        Csr c;
-        size_t n = m->info.rows - r < step ? m->info.rows - r : step;
-        TRY(matrix_read_rows(d, m, r, n, ctl, &c));
-        Err err = visit(b, &c, r);
-        csr_done(&c);
-        TRY(err);
-        TRY(job_progress(ctl, r + n));
+    enum { STEP = 1 << 20 };
+    int32_t *indices;
+    Err err = OK;
+    uint64_t nnz = m->indices->info.count;
+    TRY(NEW(indices, STEP));
+    for (uint64_t at = 0; at < nnz; at += STEP) {
+        size_t n = nnz - at < STEP ? (size_t)(nnz - at) : STEP;
+        TRY_GOTO(array_read_1d(m->indices, at, n, MEM_I32, indices));
+        for (size_t k = 0; k < n; k++) {
+            if ((uint32_t)indices[k] >= m->file_genes)
+                FAIL_GOTO(ERR_INPUT, "%s: entry %llu names column %d of %zu; the file is damaged", m->indices->path,
+                          (unsigned long long)(at + k), (int)indices[k], m->file_genes);
+            int32_t gene = m->keep ? m->keep[indices[k]] : indices[k];
+            if (gene >= 0)
+                b->at[gene + 1]++;
+        }
+        TRY_GOTO(job_progress(ctl, (size_t)((double)(at + n) / (double)nnz * (double)m->info.rows)));
     }
-    return OK;
-}
-
-static Err count_block(Build *b, const Csr *c, size_t row0)
-{
-    size_t nnz = csr_nnz(c);
-    for (size_t k = 0; k < nnz; k++)
-        b->at[c->indices[k] + 1]++;
-    return OK;
+    for (size_t g = 0; g < m->info.cols; g++) {
+        b->at[g + 1] += b->at[g];
+        b->next[g] = b->at[g];
+    }
+done:
+    free(indices);
+    return err;
 }
 
 static Err write_block(Build *b, const Csr *c, size_t row0)
@@ -241,24 +263,39 @@ static Err write_block(Build *b, const Csr *c, size_t row0)
     return err;
 }
 
+static Err write_blocks(Dataset *d, Matrix *m, JobCtl *ctl, Build *b)
+{
+    size_t step = build_rows(m);
+    for (size_t r = 0; r < m->info.rows; r += step) {
+        Csr c;
+        size_t n = m->info.rows - r < step ? m->info.rows - r : step;
+        TRY(matrix_read_rows(d, m, r, n, ctl, &c));
+        csr_row_sums(&c, b->sums + r);
+        Err err = write_block(b, &c, r);
+        csr_done(&c);
+        TRY(err);
+        sync_file_range(b->fd, 0, 0, SYNC_FILE_RANGE_WRITE); /* to disk meanwhile, so that the end does not wait */
+        TRY(job_progress(ctl, r + n));
+    }
+    return OK;
+}
+
 static Err build_into(Dataset *d, Matrix *m, JobCtl *ctl, Build *b)
 {
     size_t genes = m->info.cols;
     TRY(NEW0(b->at, genes + 1));
     TRY(NEW(b->next, genes));
+    TRY(NEW0(b->sums, m->info.rows));
     job_stage(ctl, "counting values by gene", m->info.rows);
-    TRY(each_block(d, m, ctl, b, count_block));
-    for (size_t g = 0; g < genes; g++) {
-        b->at[g + 1] += b->at[g];
-        b->next[g] = b->at[g];
-    }
+    TRY(count_genes(m, ctl, b));
     b->h.nnz = (uint64_t)b->at[genes];
-    int full = posix_fallocate(b->fd, 0, (off_t)(values_at(&b->h) + b->h.nnz * 4));
+    int full = posix_fallocate(b->fd, 0, (off_t)end_of(&b->h));
     if (full && full != EOPNOTSUPP && full != EINVAL)
         FAIL(ERR_GENERAL, "the cache cannot be written: %s", strerror(full));
     job_stage(ctl, "copying by gene", m->info.rows);
-    TRY(each_block(d, m, ctl, b, write_block));
+    TRY(write_blocks(d, m, ctl, b));
     TRY(write_at(b->fd, b->at, (genes + 1) * 8, sizeof b->h));
+    TRY(write_at(b->fd, b->sums, b->h.cells * 8, sums_at(&b->h)));
     return write_at(b->fd, &b->h, sizeof b->h, 0);
 }
 
@@ -270,7 +307,8 @@ Err sidecar_build(Dataset *d, Matrix *m, JobCtl *ctl)
     char *temp = NULL;
     Err err = OK;
     TRY(key_of(d, m, hex, real));
-    TRY(cache_make_room(sizeof(Header) + (m->info.cols + 1) * 8 + (uint64_t)m->info.nnz * 8));
+    TRY(cache_make_room(sizeof(Header) + (m->info.cols + 1) * 8 + (uint64_t)m->info.nnz * 8 +
+                        (uint64_t)m->info.rows * 8));
     TRY_GOTO(path_of(hex, true, &path));
     memcpy(b.h.magic, magic, sizeof magic);
     memcpy(b.h.key, hex, sizeof b.h.key);
@@ -282,7 +320,7 @@ Err sidecar_build(Dataset *d, Matrix *m, JobCtl *ctl)
     if (b.fd < 0)
         FAIL_GOTO(ERR_GENERAL, "%s: cannot be written: %s", temp, strerror(errno));
     TRY_GOTO(build_into(d, m, ctl, &b));
-    if (ftruncate(b.fd, (off_t)(values_at(&b.h) + b.h.nnz * 4)) || rename(temp, str_text(&path)))
+    if (ftruncate(b.fd, (off_t)end_of(&b.h)) || fdatasync(b.fd) || rename(temp, str_text(&path)))
         FAIL_GOTO(ERR_GENERAL, "%s: cannot be written: %s", str_text(&path), strerror(errno));
     free(temp);
     temp = NULL;
@@ -294,6 +332,7 @@ done:
     free(temp);
     free(b.at);
     free(b.next);
+    free(b.sums);
     str_free(&path);
     return err;
 }

@@ -11,6 +11,8 @@ typedef struct Sidecar Sidecar;
 Sidecar *sidecar_open(const Dataset *d, const Matrix *m);
 void sidecar_close(Sidecar *s); /* NULL ok */
 CHECKED Err sidecar_read_gene(Sidecar *s, size_t gene, float *out /* zeroed, [cells] */);
+/* The sums of the cells, out[cells]; false: damaged. */
+bool sidecar_read_sums(Sidecar *s, double *out);
 /* Reads the matrix twice and writes the sidecar; at most 256 MB of memory. A failure leaves nothing
  * behind. */
 CHECKED Err sidecar_build(Dataset *d, Matrix *m, JobCtl *ctl);
