@@ -1,6 +1,6 @@
 /* `scmmgpt bench`: how fast each part is here, on the shipped demo data (or FILE) and the shipped
  * model. Each figure is the median of a few runs; what was not possible says why. */
-#include "tui/cli_commands.h"
+#include "tui/cli_bench_lm.h"
 #include "tui/cli_model.h"
 
 #include <math.h>
@@ -260,12 +260,20 @@ Err cli_bench(CliArgs *a)
     Bench b = {.a = a};
     Str demo = {0};
     const char *only = NULL;
-    size_t most = 5;
+    size_t most = 5, prompt = 256, new = 32;
     cJSON *out = cJSON_CreateObject(), *list = cJSON_AddObjectToObject(out, "parts");
     Err err = OK;
     TRY_GOTO(cli_take_string(a, "--parts", &only));
     TRY_GOTO(cli_take_size(a, "--runs", 1, 64, &most));
-    TRY_GOTO(cli_finish(a, 0, 1, "[FILE] [--parts LIST] [--runs N] [--json]"));
+    TRY_GOTO(cli_take_size(a, "--prompt-tokens", 1, 1 << 20, &prompt));
+    TRY_GOTO(cli_take_size(a, "--new-tokens", 2, 1 << 20, &new));
+    TRY_GOTO(cli_finish(a, 0, 1,
+                        "[FILE] [--parts LIST] [--runs N] [--prompt-tokens 256 --new-tokens 32] "
+                        "[--json]"));
+    if (cli_bench_lm_wanted(a->g->model)) {
+        TRY_GOTO(cli_bench_lm(a, a->g->model, most, prompt, new));
+        goto done;
+    }
     if (a->argc < 2)
         TRY_GOTO(assets_path("demo/immune_559.h5ad", &demo));
     b.path = a->argc < 2 ? str_text(&demo) : a->argv[1];

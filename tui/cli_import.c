@@ -12,6 +12,7 @@
 #include "core/data/outfile.h"
 #include "core/model/import.h"
 #include "core/model/parts.h"
+#include "core/model/quantize.h"
 
 /* ---- import ---- */
 
@@ -81,7 +82,8 @@ static Err take_lightning(CliArgs *a, ImportSpec *s)
 Err cli_import(CliArgs *a)
 {
     const char *usage =
-        "[--scgpt DIR] [--bert DIR] [--llama DIR] [--adapter DIR] [--lightning FILE] -o BUNDLE";
+        "[--scgpt DIR] [--bert DIR] [--llama DIR] [--adapter DIR] [--lightning FILE] "
+        "[--quantize q8|q4] -o BUNDLE";
     ImportSpec s = {.seed = a->g->seed, .out = a->g->output, .force = a->g->force};
     const char *quantize = NULL;
     TRY(cli_take_string(a, "--scgpt", &s.scgpt));
@@ -95,9 +97,10 @@ Err cli_import(CliArgs *a)
     TRY(cli_finish(a, 0, 0, usage));
     if (!s.out)
         FAIL(ERR_USAGE, "-o BUNDLE is missing; usage: scmmgpt import %s", usage);
-    if (quantize)
-        FAIL(ERR_USAGE, "--quantize %s: this version stores weights as they were published",
-             quantize);
+    if (quantize && !quantize_parse(quantize, &s.quantize))
+        FAIL(ERR_USAGE, "--quantize: '%s' is not q8 or q4", quantize);
+    if (quantize && !s.llama)
+        FAIL(ERR_USAGE, "--quantize: stores the matrices of a language model; add --llama DIR");
     if (s.cell_values && strcmp(s.cell_values, "binned") != 0 &&
         strcmp(s.cell_values, "raw") != 0 && strcmp(s.cell_values, "lognorm") != 0)
         FAIL(ERR_USAGE, "--cell-values: '%s' is not binned, raw or lognorm", s.cell_values);

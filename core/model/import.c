@@ -5,6 +5,7 @@
 #include "core/base/mem.h"
 #include "core/model/bundle.h"
 #include "core/model/import_impl.h"
+#include "core/model/quantize.h"
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -247,6 +248,10 @@ static Err add_language(void *user, const char *name, int ndim, const int64_t *d
     t->used = true;
     OutTensor o = {.name = (char *)name, .ndim = ndim, .src = t->t};
     memcpy(o.dim, dim, (size_t)ndim * sizeof *dim);
+    if (m->s->quantize != STORED_F32 && quantize_takes(ndim, dim))
+        o.quant = m->s->quantize;
+    if (o.quant && !m->c.l.tied && strcmp(name, "model.embed_tokens.weight") == 0)
+        o.quant = STORED_Q8; /* looked up, not multiplied: eight bits cost no time */
     TRY(lora_find(m->rules, &m->pool, name, t->t, &o.lora, &o.merge));
     TRY(report(m->report, "matched", name, t->t, t->t->file));
     if (o.merge) {
@@ -350,6 +355,11 @@ static Err write_card(const Import *m, const char *dir)
             str_addf(&s, "- %s: `%s`\n", source[i].what, source[i].from);
     for (int i = 0; i < m->s->n_lightning; i++)
         str_addf(&s, "- Lightning file: `%s`\n", m->s->lightning[i]);
+    if (m->s->quantize != STORED_F32)
+        str_addf(&s,
+                 "\nThe language model's matrices are stored with %d bits a weight and one scale "
+                 "for each %d weights of a row.\n",
+                 m->s->quantize == STORED_Q4 ? 4 : 8, (int)STORED_GROUP);
     if (m->drawn.len)
         str_addf(&s,
                  "\n## Untrained\nThese tensors were drawn from seed %llu and never trained; "

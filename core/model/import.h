@@ -3,6 +3,7 @@
 #define SCMM_MODEL_IMPORT_H
 #include "core/base/job.h"
 #include "core/base/str.h"
+#include "core/device/device.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -14,6 +15,8 @@ typedef struct ImportSpec {
     int n_lightning;
     bool from_parts;         /* a Q-Former that nobody trained is drawn from the seed */
     const char *cell_values; /* binned, raw, lognorm; NULL: by the rule */
+    StoredType
+        quantize; /* STORED_Q8, STORED_Q4: the language model's matrices; else as published */
     uint64_t seed;
     const char *out; /* the bundle's folder */
     bool force;

@@ -50,6 +50,8 @@ typedef struct OutTensor {
     float *own;
     bool merge;
     Lora lora;
+    StoredType quant; /* STORED_Q8, STORED_Q4: written as two tensors (quantize.h) */
+    uint16_t *scale;  /* of both; owned by NAME.scale, which is written first and fills it */
 } OutTensor;
 typedef struct OutList {
     OutTensor *v;

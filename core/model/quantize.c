@@ -1,4 +1,5 @@
 /* Quantising rows, and finding stored matrices in a file. */
+#pragma GCC optimize("O3,no-math-errno")
 #include "core/model/quantize.h"
 #include "core/base/half.h"
 #include <math.h>
@@ -16,19 +17,19 @@ bool quantize_takes(int ndim, const int64_t *dim)
     return ndim == 2 && dim[1] > 0 && dim[1] % STORED_GROUP == 0;
 }
 
-static int code(float x, float inverse, int lo, int hi)
+/* Nearest whole number within [lo,hi]; the sum with 1.5 * 2^23 rounds as the processor does. */
+static inline float nearest(float x, float lo, float hi)
 {
-    float v = x * inverse;
-    int q = (int)lrintf(v < -1000 ? -1000 : v > 1000 ? 1000 : v);
-    return q < lo ? lo : q > hi ? hi : q;
+    x = x < lo ? lo : x > hi ? hi : x;
+    return (x + 12582912.0f) - 12582912.0f;
 }
 
 /* Squared error of a group of Q4 with this scale (as stored). */
-static double q4_error(const float *w, float scale)
+static float q4_error(const float *w, float scale)
 {
-    double e = 0;
+    float e = 0, inverse = 1 / scale;
     for (int i = 0; i < STORED_GROUP; i++) {
-        double d = (double)w[i] - (double)scale * code(w[i], 1 / scale, -8, 7);
+        float d = w[i] - scale * nearest(w[i] * inverse, -8, 7);
         e += d * d;
     }
     return e;
@@ -43,12 +44,11 @@ static uint16_t q4_scale(const float *w)
     if (!(fabsf(top) > 0) || !isfinite(top))
         return 0;
     uint16_t best = 0;
-    double least = INFINITY;
+    float least = INFINITY;
     for (int side = -1; side <= 1; side += 2)
         for (int i = 0; i < 12; i++) {
             uint16_t h = st_float_to_half((float)side * top / (6.2f + 0.2f * (float)i));
-            float s = half_to_float(h);
-            double e = s != 0 ? q4_error(w, s) : INFINITY;
+            float s = half_to_float(h), e = s != 0 ? q4_error(w, s) : INFINITY;
             if (e < least) {
                 least = e;
                 best = h;
@@ -57,41 +57,37 @@ static uint16_t q4_scale(const float *w)
     return best;
 }
 
-static void quantize_q4(int64_t k, const float *w, uint8_t *q, uint16_t *scale)
+void quantize_scales(StoredType type, int64_t k, const float *w, uint16_t *scale)
 {
-    for (int64_t g = 0; g < k / STORED_GROUP; g++, w += STORED_GROUP, q += STORED_GROUP / 2) {
-        scale[g] = q4_scale(w);
+    for (int64_t g = 0; g < k / STORED_GROUP; g++, w += STORED_GROUP) {
+        float top = 0;
+        for (int i = 0; i < STORED_GROUP; i++)
+            top = fmaxf(top, fabsf(w[i]));
+        scale[g] = type == STORED_Q4 ? q4_scale(w)
+                   : isfinite(top)   ? st_float_to_half(top / 127)
+                                     : 0;
+    }
+}
+
+void quantize_codes(StoredType type, int64_t k, const float *w, const uint16_t *scale, void *q)
+{
+    uint8_t *out = q;
+    for (int64_t g = 0; g < k / STORED_GROUP; g++, w += STORED_GROUP) {
         float s = half_to_float(scale[g]), inverse = s != 0 ? 1 / s : 0;
         for (int i = 0; i < STORED_GROUP / 2; i++) {
-            int low = code(w[i], inverse, -8, 7) + 8;
-            int high = code(w[i + STORED_GROUP / 2], inverse, -8, 7) + 8;
-            q[i] = (uint8_t)(low | high << 4);
+            if (type == STORED_Q4) {
+                int low = (int)nearest(w[i] * inverse, -8, 7) + 8;
+                int high = (int)nearest(w[i + STORED_GROUP / 2] * inverse, -8, 7) + 8;
+                *out++ = (uint8_t)(low | high << 4);
+            } else {
+                *out++ = (uint8_t)(int8_t)nearest(w[2 * i] * inverse, -127, 127);
+                *out++ = (uint8_t)(int8_t)nearest(w[2 * i + 1] * inverse, -127, 127);
+            }
         }
     }
 }
 
-static void quantize_q8(int64_t k, const float *w, int8_t *q, uint16_t *scale)
-{
-    for (int64_t g = 0; g < k / STORED_GROUP; g++, w += STORED_GROUP, q += STORED_GROUP) {
-        float top = 0;
-        for (int i = 0; i < STORED_GROUP; i++)
-            top = fmaxf(top, fabsf(w[i]));
-        scale[g] = isfinite(top) ? st_float_to_half(top / 127) : 0;
-        float s = half_to_float(scale[g]), inverse = s > 0 ? 1 / s : 0;
-        for (int i = 0; i < STORED_GROUP; i++)
-            q[i] = (int8_t)code(w[i], inverse, -127, 127);
-    }
-}
-
-void quantize_row(StoredType type, int64_t k, const float *w, void *q, uint16_t *scale)
-{
-    if (type == STORED_Q4)
-        quantize_q4(k, w, q, scale);
-    else
-        quantize_q8(k, w, q, scale);
-}
-
-void dequantize_row(StoredType type, int64_t k, const void *q, const uint16_t *scale, float *w)
+void dequantize_row(StoredType type, int64_t k, const void *q, const void *scale, float *w)
 {
     const uint8_t *b = q;
     for (int64_t i = 0; i < k; i++) {
@@ -100,7 +96,7 @@ void dequantize_row(StoredType type, int64_t k, const void *q, const uint16_t *s
         uint16_t s;
         if (type == STORED_Q4)
             v = (b[g * half + j % half] >> (j < half ? 0 : 4) & 15) - 8;
-        memcpy(&s, scale + g, 2);
+        memcpy(&s, (const char *)scale + 2 * g, 2);
         w[i] = (float)v * half_to_float(s);
     }
 }
@@ -128,6 +124,23 @@ static bool quantized(const StFile *f, const StTensor *t, const int64_t *dim, St
         return false;
     *out =
         (StoredWeight){.type = type, .n = dim[0], .k = dim[1], .data = t->data, .scale = s->data};
+    return true;
+}
+
+bool dequantize_tensor(const StFile *f, const StTensor *t, float *out)
+{
+    StoredWeight w;
+    if (t->ndim != 2)
+        return false;
+    int64_t dim[2] = {t->dim[0], t->type == ST_U8 ? 2 * t->dim[1] : t->dim[1]};
+    if (!quantized(f, t, dim, &w))
+        return false;
+    size_t row = t->bytes / (size_t)(w.n > 0 ? w.n : 1);
+#pragma omp parallel for schedule(static)
+    for (int64_t r = 0; r < w.n; r++)
+        dequantize_row(w.type, w.k, (const char *)w.data + (size_t)r * row,
+                       (const char *)w.scale + (size_t)(r * (w.k / STORED_GROUP)) * 2,
+                       out + r * w.k);
     return true;
 }
 

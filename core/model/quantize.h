@@ -10,11 +10,15 @@
 /* "q8", "q4": the type; false for another word. */
 bool quantize_parse(const char *word, StoredType *out);
 bool quantize_takes(int ndim, const int64_t *dim);
-/* One row of k weights: q holds k or k/2 bytes, scale k/32 halves. Q8 rounds to the nearest; Q4
+/* One row of k weights: k/32 scales, then with them k or k/2 bytes. Q8 rounds to the nearest; Q4
  * tries scales around the largest weight's and keeps the one with the least squared error. */
-void quantize_row(StoredType type, int64_t k, const float *w, void *q, uint16_t *scale);
-void dequantize_row(StoredType type, int64_t k, const void *q, const uint16_t *scale, float *w);
+void quantize_scales(StoredType type, int64_t k, const float *w, uint16_t *scale);
+void quantize_codes(StoredType type, int64_t k, const float *w, const uint16_t *scale, void *q);
+void dequantize_row(StoredType type, int64_t k, const void *q, const void *scale, float *w);
 
+/* I8 [rows,cols] or U8 [rows,cols/2] with NAME.scale as float32 [rows,cols]; false: t is no such
+ * tensor. */
+bool dequantize_tensor(const StFile *f, const StTensor *t, float *out);
 /* Is t what the parameter [dim] is stored as, in any of the forms? */
 bool stored_fits(const StFile *f, const StTensor *t, int ndim, const int64_t *dim);
 /* The matrix t [dim[0],dim[1]] of f as a device can read it in place; false: it must be converted.

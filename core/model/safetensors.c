@@ -2,9 +2,11 @@
  * header's offsets are sorted and must tile the data without holes, so a damaged size is found
  * before it is used. */
 #include "core/model/safetensors.h"
+#include "core/base/half.h"
 #include "core/base/hash.h"
 #include "core/base/mem.h"
 #include "core/model/json_read.h"
+#include "core/model/quantize.h"
 #include <cjson/cJSON.h>
 #include <fcntl.h>
 #include <math.h>
@@ -241,15 +243,7 @@ const char *st_path(const StFile *f)
 
 float st_half_to_float(uint16_t h)
 {
-    uint32_t sign = (uint32_t)(h & 0x8000) << 16, exp = h >> 10 & 31, frac = h & 1023;
-    if (exp == 0) {
-        float v = ldexpf((float)frac, -24);
-        return sign ? -v : v;
-    }
-    uint32_t bits = sign | (exp == 31 ? 0x7F800000u : (exp + 112) << 23) | frac << 13;
-    float v;
-    memcpy(&v, &bits, 4);
-    return v;
+    return half_to_float(h);
 }
 
 uint16_t st_float_to_half(float x)
@@ -269,14 +263,6 @@ uint16_t st_float_to_half(float x)
     }
     uint32_t r = a - 0x38000000 + 0xFFF + (a >> 13 & 1);
     return sign | (uint16_t)(r >> 13);
-}
-
-static float bf16_to_float(uint16_t h)
-{
-    uint32_t b = (uint32_t)h << 16;
-    float v;
-    memcpy(&v, &b, 4);
-    return v;
 }
 
 /* memcpy: data of a foreign file may be unaligned. */
@@ -336,6 +322,8 @@ static void scale_rows(const int8_t *q, const float *scale, size_t rows, size_t 
 Err st_read_f32(const StFile *f, const StTensor *t, float *out)
 {
     char name[512];
+    if (dequantize_tensor(f, t, out))
+        return OK;
     snprintf(name, sizeof name, "%s.scale", t->name);
     const StTensor *s = t->type == ST_I8 ? st_find(f, name) : NULL;
     if (!s) {
