@@ -3,6 +3,7 @@
  * the threads nor on the blocks. */
 #include "gpu/cpu/quant.h"
 #include "gpu/cpu/prompt.h"
+#include <omp.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #ifdef __x86_64__
@@ -262,26 +263,38 @@ typedef struct Exact {
     atomic_bool failed;
 } Exact;
 
+bool stored_exact_rows(const StoredWeight *w, int64_t from, int64_t rows, int64_t m, const float *x,
+                       float *y)
+{
+    float *wide = aligned_alloc(64, (size_t)((rows * w->k * 4 + 63) / 64 * 64));
+    if (!wide)
+        return false;
+    stored_widen(w, from, rows, wide);
+    cpu_sgemm(false, true, m, rows, w->k, 1.0f, x, w->k, wide, w->k, 0.0f, y, w->n);
+    free(wide);
+    return true;
+}
+
 static void exact_block(void *ctx, int64_t block)
 {
     Exact *e = ctx;
-    const StoredWeight *w = e->w;
-    int64_t from = block * e->rows, rows = w->n - from < e->rows ? w->n - from : e->rows;
-    float *wide = aligned_alloc(64, (size_t)((rows * w->k * 4 + 63) / 64 * 64));
-    if (!wide) {
+    int64_t from = block * e->rows, rows = e->w->n - from < e->rows ? e->w->n - from : e->rows;
+    if (!stored_exact_rows(e->w, from, rows, e->m, e->x, e->y + from))
         atomic_store(&e->failed, true);
-        return;
-    }
-    stored_widen(w, from, rows, wide);
-    cpu_sgemm(false, true, e->m, rows, w->k, 1.0f, e->x, w->k, wide, w->k, 0.0f, e->y + from, w->n);
-    free(wide);
 }
 
 static void stored_exact(Device *d, int64_t m, const float *x, const StoredWeight *w, float *y)
 {
     int64_t rows = WIDE_FLOATS / w->k / 16 * 16;
     Exact e = {.m = m, .x = x, .w = w, .y = y, .rows = rows < 16 ? 16 : rows};
-    cpu_share((w->n + e.rows - 1) / e.rows, exact_block, &e);
+    int64_t n = (w->n + e.rows - 1) / e.rows;
+    int threads = omp_get_max_threads();
+    omp_set_num_threads(1); /* a single block runs here, and oneDNN would start its own threads */
+    if (n == 1)
+        exact_block(&e, 0);
+    omp_set_num_threads(threads);
+    if (n > 1)
+        cpu_share(n, exact_block, &e);
     if (atomic_load(&e.failed))
         cpu_fail(d, ERR_NOMEM, "no memory for a block of weights");
 }
