@@ -39,6 +39,7 @@ static Err describe_clustering(const Clustering *c, uint64_t seed, Tree *uns)
     tree_set_text(neighbors, "distances_key", "distances");
     tree_set_text(params, "method", "umap");
     tree_set_text(params, "metric", "euclidean");
+    tree_set_float(neighbors, "recall", c->recall);
     tree_set_int(params, "n_neighbors", p->neighbors);
     tree_set_int(params, "random_state", (int64_t)seed);
     if (p->use_rep)
@@ -123,9 +124,13 @@ Err cli_cluster(CliArgs *a)
     TRY_GOTO(write_clustering(a, s, c, rule != NULL, output));
     if (a->g->json)
         fprintf(a->out,
-                "{\"cells\": %zu, \"clusters\": %zu, \"modularity\": %.6g, \"seconds\": %.3f, "
-                "\"cpu_seconds\": %.3f}\n",
-                c->n, c->groups->n_groups, c->modularity, wall, cpu);
+                "{\"cells\": %zu, \"clusters\": %zu, \"modularity\": %.6g, \"neighbour_recall\": %.6g, "
+                "\"seconds\": %.3f, \"cpu_seconds\": %.3f}\n",
+                c->n, c->groups->n_groups, c->modularity, c->recall, wall, cpu);
+    else if (!a->g->quiet)
+        fprintf(stderr, "%zu cells in %zu clusters, modularity %.3f; neighbours %s (recall %.4f)\n", c->n,
+                c->groups->n_groups, c->modularity, c->recall == 1 ? "exact" : "approximate, measured on 1,000 cells",
+                c->recall);
 done:
     selection_free(cells);
     clustering_free(c);

@@ -12,6 +12,7 @@
 #include "core/base/assets.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
+#include "core/data/kept.h"
 #include "core/eval/bootstrap.h"
 
 typedef struct Bench {
@@ -61,6 +62,7 @@ static Err bench_load(Bench *b)
 
 static Err bench_cluster(Bench *b)
 {
+    kept_off(); /* what an earlier run left would be measured */
     Session *s;
     Clustering *c = NULL;
     ClusterParams p = cluster_params_default();

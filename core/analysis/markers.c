@@ -251,7 +251,7 @@ static size_t genes_per_pass(const Rows *rows)
         values = (double)csr_nnz(rows->memory);
     else if (rows->dataset)
         values = (double)dataset_matrix(rows->dataset, (size_t)rows->matrix)->nnz;
-    double room = (double)mem_available() / 3 / 16, share = room / (values + 1);
+    double room = (double)mem_budget() / 3 / 16, share = room / (values + 1);
     if (share >= 1)
         return rows->genes;
     size_t genes = (size_t)((double)rows->genes * share);

@@ -102,9 +102,14 @@ void mem_set_budget(uint64_t bytes)
     budget = bytes;
 }
 
+uint64_t mem_budget(void)
+{
+    return budget ? budget : mem_available();
+}
+
 Err mem_check_budget(uint64_t bytes, const char *what)
 {
-    uint64_t limit = budget ? budget : mem_available();
+    uint64_t limit = mem_budget();
     if (bytes > limit)
         FAIL(ERR_NOMEM, "%s needs %.1f GB of memory, %.1f GB may be used; see --max-memory", what,
              (double)bytes / 1e9, (double)limit / 1e9);

@@ -22,6 +22,8 @@ char *mem_strndup(const char *s, size_t n);
 uint64_t mem_available(void);
 /* Fails with ERR_NOMEM, naming `what`, when `bytes` exceeds --max-memory (default: what is available). */
 CHECKED Err mem_check_budget(uint64_t bytes, const char *what);
+/* Bytes that may be used: --max-memory, else what is available. */
+uint64_t mem_budget(void);
 void mem_set_budget(uint64_t bytes); /* 0: back to the default */
 
 /* NEW(ptr, n): ptr = array of n; for use inside TRY/TRY_GOTO. */

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "core/base/mem.h"
+#include "core/data/kept.h"
 #include "core/data/sidecar.h"
 
 static Err make_folder(const char *path)
@@ -37,6 +38,21 @@ Err cache_folder(bool create, Str *out)
     return create ? make_folder(str_text(out)) : OK;
 }
 
+Err cache_file_identity(const char *path, Str *out, char real[1024])
+{
+    struct stat st;
+    char *found = realpath(path, NULL);
+    if (!found || stat(found, &st) || !S_ISREG(st.st_mode)) {
+        free(found);
+        FAIL(ERR_GENERAL, "%s: has no file to keep a copy for", path);
+    }
+    str_addf(out, "%s\n%lld\n%lld.%09ld\n%lld", found, (long long)st.st_size, (long long)st.st_mtim.tv_sec,
+             st.st_mtim.tv_nsec, (long long)st.st_ino);
+    snprintf(real, 1024, "%s", found);
+    free(found);
+    return OK;
+}
+
 static int latest_first(const void *a, const void *b)
 {
     const CacheEntry *x = a, *y = b;
@@ -55,11 +71,13 @@ Err cache_list(CacheEntry **out, size_t *n)
     for (struct dirent *file; d && !err && (file = readdir(d));) {
         struct stat st;
         char *path = str_format("%s/%s", str_text(&folder), file->d_name);
-        if (str_ends(file->d_name, SIDECAR_SUFFIX) && lstat(path, &st) == 0 &&
+        bool kept = str_ends(file->d_name, KEPT_SUFFIX);
+        if ((kept || str_ends(file->d_name, SIDECAR_SUFFIX)) && lstat(path, &st) == 0 &&
             S_ISREG(st.st_mode)) {
             err = mem_realloc(&e, count + 1, sizeof *e);
             if (!err)
-                e[count++] = (CacheEntry){mem_strdup(file->d_name), sidecar_describe(path),
+                e[count++] = (CacheEntry){mem_strdup(file->d_name),
+                                          kept ? kept_describe(path) : sidecar_describe(path),
                                           (uint64_t)st.st_size, st.st_mtime};
         }
         free(path);

@@ -12,6 +12,10 @@
 /* The folder, made when `create`; ERR_GENERAL when there is no place for it. */
 CHECKED Err cache_folder(bool create, Str *out);
 
+/* A text that changes when the file at `path` does: its real path (also into real[1024]), size, time and inode.
+ * ERR_GENERAL when it is no regular file. */
+CHECKED Err cache_file_identity(const char *path, Str *out, char real[1024]);
+
 typedef struct CacheEntry {
     char *name; /* in the folder */
     char *what; /* the dataset it belongs to; "" when unknown */

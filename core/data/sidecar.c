@@ -34,21 +34,12 @@ struct Sidecar {
 
 static Err key_of(const Dataset *d, const Matrix *m, char hex[65], char real[1024])
 {
-    struct stat st;
-    char *path = realpath(d->path, NULL);
-    if (!path || stat(path, &st) || !S_ISREG(st.st_mode)) {
-        free(path);
-        FAIL(ERR_GENERAL, "%s: has no file to keep a copy for", d->path);
-    }
     Str s = {0};
-    str_addf(&s, "%s\n%lld\n%lld.%09ld\n%lld\n%s %s %s %zu %zu %zu %d", path, (long long)st.st_size,
-             (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec, (long long)st.st_ino, m->info.name,
-             m->info.storage, m->info.dtype, m->info.rows, m->info.cols, m->info.nnz,
-             m->keep != NULL);
+    TRY(cache_file_identity(d->path, &s, real));
+    str_addf(&s, "\n%s %s %s %zu %zu %zu %d", m->info.name, m->info.storage, m->info.dtype, m->info.rows,
+             m->info.cols, m->info.nnz, m->keep != NULL);
     hash_sha256(s.data, s.len, hex);
-    snprintf(real, 1024, "%s", path);
     str_free(&s);
-    free(path);
     return OK;
 }
 

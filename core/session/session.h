@@ -98,6 +98,7 @@ typedef struct Clustering {
     size_t n, pcs;
     Csr connectivities, distances; /* [n, n] */
     double modularity;
+    double recall; /* share of the true neighbours that were found: 1 exact, else measured on a sample; 0 not known */
     ClusterParams params;
 } Clustering;
 void clustering_free(Clustering *c);

@@ -1,5 +1,6 @@
-/* Clustering. Every stage is kept in the session with the parameters it was made
- * with, so that a change starts again where it matters: a new resolution only reruns Leiden. */
+/* Clustering. Every stage is kept in the session with the parameters it was made with, so that a change starts again
+ * where it matters: a new resolution only reruns Leiden. Stages that took long are kept in the cache folder too: a run
+ * that was killed, and the next one on the same file, go on from there. */
 #include "core/session/session_analysis.h"
 
 #include <math.h>
@@ -13,7 +14,10 @@
 #include "core/analysis/pca.h"
 #include "core/analysis/umap.h"
 #include "core/base/mem.h"
+#include "core/base/str.h"
+#include "core/base/version.h"
 #include "core/figure/palette.h"
+#include "core/session/analysis_kept.h"
 
 /* A log-normalised matrix up to this size is kept whole; a larger one is read again. */
 #define KEEP_BYTES ((size_t)600 << 20)
@@ -27,8 +31,9 @@ typedef struct AnalysisState {
     Hvg genes;
     Csr variable; /* [n, genes.n] */
 
-    int pcs;
+    int pcs, pca_hvg;
     char *rep;    /* obsm key; NULL: PCA */
+    char *space_key; /* what it depends on, for the cache */
     Pca pca;
     float *space; /* [n, d]: the scores, or the obsm (then owned by rep_values) */
     float *rep_values;
@@ -36,6 +41,8 @@ typedef struct AnalysisState {
 
     int neighbors;
     Csr connectivities, distances;
+    double recall; /* of the neighbours; 0: not known */
+    char *graph_key; /* NULL: the file's own graph */
 
     double min_dist, spread; /* spread 0: no map yet */
     float *xy;
@@ -55,6 +62,8 @@ static void forget_graph(AnalysisState *a)
     forget_map(a);
     csr_done(&a->connectivities);
     csr_done(&a->distances);
+    free(a->graph_key);
+    a->graph_key = NULL;
     a->neighbors = 0;
 }
 
@@ -64,7 +73,8 @@ static void forget_space(AnalysisState *a)
     pca_done(&a->pca);
     free(a->rep_values);
     free(a->rep);
-    a->rep = NULL;
+    free(a->space_key);
+    a->rep = a->space_key = NULL;
     a->space = a->rep_values = NULL;
     a->pcs = 0;
 }
@@ -86,17 +96,22 @@ static void release(void *state)
 
 /* ---- stages ---- */
 
+static Err working_matrix(Session *s, AnalysisState *a)
+{
+    if (!a->has_matrix)
+        TRY(session_working_matrix(s, &a->matrix));
+    a->has_matrix = true;
+    return OK;
+}
+
 Err analysis_rows(Session *s, JobCtl *ctl, int *matrix, Rows *rows)
 {
     AnalysisState *a = session_state(s, TOPIC_ANALYSIS, sizeof *a, release);
-    if (!a->has_matrix) {
-        TRY(session_working_matrix(s, &a->matrix));
-        a->has_matrix = true;
-    }
+    TRY(working_matrix(s, a));
     const MatrixInfo *info = dataset_matrix(s->dataset, (size_t)a->matrix);
     Rows file = rows_of_dataset(s->dataset, a->matrix, info->state == STATE_COUNTS);
     *matrix = a->matrix;
-    if (!a->lognorm.rows && info->nnz < KEEP_BYTES / 8 && info->nnz < mem_available() / 8 / 6) {
+    if (!a->lognorm.rows && info->nnz < KEEP_BYTES / 8 && info->nnz < mem_budget() / 8 / 6) {
         job_stage(ctl, "normalising", info->rows);
         TRY(err_context(rows_gather(&file, NULL, 0, ctl, &a->lognorm), "%s", info->name));
     }
@@ -104,25 +119,34 @@ Err analysis_rows(Session *s, JobCtl *ctl, int *matrix, Rows *rows)
     return OK;
 }
 
-static Err find_variable(AnalysisState *a, const Rows *rows, int top, JobCtl *ctl)
+static Err find_variable(Session *s, AnalysisState *a, const Rows *rows, int top, JobCtl *ctl)
 {
     if (a->hvg == top)
         return OK;
     forget_genes(a);
-    TRY(hvg_seurat(rows, (size_t)top, ctl, &a->genes));
-    a->hvg = top;
-    return OK;
+    Str key = {0};
+    kept_key(s, a->matrix, &key);
+    str_addf(&key, "seurat %d\n", top);
+    double since = kept_clock();
+    Err err = kept_load_genes(s, str_text(&key), rows->genes, ctl, &a->genes);
+    if (err == ERR_NOT_FOUND) {
+        err = hvg_seurat(rows, (size_t)top, ctl, &a->genes);
+        if (!err)
+            err = kept_save_genes(s, str_text(&key), since, ctl, &a->genes);
+    }
+    str_free(&key);
+    if (!err)
+        a->hvg = top;
+    return err;
 }
 
-static Err find_components(Session *s, AnalysisState *a, const ClusterParams *p, JobCtl *ctl)
+static Err fit_components(Session *s, AnalysisState *a, const ClusterParams *p, const char *key, JobCtl *ctl)
 {
     Rows rows;
     int matrix;
-    if (!a->rep && a->pcs == p->pcs && a->hvg == p->hvg)
-        return OK;
     TRY(analysis_rows(s, ctl, &matrix, &rows));
-    forget_space(a);
-    TRY(find_variable(a, &rows, p->hvg, ctl));
+    TRY(find_variable(s, a, &rows, p->hvg, ctl));
+    double since = kept_clock();
     if (!a->variable.rows) {
         job_stage(ctl, "reading variable genes", rows.n);
         TRY(rows_gather(&rows, a->genes.selected, a->genes.n, ctl, &a->variable));
@@ -130,7 +154,29 @@ static Err find_components(Session *s, AnalysisState *a, const ClusterParams *p,
     TRY(pca_fit(&a->variable, (size_t)p->pcs, s->params.seed, ctl, &a->pca));
     if (csr_nnz(&a->variable) * 8 > KEEP_BYTES)
         csr_done(&a->variable);
+    return kept_save_pca(s, key, since, ctl, &a->pca);
+}
+
+static Err find_components(Session *s, AnalysisState *a, const ClusterParams *p, JobCtl *ctl)
+{
+    if (!a->rep && a->pcs == p->pcs && a->pca_hvg == p->hvg)
+        return OK;
+    TRY(working_matrix(s, a));
+    forget_space(a);
+    Str key = {0};
+    kept_key(s, a->matrix, &key);
+    str_addf(&key, "seurat %d\npca %d\n", p->hvg, p->pcs);
+    Err err = kept_load_pca(s, str_text(&key), dataset_cells(s->dataset), ctl, &a->pca);
+    if (err == ERR_NOT_FOUND)
+        err = fit_components(s, a, p, str_text(&key), ctl);
+    if (err) {
+        pca_done(&a->pca);
+        str_free(&key);
+        return err;
+    }
+    a->space_key = str_take(&key);
     a->pcs = p->pcs;
+    a->pca_hvg = p->hvg;
     a->space = a->pca.scores;
     a->d = a->pca.k;
     return OK;
@@ -146,6 +192,8 @@ static Err use_representation(Session *s, AnalysisState *a, const char *key)
     forget_space(a);
     TRY(dataset_obsm(s->dataset, (size_t)i, &a->rep_values));
     a->rep = mem_strdup(key);
+    a->space_key = str_format("%s\nseed %llu\nobsm %s\n", SCMMGPT_VERSION,
+                              (unsigned long long)s->params.seed, key);
     a->space = a->rep_values;
     a->d = dataset_obsm_info(s->dataset, (size_t)i)->d;
     return OK;
@@ -169,8 +217,25 @@ static Err stored_graph(Session *s, AnalysisState *a, JobCtl *ctl)
     a->connectivities = g;
     if (dataset_obsp(s->dataset, "distances", ctl, &a->distances))
         csr_done(&a->distances);
+    a->recall = 0;
     a->neighbors = STORED_GRAPH;
     return OK;
+}
+
+static Err build_graph(Session *s, AnalysisState *a, int neighbors, JobCtl *ctl)
+{
+    Err err = OK;
+    Knn knn = {0};
+    double since = kept_clock();
+    TRY_GOTO(knn_build(a->space, dataset_cells(s->dataset), a->d, (size_t)neighbors, s->params.seed, ctl,
+                       &knn));
+    TRY_GOTO(graph_connectivities(&knn, ctl, &a->connectivities));
+    TRY_GOTO(graph_distances(&knn, &a->distances));
+    a->recall = knn.recall;
+    TRY_GOTO(kept_save_graph(s, a->graph_key, since, ctl, &a->connectivities, &a->distances, a->recall));
+done:
+    knn_done(&knn);
+    return err;
 }
 
 static Err find_graph(Session *s, AnalysisState *a, int neighbors, JobCtl *ctl)
@@ -178,16 +243,29 @@ static Err find_graph(Session *s, AnalysisState *a, int neighbors, JobCtl *ctl)
     if (a->neighbors == neighbors)
         return OK;
     forget_graph(a);
-    Err err = OK;
-    Knn knn = {0};
-    TRY_GOTO(knn_build(a->space, dataset_cells(s->dataset), a->d, (size_t)neighbors, s->params.seed, ctl,
-                       &knn));
-    TRY_GOTO(graph_connectivities(&knn, ctl, &a->connectivities));
-    TRY_GOTO(graph_distances(&knn, &a->distances));
-    a->neighbors = neighbors;
-done:
-    knn_done(&knn);
+    a->graph_key = str_format("%sneighbours %d\n", a->space_key, neighbors);
+    Err err = kept_load_graph(s, a->graph_key, dataset_cells(s->dataset), ctl, &a->connectivities, &a->distances,
+                              &a->recall);
+    if (err == ERR_NOT_FOUND)
+        err = build_graph(s, a, neighbors, ctl);
+    if (err)
+        forget_graph(a);
+    else
+        a->neighbors = neighbors;
     return err;
+}
+
+static Err lay_out(Session *s, const AnalysisState *a, const ClusterParams *p, JobCtl *ctl, float *xy)
+{
+    UmapParams u = umap_params_default();
+    u.min_dist = p->min_dist;
+    u.spread = p->spread;
+    u.seed = s->params.seed;
+    if (a->connectivities.rows <= SPECTRAL_CELLS)
+        TRY(umap_spectral_start(&a->connectivities, a->space, a->d, u.seed, ctl, xy));
+    else
+        umap_pca_start(a->space, a->connectivities.rows, a->d, u.seed, xy);
+    return umap_layout(&a->connectivities, &u, ctl, xy);
 }
 
 static Err find_map(Session *s, AnalysisState *a, const ClusterParams *p, JobCtl *ctl)
@@ -196,20 +274,18 @@ static Err find_map(Session *s, AnalysisState *a, const ClusterParams *p, JobCtl
         return OK;
     forget_map(a);
     size_t n = dataset_cells(s->dataset);
-    uint64_t seed = s->params.seed;
-    float *xy;
-    TRY(NEW(xy, 2 * n));
-    UmapParams u = umap_params_default();
-    u.min_dist = p->min_dist;
-    u.spread = p->spread;
-    u.seed = seed;
-    Err err = OK;
-    if (n <= SPECTRAL_CELLS)
-        err = umap_spectral_start(&a->connectivities, a->space, a->d, seed, ctl, xy);
-    else
-        umap_pca_start(a->space, n, a->d, seed, xy);
-    if (!err)
-        err = umap_layout(&a->connectivities, &u, ctl, xy);
+    char *key = str_format("%sumap %.17g %.17g\n", a->graph_key, p->min_dist, p->spread);
+    float *xy = NULL;
+    double since = kept_clock();
+    Err err = kept_load_map(s, key, n, ctl, &xy);
+    if (err == ERR_NOT_FOUND) {
+        err = NEW(xy, 2 * n);
+        if (!err)
+            err = lay_out(s, a, p, ctl, xy);
+        if (!err)
+            err = kept_save_map(s, key, since, ctl, xy, n);
+    }
+    free(key);
     if (err) {
         free(xy);
         return err;
@@ -218,6 +294,27 @@ static Err find_map(Session *s, AnalysisState *a, const ClusterParams *p, JobCtl
     a->min_dist = p->min_dist;
     a->spread = p->spread;
     return OK;
+}
+
+static Err find_clusters(Session *s, const AnalysisState *a, double resolution, JobCtl *ctl, int32_t *label,
+                         size_t *n_groups, double *modularity)
+{
+    LeidenParams l = leiden_params_default();
+    l.resolution = resolution;
+    l.seed = s->params.seed;
+    if (!a->graph_key)
+        return leiden(&a->connectivities, &l, ctl, label, n_groups, modularity);
+    char *key = str_format("%sleiden %.17g %d\n", a->graph_key, resolution, l.iterations);
+    size_t n = a->connectivities.rows;
+    double since = kept_clock();
+    Err err = kept_load_labels(s, key, n, ctl, label, n_groups, modularity);
+    if (err == ERR_NOT_FOUND) {
+        err = leiden(&a->connectivities, &l, ctl, label, n_groups, modularity);
+        if (!err)
+            err = kept_save_labels(s, key, since, ctl, label, n, *n_groups, *modularity);
+    }
+    free(key);
+    return err;
 }
 
 /* ---- results ---- */
@@ -326,9 +423,6 @@ Err session_cluster(Session *s, const ClusterParams *p, JobCtl *ctl, Clustering 
     AnalysisState *a = session_state(s, TOPIC_ANALYSIS, sizeof *a, release);
     size_t n = dataset_cells(s->dataset), n_groups;
     int32_t *label = NULL;
-    LeidenParams l = leiden_params_default();
-    l.resolution = p->resolution;
-    l.seed = s->params.seed;
     Clustering *c = mem_must(sizeof *c);
     c->n = n;
     c->params = *p;
@@ -348,7 +442,8 @@ Err session_cluster(Session *s, const ClusterParams *p, JobCtl *ctl, Clustering 
     if (p->umap)
         TRY_GOTO(find_map(s, a, p, ctl));
     TRY_GOTO(NEW(label, n));
-    TRY_GOTO(leiden(&a->connectivities, &l, ctl, label, &n_groups, &c->modularity));
+    TRY_GOTO(find_clusters(s, a, p->resolution, ctl, label, &n_groups, &c->modularity));
+    c->recall = a->recall;
     TRY_GOTO(fill_clustering(a, label, n_groups, c));
     *out = c;
     c = NULL;

@@ -36,6 +36,7 @@ static Err neighbour_graph(const Pca *pca, const ClusterParams *p, uint64_t seed
     TRY_GOTO(knn_build(pca->scores, pca->n, pca->k, (size_t)p->neighbors, seed, ctl, &knn));
     TRY_GOTO(graph_connectivities(&knn, ctl, &c->connectivities));
     TRY_GOTO(graph_distances(&knn, &c->distances));
+    c->recall = knn.recall;
 done:
     knn_done(&knn);
     return err;

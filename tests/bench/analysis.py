@@ -52,8 +52,8 @@ def peer(path):
 
 
 def run(argv, cores):
-    """(stdout, wall, cpu, peak MB) of a command on some cores."""
-    env = dict(os.environ)
+    """(stdout, wall, cpu, peak MB) of a command on some cores; ours without stages kept by earlier runs."""
+    env = dict(os.environ, XDG_CACHE_HOME=os.path.join(tempfile.gettempdir(), f"scmmgpt-bench-{os.getpid()}"), SCMMGPT_CACHE_AFTER="1e9")
     for k in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         env[k] = str(len(cores.split(",")))
     start = time.time()

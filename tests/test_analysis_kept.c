@@ -1,0 +1,226 @@
+/* Stages in the cache folder: work that was stopped goes on where it was, and gives what it would have given. */
+#include "tests/util.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/base/mem.h"
+#include "core/data/cache.h"
+#include "core/data/kept.h"
+#include "core/session/session.h"
+
+static char folder[] = "/tmp/scmmgpt-kept-XXXXXX";
+
+static int set_up(void **state)
+{
+    assert_non_null(mkdtemp(folder));
+    setenv("XDG_CACHE_HOME", folder, 1);
+    setenv("SCMMGPT_CACHE_AFTER", "0", 1);
+    return 0;
+}
+
+static void empty_cache(void)
+{
+    uint64_t bytes;
+    assert_ok(cache_clear(&bytes));
+}
+
+static int tear_down(void **state)
+{
+    char inner[64];
+    empty_cache();
+    snprintf(inner, sizeof inner, "%s/scmmgpt", folder);
+    rmdir(inner);
+    rmdir(folder);
+    return 0;
+}
+
+static size_t kept_files(void)
+{
+    CacheEntry *e;
+    size_t n;
+    assert_ok(cache_list(&e, &n));
+    for (size_t i = 0; i < n; i++)
+        assert_non_null(strstr(e[i].what, "stored_ranks.h5ad"));
+    cache_entries_free(e, n);
+    return n;
+}
+
+/* ---- a clustering that notes its stages and stops before one of them ---- */
+
+typedef struct Watch {
+    JobCtl ctl;
+    char stages[512];
+    const char *stop; /* stage */
+} Watch;
+
+static bool ran(const Watch *w, const char *stage)
+{
+    char name[64];
+    snprintf(name, sizeof name, ";%s;", stage);
+    return strstr(w->stages, name) != NULL;
+}
+
+static void note(void *user, const char *stage, size_t done, size_t total)
+{
+    Watch *w = user;
+    if (stage && !ran(w, stage))
+        snprintf(w->stages + strlen(w->stages), sizeof w->stages - strlen(w->stages), ";%s;", stage);
+    if (stage && w->stop && strcmp(stage, w->stop) == 0)
+        atomic_store(&w->ctl.cancel, ERR_CANCELLED);
+}
+
+static Err run(Watch *w, uint64_t seed, double resolution, Clustering **out)
+{
+    SessionParams sp = session_params_default();
+    ClusterParams p = cluster_params_default();
+    Session *s;
+    sp.seed = seed;
+    p.hvg = 6;
+    p.pcs = 3;
+    p.neighbors = 6;
+    p.resolution = resolution;
+    w->stages[0] = 0;
+    w->ctl = (JobCtl){.on_progress = note, .user = w};
+    assert_ok(session_open(&sp, "tests/golden/stored_ranks.h5ad", NULL, &s));
+    Err err = session_cluster(s, &p, &w->ctl, out);
+    session_close(s);
+    return err;
+}
+
+static void assert_same(const Clustering *a, const Clustering *b)
+{
+    assert_int_equal(a->n, b->n);
+    assert_int_equal(a->pcs, b->pcs);
+    assert_memory_equal(a->pca, b->pca, a->n * a->pcs * sizeof *a->pca);
+    assert_memory_equal(a->map->xy, b->map->xy, 2 * a->n * sizeof(float));
+    assert_memory_equal(a->groups->codes, b->groups->codes, a->n * sizeof(int32_t));
+    assert_int_equal(csr_nnz(&a->connectivities), csr_nnz(&b->connectivities));
+    assert_memory_equal(a->connectivities.values, b->connectivities.values, csr_nnz(&a->connectivities) * 4);
+    assert_memory_equal(a->distances.indices, b->distances.indices, csr_nnz(&a->distances) * 4);
+    assert_true(a->modularity == b->modularity && a->recall == b->recall);
+}
+
+static void the_next_run_takes_every_stage_from_the_cache(void **state)
+{
+    Watch w = {0};
+    Clustering *a, *b, *c;
+    empty_cache();
+    assert_ok(run(&w, 0, 1, &a));
+    assert_non_null(strstr(w.stages, ";principal components;;neighbours;;neighbour graph;;start of the map;;map;;clusters;"));
+    assert_int_equal(kept_files(), 5); /* genes, components, neighbours, map, clusters */
+    assert_ok(run(&w, 0, 1, &b));
+    assert_string_equal(w.stages, "");
+    assert_same(a, b);
+    assert_ok(run(&w, 0, 0.5, &c)); /* another resolution: the clusters alone */
+    assert_string_equal(w.stages, ";clusters;");
+    clustering_free(c);
+    assert_ok(run(&w, 1, 1, &c)); /* another seed: nothing of it serves */
+    assert_true(ran(&w, "variable genes"));
+    clustering_free(a);
+    clustering_free(b);
+    clustering_free(c);
+}
+
+static void stopped_in_any_stage_it_goes_on_there(void **state)
+{
+    static const char *const stages[] = {"principal components", "neighbours", "start of the map", "map", "clusters"};
+    Watch w = {0};
+    Clustering *want, *c;
+    empty_cache();
+    assert_ok(run(&w, 0, 1, &want));
+    for (size_t i = 0; i < sizeof stages / sizeof *stages; i++) {
+        empty_cache();
+        w.stop = stages[i];
+        assert_err(run(&w, 0, 1, &c), ERR_CANCELLED);
+        w.stop = NULL;
+        assert_ok(run(&w, 0, 1, &c));
+        assert_false(ran(&w, "variable genes"));
+        assert_true(ran(&w, "principal components") == (i < 1));
+        assert_true(ran(&w, "neighbours") == (i < 2));
+        assert_true(ran(&w, "map") == (i < 4));
+        assert_same(want, c);
+        clustering_free(c);
+    }
+    clustering_free(want);
+}
+
+/* Flips one byte near the end of every kept file. */
+static void damage_all(bool cut)
+{
+    char path[400];
+    CacheEntry *e;
+    size_t n;
+    assert_ok(cache_list(&e, &n));
+    for (size_t i = 0; i < n; i++) {
+        char byte;
+        snprintf(path, sizeof path, "%s/scmmgpt/%s", folder, e[i].name);
+        int fd = open(path, O_RDWR);
+        assert_true(fd >= 0);
+        off_t at = lseek(fd, -3, SEEK_END);
+        if (cut) {
+            assert_int_equal(ftruncate(fd, at), 0);
+        } else {
+            assert_int_equal(pread(fd, &byte, 1, at), 1);
+            byte ^= 4;
+            assert_int_equal(pwrite(fd, &byte, 1, at), 1);
+        }
+        close(fd);
+    }
+    cache_entries_free(e, n);
+}
+
+static void damaged_stages_are_made_again(void **state)
+{
+    Watch w = {0};
+    Clustering *want, *c;
+    empty_cache();
+    assert_ok(run(&w, 0, 1, &want));
+    for (int cut = 0; cut < 2; cut++) {
+        damage_all(cut);
+        assert_ok(run(&w, 0, 1, &c));
+        assert_true(ran(&w, "variable genes"));
+        assert_true(ran(&w, "clusters"));
+        assert_same(want, c);
+        clustering_free(c);
+        assert_int_equal(kept_files(), 5);
+    }
+    clustering_free(want);
+}
+
+static void short_work_and_a_folder_that_cannot_be_written_leave_nothing(void **state)
+{
+    Watch w = {0};
+    Clustering *c;
+    empty_cache();
+    setenv("SCMMGPT_CACHE_AFTER", "100", 1);
+    assert_ok(run(&w, 0, 1, &c));
+    assert_int_equal(kept_files(), 0);
+    clustering_free(c);
+    setenv("SCMMGPT_CACHE_AFTER", "0", 1);
+    setenv("SCMMGPT_CACHE_MAX", "10", 1);
+    assert_ok(run(&w, 0, 1, &c));
+    clustering_free(c);
+    assert_int_equal(kept_files(), 0);
+    unsetenv("SCMMGPT_CACHE_MAX");
+    setenv("XDG_CACHE_HOME", "/proc/none", 1);
+    assert_ok(run(&w, 0, 1, &c));
+    clustering_free(c);
+    setenv("XDG_CACHE_HOME", folder, 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(the_next_run_takes_every_stage_from_the_cache),
+        TEST(stopped_in_any_stage_it_goes_on_there),
+        TEST(damaged_stages_are_made_again),
+        TEST(short_work_and_a_folder_that_cannot_be_written_leave_nothing),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
