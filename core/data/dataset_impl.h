@@ -133,6 +133,8 @@ CHECKED Err frame_names(Dataset *d, Frame *f, char ***names);
 CHECKED Err frame_names_block(Dataset *d, Frame *f, size_t row0, size_t n, char **out);
 /* Up to cap values of a slot without reading all of it; *n says how many. */
 CHECKED Err slot_sample(Dataset *d, const Frame *f, Slot *s, size_t cap, char **out, size_t *n);
+/* A look at codes and categories without reading all. */
+CHECKED Err slot_touch(Dataset *d, const Frame *f, const Slot *s);
 void frame_done(Frame *f);
 
 /* ---- matrix.c, matrix_columns.c ---- */

@@ -299,6 +299,28 @@ Err frame_names_block(Dataset *d, Frame *f, size_t row0, size_t n, char **out)
     return OK;
 }
 
+Err slot_touch(Dataset *d, const Frame *f, const Slot *s)
+{
+    enum { SAMPLE = 64 };
+    char *texts[SAMPLE] = {0};
+    int32_t code;
+    Array *a = NULL;
+    Err err = OK;
+    TRY_GOTO(store_open_array(d->store, s->path, &a));
+    if (f->n)
+        TRY_GOTO(array_read_1d(a, f->n - 1, 1, MEM_I32, &code));
+    array_close(a);
+    a = NULL;
+    TRY_GOTO(store_open_array(d->store, s->categories, &a));
+    if (a->info.cls == ELEM_STRING)
+        TRY_GOTO(array_read_text(a, 0, a->info.count < SAMPLE ? a->info.count : SAMPLE, texts));
+done:
+    array_close(a);
+    for (int i = 0; i < SAMPLE; i++)
+        free(texts[i]);
+    return err;
+}
+
 Err slot_sample(Dataset *d, const Frame *f, Slot *s, size_t cap, char **out, size_t *n)
 {
     *n = cap < f->n ? cap : f->n;

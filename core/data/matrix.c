@@ -173,6 +173,16 @@ MatrixState state_of_sample(const StateSample *s)
     return s->max < 25 ? STATE_LOGNORM : STATE_UNKNOWN;
 }
 
+/* A few values; of chunks that are not packed only these. */
+static Err read_few(Array *a, uint64_t at, uint64_t n, float *out)
+{
+    ArrayPart p;
+    if (array_part(a, at, &p) && !p.packed && at - p.first + n <= p.n &&
+        array_part_read(a, &p, at, n, MEM_F32, out))
+        return OK;
+    return array_read_1d(a, at, n, MEM_F32, out);
+}
+
 static Err sample_sparse(Matrix *m, StateSample *s)
 {
     enum { PLACES = 64, RUN = 256 };
@@ -188,7 +198,7 @@ static Err sample_sparse(Matrix *m, StateSample *s)
         return OK;
     }
     for (size_t p = 0; p < places; p++) {
-        TRY(array_read_1d(m->data, (nnz - RUN) / (places - 1) * p, RUN, MEM_F32, buffer));
+        TRY(read_few(m->data, (nnz - RUN) / (places - 1) * p, RUN, buffer));
         state_sample_add(s, buffer, RUN);
     }
     return OK;

@@ -158,8 +158,9 @@ static Err rehearse(void *arg)
         char *one = NULL;
         size_t n = 0;
         Slot *s = &d->obs.slots[i];
-        Err ignored = s->form == SLOT_FIELD
-                          ? OK
+        Err ignored = s->form == SLOT_FIELD ? OK
+                      : s->form == SLOT_CATEGORIES
+                          ? slot_touch(d, &d->obs, s)
                           : slot_sample(d, &d->obs, s, s->kind == COLUMN_STRING, &one, &n);
         (void)ignored; /* only crashes and endless loops count here */
         free(one);

@@ -6,7 +6,8 @@
 #include "core/base/job.h"
 
 /* fn(arg) in a child with a limit of processor time. Returns what it returns, with its message; a
- * child that crashes or does not come back gives ERR_INPUT. Nothing the child computes is kept.
- * About 1 ms. */
+ * child that crashes or computes without end gives ERR_INPUT; one that sleeps for ever (a lock that
+ * another thread held when it was made) gives OK, since that is not the file's fault. Nothing the
+ * child computes is kept. A few milliseconds. */
 CHECKED Err watchdog_run(Err (*fn)(void *), void *arg, JobCtl *ctl);
 #endif
