@@ -6,6 +6,7 @@
 #include "tests/util.h"
 #include "core/base/rng.h"
 #include "core/device/device.h"
+#include "core/device/encoder.h"
 #include "gpu/cpu/cpu.h"
 #include <math.h>
 #include <omp.h>
@@ -424,6 +425,75 @@ static void c_packed(Bench *b)
     packed_case(b, WEIGHT_INT8);
     packed_case(b, WEIGHT_BF16X3);
 }
+/* Joined and separate q, k, v; lengths, a mask of keys; small enough to go by sequence, and not. */
+typedef void RunEncoder(Device *d, const EncoderLayer *e);
+static void encoder_case(Bench *b, RunEncoder *run, int64_t batch, int64_t tokens, int64_t w,
+                         int64_t ffn, bool joined)
+{
+    int64_t n = batch * tokens;
+    float *x = rnd(b, 1, n * w), *y = rnd(b, 2, n * w), *v = rnd(b, 3, 8 * w + ffn);
+    float *big = rnd(b, 4, 3 * w * w + w * w + 2 * w * ffn);
+    int32_t *len = ints(b, 5, batch, tokens + 1, 0);
+    uint8_t *mask = take(b, (size_t)n), *host = malloc((size_t)n);
+    for (int64_t i = 0; i < n; i++)
+        host[i] = i % 7 != 3;
+    b->d->ops->upload(b->d, mask, host, (size_t)n);
+    free(host);
+    b->d->ops->scale(b->d, 3 * w * w + w * w + 2 * w * ffn, 1 / sqrtf((float)w), big, big);
+    PackedWeight *p[6];
+    int64_t rows[6] = {joined ? 3 * w : w, w, w, w, ffn, w}, from = 0;
+    for (int i = 0; i < 6; i++) {
+        bool skip = joined && (i == 1 || i == 2);
+        int64_t k = i == 5 ? ffn : w;
+        p[i] = skip ? NULL : b->d->ops->pack(b->d, WEIGHT_F32, rows[i], k, big + from);
+        from += skip ? 0 : rows[i] * k;
+    }
+    EncoderLayer e = {.batch = batch,
+                      .tokens = tokens,
+                      .width = w,
+                      .ffn = ffn,
+                      .heads = 4,
+                      .eps = 1e-5f,
+                      .scale = 2 / sqrtf((float)w),
+                      .act = joined ? ACT_RELU : ACT_GELU,
+                      .x = x,
+                      .y = y,
+                      .work = take(b, (size_t)encoder_layer_work(n, w, ffn) * sizeof *x),
+                      .q = {p[0], joined ? v : NULL},
+                      .k = {p[1], v + w},
+                      .v = {p[2], v + 2 * w},
+                      .out = {p[3], v + 3 * w},
+                      .ff1 = {p[4], v + 8 * w},
+                      .ff2 = {p[5], v + 4 * w},
+                      .gamma1 = v + 5 * w,
+                      .beta1 = v + 6 * w,
+                      .gamma2 = v + 7 * w,
+                      .beta2 = v + 6 * w};
+    for (int turn = 0; turn < 3; turn++) {
+        e.len = turn == 1 ? len : NULL;
+        e.key_mask = turn == 2 ? mask : NULL;
+        run(b->d, &e);
+        for (int64_t i = 0; i < batch; i++) {
+            int32_t used = (int32_t)tokens;
+            if (turn == 1)
+                b->d->ops->download(b->d, &used, len + i, sizeof used);
+            keep(b, y + i * tokens * w, used * w);
+        }
+    }
+    b->d->ops->sync(b->d);
+    for (int i = 0; i < 6; i++)
+        b->d->ops->pack_free(b->d, p[i]);
+}
+static void c_encoder_layer(Bench *b)
+{
+    encoder_case(b, b->d->ops->encoder_layer, 5, 17, 32, 40, true);
+    encoder_case(b, b->d->ops->encoder_layer, 3, 201, 140, 300, false);
+}
+static void encoder_parts(Bench *b)
+{
+    encoder_case(b, encoder_layer_by_parts, 5, 17, 32, 40, true);
+    encoder_case(b, encoder_layer_by_parts, 3, 201, 140, 300, false);
+}
 static void c_packed_bf16(Bench *b)
 {
     packed_case(b, WEIGHT_BF16);
@@ -669,6 +739,7 @@ static const Case cases[] = {
     ONE(attention_backward),
     {"linear_packed", offsetof(DeviceOps, linear_packed), offsetof(DeviceOps, pack), c_packed,
      1e-7},
+    ONE(encoder_layer),
     {"linear_packed bf16", offsetof(DeviceOps, linear_packed), offsetof(DeviceOps, pack_free),
      c_packed_bf16, 1e-4},
     {"linear_stored", offsetof(DeviceOps, linear_stored), offsetof(DeviceOps, borrow), c_stored,
@@ -958,6 +1029,53 @@ static void table_gradients_equal_slow_loops(void **state)
     device_close(d);
 }
 
+static void a_fused_layer_equals_its_parts(void **state)
+{
+    (void)state;
+    Device *d;
+    assert_ok(device_open("cpu", &d));
+    Bench a = run_case(d, &(Case){.name = "encoder", .run = c_encoder_layer});
+    Bench b = run_case(d, &(Case){.name = "encoder", .run = encoder_parts});
+    double *want = malloc(b.n * sizeof *want);
+    assert_int_equal(a.n, b.n);
+    for (size_t i = 0; i < b.n; i++)
+        want[i] = b.out[i];
+    near_slow(a.out, want, (int64_t)a.n, 1e-11, "encoder layer");
+    free(want);
+    free(a.out);
+    free(b.out);
+    device_close(d);
+}
+/* Every number of rows and columns that a tile may have, with and without bias, adding, ReLU; what
+ * stands beside the tile is left alone. */
+static void tiles_equal_plain_ones(void **state)
+{
+    enum { K = 37, LD = 70 };
+    (void)state;
+    float *a = host_random(1, TILE_ROWS * K), *w = host_random(2, K * LD), *bias = host_random(3, LD);
+    for (int which = 1; cpu_tile_kernel_at(which); which++)
+        for (int rows = 1; rows <= TILE_ROWS; rows++)
+            for (int cols = 1; cols <= cpu_tile_kernel_at(which)->cols; cols++)
+                for (int how = 0; how < 4; how++) {
+                    float *x = host_random(4, TILE_ROWS * LD), *y = host_random(4, TILE_ROWS * LD);
+                    Tile t = {.k = K, .a = a, .b = w, .c = x, .lda = K, .ldb = LD, .ldc = LD};
+                    t.bias = how == 1 ? bias : NULL;
+                    t.add = how == 2;
+                    t.relu = how == 3;
+                    t.rows = rows;
+                    t.cols = cols;
+                    cpu_tile_kernel_at(which)->run(&t);
+                    t.c = y;
+                    cpu_rows_times(cpu_tile_kernel_at(0), rows, cols, t);
+                    for (int i = 0; i < TILE_ROWS * LD; i++)
+                        assert_float_equal(x[i], y[i], 1e-4);
+                    free(x);
+                    free(y);
+                }
+    free(a);
+    free(w);
+    free(bias);
+}
 static void hand_written_dots_equal_plain_ones(void **state)
 {
     (void)state;
@@ -1065,6 +1183,8 @@ int main(void)
         TEST(layernorm_backward_equals_slow_loops),
         TEST(attention_backward_equals_slow_loops),
         TEST(table_gradients_equal_slow_loops),
+        TEST(a_fused_layer_equals_its_parts),
+        TEST(tiles_equal_plain_ones),
         TEST(hand_written_dots_equal_plain_ones),
         TEST(bf16_rounds_to_nearest_even),
         TEST(unknown_devices_are_a_usage_error),

@@ -18,7 +18,7 @@ extern "C" {
 #include "core/base/err.h"
 #endif
 
-#define DEVICE_ABI 3
+#define DEVICE_ABI 4
 
 typedef struct Device Device;
 typedef struct DeviceOps DeviceOps;
@@ -166,6 +166,26 @@ typedef struct StoredWeight {
  * precision where there are many rows and the processor gains by it). */
 typedef enum StoredMode { STORED_EXACT, STORED_FAST } StoredMode;
 
+/* One post-norm transformer layer of inference: a = attention of q, k, v = x W + b;
+ * h = LN1(x + a Wo + bo); y = LN2(h + W2 act(W1 h + b1) + b2), x and y [batch,tokens,width] apart.
+ * Key j of sequence b is seen when j < len[b] (NULL: all) and key_mask[b*tokens+j] (NULL: all).
+ * Rows of y from len[b] on are unspecified but finite where x is. work: see encoder_layer_work. */
+typedef struct EncoderLinear {
+    const PackedWeight *w;
+    const float *bias; /* NULL: none */
+} EncoderLinear;
+typedef struct EncoderLayer {
+    int64_t batch, tokens, width, ffn, heads;
+    float eps, scale;
+    Act act;
+    const float *x;
+    float *y, *work;
+    EncoderLinear q, k, v, out, ff1, ff2; /* k.w NULL: q gives all three, [3*width] */
+    const float *gamma1, *beta1, *gamma2, *beta2;
+    const int32_t *len;
+    const uint8_t *key_mask;
+} EncoderLayer;
+
 struct DeviceOps {
     uint32_t abi;     /* DEVICE_ABI; checked first */
     uint32_t size;    /* sizeof(DeviceOps) */
@@ -285,6 +305,8 @@ struct DeviceOps {
     void (*gather_stored)(Device *d, int64_t n, const PackedWeight *w, const int32_t *index,
                           float *y);
     void (*attention_paged)(Device *d, const PagedAttention *a);
+
+    void (*encoder_layer)(Device *d, const EncoderLayer *e);
 
     /* ---- scalars and losses; results and upstream gradients are single floats on the device ----
      */

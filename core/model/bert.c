@@ -2,6 +2,7 @@
 #include "core/model/bert.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
+#include "core/nn/cross.h"
 #include <stdio.h>
 
 enum { NAME = 256 };
@@ -25,9 +26,8 @@ Err bert_attn_init(ParamSet *ps, const char *prefix, int64_t width, int64_t kv_w
 Tensor *bert_attn_forward(Tape *t, const BertAttn *a, Tensor *x, Tensor *kv, const AttnSpec *spec)
 {
     Tensor *q = linear_forward(t, &a->q, x, ACT_NONE);
-    Tensor *k = linear_forward(t, &a->k, kv, ACT_NONE);
-    Tensor *v = linear_forward(t, &a->v, kv, ACT_NONE);
-    Tensor *y = linear_forward(t, &a->out, op_attention(t, q, k, v, spec), ACT_NONE);
+    Tensor *y = cross_attention(t, &a->k, &a->v, q, kv, spec);
+    y = linear_forward(t, &a->out, y, ACT_NONE);
     return norm_forward(t, &a->norm, op_add(t, x, y));
 }
 
@@ -109,11 +109,15 @@ Tensor *bert_forward_masked(Tape *t, const Bert *b, const int32_t *ids, const At
     x = norm_forward(t, &b->norm, x);
     AttnSpec spec = *mask;
     spec.heads = b->c.heads;
-    TapeMark mark = tape_mark(t);
+    Encoder *layer = mem_must((size_t)b->c.layers * sizeof *layer);
     for (int64_t i = 0; i < b->c.layers; i++) {
-        x = bert_attn_forward(t, &b->attn[i], x, x, &spec);
-        x = tape_rewind(t, mark, bert_ffn_forward(t, &b->ffn[i], x));
+        const BertAttn *a = &b->attn[i];
+        const BertFfn *f = &b->ffn[i];
+        layer[i] = (Encoder){&a->q,   &a->k,    &a->v,    &a->out, &f->in,
+                             &f->out, &a->norm, &f->norm, ACT_GELU};
     }
+    x = encoder_forward(t, layer, b->c.layers, x, &spec);
+    free(layer);
     return x;
 }
 

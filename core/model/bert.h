@@ -5,7 +5,7 @@
 #include "core/base/job.h"
 #include "core/model/safetensors.h"
 #include "core/model/wordpiece.h"
-#include "core/nn/layers.h"
+#include "core/nn/encoder.h"
 
 typedef struct BertAttn { /* LN(x + out(attention(x -> kv))) */
     Linear q, k, v, out;

@@ -52,12 +52,15 @@ void scgpt_done(Scgpt *s)
     s->layer = NULL;
 }
 
-static Tensor *layer_forward(Tape *t, const ScgptLayer *l, Tensor *x, const AttnSpec *spec)
+static Encoder layer_of(const ScgptLayer *l)
 {
-    Tensor *a = op_attention_qkv(t, linear_forward(t, &l->qkv, x, ACT_NONE), spec);
-    x = norm_forward(t, &l->norm1, op_add(t, x, linear_forward(t, &l->out, a, ACT_NONE)));
-    Tensor *f = linear_forward(t, &l->ff2, linear_forward(t, &l->ff1, x, ACT_RELU), ACT_NONE);
-    return norm_forward(t, &l->norm2, op_add(t, x, f));
+    return (Encoder){.q = &l->qkv,
+                     .out = &l->out,
+                     .ff1 = &l->ff1,
+                     .ff2 = &l->ff2,
+                     .norm1 = &l->norm1,
+                     .norm2 = &l->norm2,
+                     .act = ACT_RELU};
 }
 
 Tensor *scgpt_forward_masked(Tape *t, const Scgpt *s, const Tensor *gene, Tensor *value,
@@ -73,9 +76,11 @@ Tensor *scgpt_forward_masked(Tape *t, const Scgpt *s, const Tensor *gene, Tensor
         x = op_add(t, op_mul(t, x, &s->bn_scale->t), &s->bn_shift->t);
     AttnSpec spec = *mask;
     spec.heads = s->c.heads;
-    TapeMark mark = tape_mark(t);
+    Encoder *layer = mem_must((size_t)s->c.layers * sizeof *layer);
     for (int64_t i = 0; i < s->c.layers; i++)
-        x = tape_rewind(t, mark, layer_forward(t, &s->layer[i], x, &spec));
+        layer[i] = layer_of(&s->layer[i]);
+    x = encoder_forward(t, layer, s->c.layers, x, &spec);
+    free(layer);
     return x;
 }
 

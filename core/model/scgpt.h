@@ -2,7 +2,7 @@
  * no positions, post-norm transformer layers, value encoder on continuous values. */
 #ifndef SCMM_MODEL_SCGPT_H
 #define SCMM_MODEL_SCGPT_H
-#include "core/nn/layers.h"
+#include "core/nn/encoder.h"
 
 typedef struct ScgptConfig {
     int64_t vocab; /* rows of the gene table, special tokens included */

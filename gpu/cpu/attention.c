@@ -185,6 +185,10 @@ static void turn_keys(Forward *f, int64_t n, const float *x)
     }
 }
 
+static int64_t round_keys(int64_t nk)
+{
+    return (nk + 15) / 16 * 16;
+}
 /* Scores of n queries from row i of the block on with the keys [j0, j0+nk). */
 static void forward_scores(Forward *f, int64_t i, int64_t n, int64_t j0, int64_t nk)
 {
@@ -203,6 +207,9 @@ static void forward_scores(Forward *f, int64_t i, int64_t n, int64_t j0, int64_t
         cpu_rows_times(f->kernel, n, nk - j < f->strip ? nk - j : f->strip, t);
     }
     mask_scores(a, k, k->q0 + i, n, j0, nk, f->s);
+    for (int64_t r = 0; r < n; r++) /* whole vectors, without a rest */
+        for (int64_t j = nk; j < round_keys(nk); j++)
+            f->s[r * KB + j] = -INFINITY;
 }
 
 /* Queries [i, i+n) of the block against the keys [j0, j0+nk). */
@@ -214,9 +221,9 @@ static void forward_rows(Forward *f, int64_t i, int64_t n, int64_t j0, int64_t n
     forward_scores(f, i, n, j0, nk);
     for (int64_t r = 0; r < n; r++) {
         float *max = &f->max[i + r], *sum = &f->sum[i + r];
-        float top = row_max(nk, s + r * KB, *max);
+        float top = row_max(round_keys(nk), s + r * KB, *max);
         float carry = *max < -1e30f ? 0.0f : expf(a->scale * (*max - top));
-        *sum = *sum * carry + row_exp(nk, s + r * KB, a->scale, top);
+        *sum = *sum * carry + row_exp(round_keys(nk), s + r * KB, a->scale, top);
         *max = top;
         if (a->drop > 0)
             drop_row(a, k, i + r, j0, nk, s + r * KB);

@@ -179,6 +179,7 @@ static const DeviceOps ops = {
     .pack = cpu_pack,
     .pack_free = cpu_pack_free,
     .linear_packed = cpu_linear_packed,
+    .encoder_layer = cpu_encoder_layer,
     .borrow = cpu_borrow,
     .linear_stored = cpu_linear_stored,
     .gather_stored = cpu_gather_stored,

@@ -123,6 +123,9 @@ void cpu_fill_normal(Device *d, int64_t n, uint64_t seed, float *y);
 /* norm.c */
 void cpu_layernorm(Device *d, int64_t rows, int64_t cols, float eps, const float *x,
                    const float *gamma, const float *beta, float *y, float *stats);
+/* out = LN(x + y) for one row; stats are not kept. */
+void cpu_add_norm_row(int64_t n, float eps, const float *x, const float *y, const float *gamma,
+                      const float *beta, float *out);
 void cpu_layernorm_backward(Device *d, int64_t rows, int64_t cols, const float *x,
                             const float *gamma, const float *stats, const float *dy, float *dx,
                             float *dgamma, float *dbeta);
@@ -168,7 +171,7 @@ typedef struct TileKernel {
     void (*run)(const Tile *t);
 } TileKernel;
 const TileKernel *cpu_tile_kernel(void); /* the best this processor has */
-const TileKernel *cpu_tile_plain(void);  /* for tests */
+const TileKernel *cpu_tile_kernel_at(int i); /* those that run here, 0 the plain one; then NULL */
 /* The same for any number of rows and columns of row-major b. */
 void cpu_rows_times(const TileKernel *kernel, int64_t rows, int64_t cols, Tile t);
 /* panels.c: float32 weights as strips of kernel->cols columns, so that a tile reads straight on. */
@@ -238,6 +241,8 @@ void cpu_pack_free(Device *d, PackedWeight *w);
 const Panels *cpu_packed_panels(const PackedWeight *p); /* NULL when it is held in another form */
 void cpu_linear_packed(Device *d, int64_t m, const float *x, const PackedWeight *w,
                        const float *bias, Act act, float *y);
+/* layer.c */
+void cpu_encoder_layer(Device *d, const EncoderLayer *e);
 /* loss.c */
 void cpu_sum(Device *d, int64_t n, float a, const float *x, float *y);
 void cpu_add_scalar(Device *d, int64_t n, float a, const float *s, float *y);

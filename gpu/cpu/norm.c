@@ -28,6 +28,21 @@ CLONES static void layernorm_row(int64_t n, float eps, const float *x, const flo
         stats[1] = inv;
     }
 }
+CLONES void cpu_add_norm_row(int64_t n, float eps, const float *x, const float *y,
+                             const float *gamma, const float *beta, float *out)
+{
+    float sum = 0, var = 0;
+    _Pragma("omp simd reduction(+ : sum)") for (int64_t i = 0; i < n; i++)
+    {
+        out[i] = x[i] + y[i];
+        sum += out[i];
+    }
+    float mean = sum / (float)n;
+    _Pragma("omp simd reduction(+ : var)") for (int64_t i = 0; i < n; i++) var +=
+        (out[i] - mean) * (out[i] - mean);
+    float inv = 1.0f / sqrtf(var / (float)n + eps);
+    SIMD for (int64_t i = 0; i < n; i++) out[i] = (out[i] - mean) * inv * gamma[i] + beta[i];
+}
 static void layernorm_range(void *ctx, int64_t lo, int64_t hi)
 {
     const Nm *c = ctx;

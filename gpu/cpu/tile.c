@@ -147,28 +147,36 @@ T256 static void tile_256(const Tile *t)
 }
 #endif
 
-static const TileKernel plain = {16, plain_tile};
+static const TileKernel kernels[] = {
+    {16, plain_tile},
+#ifdef __x86_64__
+    {16, tile_256},
+    {64, tile_512},
+#endif
+};
 
-const TileKernel *cpu_tile_plain(void)
-{
-    return &plain;
-}
-
-const TileKernel *cpu_tile_kernel(void)
+/* oneDNN knows the processor, and its ONEDNN_MAX_CPU_ISA then holds here too. */
+static int kernels_here(void)
 {
 #ifdef __x86_64__
-    static const TileKernel wide = {64, tile_512}, narrow = {16, tile_256};
-    static const TileKernel *volatile chosen; /* every thread would choose the same */
-    if (!chosen) {
-        dnnl_cpu_isa_t isa = dnnl_get_effective_cpu_isa(); /* ONEDNN_MAX_CPU_ISA holds here too */
-        bool avx512 = (isa & dnnl_cpu_isa_avx512_core) == dnnl_cpu_isa_avx512_core;
-        bool avx2 = (isa & dnnl_cpu_isa_avx2) == dnnl_cpu_isa_avx2 && __builtin_cpu_supports("fma");
-        chosen = avx512 ? &wide : avx2 ? &narrow : &plain;
-    }
-    return chosen;
-#else
-    return &plain;
+    dnnl_cpu_isa_t isa = dnnl_get_effective_cpu_isa();
+    if ((isa & dnnl_cpu_isa_avx512_core) == dnnl_cpu_isa_avx512_core)
+        return 3;
+    if ((isa & dnnl_cpu_isa_avx2) == dnnl_cpu_isa_avx2 && __builtin_cpu_supports("fma"))
+        return 2;
 #endif
+    return 1;
+}
+const TileKernel *cpu_tile_kernel_at(int i)
+{
+    return i < kernels_here() ? &kernels[i] : NULL;
+}
+const TileKernel *cpu_tile_kernel(void)
+{
+    static const TileKernel *volatile best; /* every thread would find the same */
+    if (!best)
+        best = &kernels[kernels_here() - 1];
+    return best;
 }
 
 void cpu_rows_times(const TileKernel *kernel, int64_t rows, int64_t cols, Tile t)

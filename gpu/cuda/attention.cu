@@ -2,6 +2,7 @@
  * forward and for dq, keys for dk and dv), a warp four of them; the other side passes through
  * shared memory in tiles of 32, one element a lane. Sums over lanes and tiles have a fixed order.
  */
+#include "core/device/encoder.h"
 #include "gpu/cuda/cuda.cuh"
 
 enum {
@@ -278,6 +279,7 @@ static void cuda_attention_paged(Device *d, const PagedAttention *a)
 
 void attention_fill(DeviceOps *o)
 {
+    o->encoder_layer = encoder_layer_by_parts; /* launches overlap; nothing is won by one more kernel */
     o->attention_paged = cuda_attention_paged;
     o->attention = cuda_attention;
     o->attention_backward = cuda_attention_backward;
