@@ -986,6 +986,61 @@ static void reordering_a_cache_moves_the_histories(void **state)
     kvcache_free(c);
     tape_free(t);
 }
+/* 70 tokens of one history, continued as three beams that part, are dropped and part again. */
+static void beams_share_pages_until_they_write(void **state)
+{
+    (void)state;
+    enum { W = 8, BEAMS = 3, PROMPT = 70, NEW = 40, ALL = PROMPT + NEW };
+    static float kv[BEAMS][ALL][W], step[BEAMS * W];
+    static float prompt[PROMPT * W];
+    Tape *t;
+    KvCache *c;
+    AttnSpec s = {.heads = 2, .kv_heads = 1};
+    random_floats(1, PROMPT * W, prompt);
+    for (int b = 0; b < BEAMS; b++)
+        memcpy(kv[b], prompt, sizeof prompt);
+    assert_ok(tape_new(dev, false, &t));
+    assert_ok(kvcache_new(dev, 1, BEAMS, 4, W, &c));
+    kvcache_reset(c, 1);
+    Tensor *x = tape_input_f32(t, prompt, 3, 1, PROMPT, W);
+    Tensor *y = tape_fill(t, 1, TAPE_DIMS(3, 1, PROMPT, 2 * W));
+    kvcache_attend(t, c, 0, y, x, x, &s, NULL);
+    kvcache_advance(c, PROMPT);
+    size_t one = kvcache_bytes(c);
+    kvcache_set_batch(c, BEAMS);
+    assert_ok(kvcache_reorder(c, (const int32_t[]){0, 0, 0}));
+    assert_int_equal(kvcache_bytes(c), one); /* shared */
+    for (int i = 0; i < NEW; i++) {
+        static float qq[BEAMS * 2 * W], out[BEAMS * 2 * W];
+        const int32_t parent[] = {i % 3, (i * 2 + 1) % 3, 1};
+        static float old[BEAMS][ALL][W];
+        memcpy(old, kv, sizeof kv);
+        for (int b = 0; b < BEAMS; b++)
+            memcpy(kv[b], old[parent[b]], sizeof kv[b]);
+        assert_ok(kvcache_reorder(c, parent));
+        random_floats((uint64_t)(100 + i), BEAMS * W, step);
+        random_floats((uint64_t)(200 + i), BEAMS * 2 * W, qq);
+        for (int b = 0; b < BEAMS; b++)
+            memcpy(kv[b][PROMPT + i], step + b * W, W * sizeof *step);
+        tape_reset(t);
+        x = tape_input_f32(t, step, 3, BEAMS, 1, W);
+        y = kvcache_attend(t, c, 0, tape_input_f32(t, qq, 3, BEAMS, 1, 2 * W), x, x, &s, NULL);
+        assert_ok(tensor_read(t, y, out));
+        kvcache_advance(c, 1);
+        for (int b = 0; b < BEAMS; b++) {
+            int n = PROMPT + i + 1;
+            float whole[2 * W];
+            Tensor *h = tape_input_f32(t, &kv[b][0][0], 3, 1, n, W);
+            y = op_attention(t, tape_input_f32(t, qq + b * 2 * W, 3, 1, 1, 2 * W), h, h,
+                             &(AttnSpec){.heads = 2, .kv_heads = 1, .causal = true});
+            assert_ok(tensor_read(t, y, whole));
+            assert_close(out + b * 2 * W, whole, 2 * W, 1e-5);
+        }
+    }
+    assert_true(kvcache_bytes(c) < 3 * one); /* the prompt's full pages are still shared */
+    kvcache_free(c);
+    tape_free(t);
+}
 
 int main(void)
 {
@@ -1021,6 +1076,7 @@ int main(void)
         TEST(packed_weights_stay_near),
         TEST(a_cache_gives_what_the_whole_sequence_gives),
         TEST(reordering_a_cache_moves_the_histories),
+        TEST(beams_share_pages_until_they_write),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -1,13 +1,16 @@
 /* Keys and values of the tokens already read, for decoding. One KvCache serves all layers of a
- * decoder and a batch of sequences, each with its own length; attention reads straight from it.
- * Inference only. */
+ * decoder and a batch of sequences. Memory comes in pages of KV_PAGE tokens as tokens come; nothing
+ * is moved when it grows, and sequences that begin alike (beams of one prompt) share pages until
+ * they write. Inference only. */
 #ifndef SCMM_NN_KVCACHE_H
 #define SCMM_NN_KVCACHE_H
 #include "core/nn/ops.h"
 
 typedef struct KvCache KvCache;
+enum { KV_PAGE = 32 };
 
-/* Room for `batch` sequences of `capacity` tokens, `width` = kv_heads*dim; grows when more come. */
+/* For up to `batch` sequences, `width` = kv_heads*dim; `capacity` tokens each are expected, more may
+ * come. */
 CHECKED Err kvcache_new(Device *d, int64_t layers, int64_t batch, int64_t capacity, int64_t width,
                         KvCache **out);
 void kvcache_free(KvCache *c); /* NULL ok */
@@ -28,6 +31,7 @@ Tensor *kvcache_attend(Tape *t, KvCache *c, int64_t layer, Tensor *q, Tensor *k,
 void kvcache_advance(KvCache *c, int64_t tokens);
 /* Drops the tokens from `length` on (speculation, a second continuation of the same prompt). */
 void kvcache_truncate(KvCache *c, int64_t length);
+size_t kvcache_bytes(const KvCache *c); /* of pages in use */
 /* Sequence b continues what sequence parent[b] held (beam search); host array of batch entries. */
 CHECKED Err kvcache_reorder(KvCache *c, const int32_t *parent);
 #endif

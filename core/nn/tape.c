@@ -137,6 +137,10 @@ static void latch(Tape *t, Err err)
     t->err = err;
     strncpy(t->message, err_message(), sizeof t->message - 1);
 }
+void tape_fail(Tape *t, Err err)
+{
+    latch(t, err);
+}
 bool tape_live(Tape *t)
 {
     if (t->err == OK && t->d->err != OK)

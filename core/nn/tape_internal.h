@@ -22,6 +22,8 @@ struct Node {
 
 /* True while nothing failed: ops return without computing otherwise. */
 bool tape_live(Tape *t);
+/* Latches a failure whose message is set. */
+void tape_fail(Tape *t, Err err);
 /* A float32 result with the given dimensions (uninitialised). */
 Tensor *tape_result(Tape *t, int ndim, const int64_t *dim);
 Tensor *tape_result_like(Tape *t, const Tensor *x);

@@ -5,7 +5,7 @@
 #include "gpu/cpu/cpu.h"
 #include <stdlib.h>
 
-enum { STRETCH = 512, DIM_MAX = 4096 };
+enum { STRETCH = 512, SMALL = 1 << 17 }; /* SMALL: not worth waking anybody */
 
 typedef struct Paged {
     const PagedAttention *a;
@@ -115,7 +115,11 @@ void cpu_attention_paged(Device *d, const PagedAttention *a)
     p.part = cpu_scratch(d, (size_t)(n * p.rows * (a->dim + 2)) * sizeof *p.part);
     if (!p.part || a->tk <= 0)
         return;
-    cpu_share(n, paged_block, &p);
+    if (a->batch * a->heads * a->tq * a->tk * a->dim < SMALL)
+        for (int64_t i = 0; i < n; i++)
+            paged_block(&p, i);
+    else
+        cpu_share(n, paged_block, &p);
     for (int64_t b = 0; b < a->batch; b++)
         for (int64_t t = 0; t < a->tq; t++)
             for (int64_t h = 0; h < a->heads; h++)
