@@ -256,6 +256,8 @@ Device *lm_device(const Lm *m)
 
 /* ---- forward ---- */
 
+enum { PROMPT_MIN = 16 }; /* tokens at once that take a while */
+
 typedef struct Pass {
     Tensor *position, *freq;
     AttnSpec spec;
@@ -300,7 +302,7 @@ static Tensor *layer_forward(Tape *t, const Lm *m, int64_t i, Tensor *x, const P
 }
 
 static Err step(Lm *m, StoredMode mode, const int32_t *ids, int64_t b, int64_t n, KvCache *cache,
-                bool all, float *logits)
+                bool all, JobCtl *ctl, float *logits)
 {
     Tape *t = m->tape;
     int64_t from = cache ? kvcache_length(cache) : 0;
@@ -320,8 +322,11 @@ static Err step(Lm *m, StoredMode mode, const int32_t *ids, int64_t b, int64_t n
     free(pos);
     Tensor *x = op_gather_stored(t, m->embed.w, m->c.width, tape_input_i32(t, ids, 2, b, n));
     TapeMark mark = tape_mark(t);
-    for (int64_t i = 0; i < m->c.layers; i++)
+    for (int64_t i = 0; i < m->c.layers; i++) {
         x = tape_rewind(t, mark, layer_forward(t, m, i, x, &p));
+        if (b * n > PROMPT_MIN)
+            TRY(job_progress(ctl, ctl ? atomic_load(&ctl->done) : 0));
+    }
     if (cache)
         kvcache_advance(cache, n);
     if (!all)
@@ -330,13 +335,13 @@ static Err step(Lm *m, StoredMode mode, const int32_t *ids, int64_t b, int64_t n
     return tensor_read(t, x, logits);
 }
 
-Err lm_step(Lm *m, const int32_t *ids, int64_t b, int64_t n, KvCache *cache, bool all,
+Err lm_step(Lm *m, const int32_t *ids, int64_t b, int64_t n, KvCache *cache, bool all, JobCtl *ctl,
             float *logits)
 {
-    return step(m, m->mode, ids, b, n, cache, all, logits);
+    return step(m, m->mode, ids, b, n, cache, all, ctl, logits);
 }
 
 Err lm_logits(Lm *m, const int32_t *ids, int64_t n, float *logits)
 {
-    return step(m, STORED_EXACT, ids, 1, n, NULL, true, logits);
+    return step(m, STORED_EXACT, ids, 1, n, NULL, true, NULL, logits);
 }

@@ -61,8 +61,8 @@ CHECKED Err lm_generate(Lm *m, const int32_t *prompt, size_t n, const LmDecode *
 void lm_result_done(LmResult *r);
 
 /* For lm_*.c: last logits of tokens x[b,t] behind the cache: all [b,t,vocab] or the last [b,vocab].
- */
+ * ctl is asked after each layer of a prompt. */
 CHECKED Err lm_step(Lm *m, const int32_t *ids, int64_t b, int64_t t, KvCache *cache, bool all,
-                    float *logits);
+                    JobCtl *ctl, float *logits);
 Device *lm_device(const Lm *m);
 #endif

@@ -7,7 +7,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { BEAMS_MAX = 64 };
+enum { BEAMS_MAX = 64, STRETCH = 256 }; /* STRETCH: tokens of a prompt at once */
 
 static bool is_eos(const LmConfig *c, int32_t id)
 {
@@ -99,24 +99,40 @@ static Err start_result(LmResult *r, size_t n_prompt, const LmDecode *how)
     return OK;
 }
 
-/* Reads the prompt into the cache; last receives the logits behind it. */
-static Err read_prompt(Lm *m, const int32_t *prompt, size_t n, KvCache *cache, float *last,
-                       LmResult *r)
+/* A stretch of the prompt with the log probability of every token that follows one of it. */
+static Err read_scored(Lm *m, const int32_t *prompt, size_t from, size_t n, size_t total,
+                       KvCache *cache, float *last, JobCtl *ctl, LmResult *r)
 {
-    int64_t v = lm_config(m)->vocab;
-    if (!r->prompt_logprob)
-        return lm_step(m, prompt, 1, (int64_t)n, cache, false, last);
+    size_t v = (size_t)lm_config(m)->vocab;
     float *all;
-    TRY(NEW(all, n * (size_t)v));
-    Err err = lm_step(m, prompt, 1, (int64_t)n, cache, true, all);
-    for (size_t i = 0; err == OK && i + 1 < n; i++) {
-        const float *row = all + i * (size_t)v;
-        r->prompt_logprob[i] = (double)row[prompt[i + 1]] - log_sum(row, v);
+    TRY(NEW(all, n * v));
+    Err err = lm_step(m, prompt + from, 1, (int64_t)n, cache, true, ctl, all);
+    for (size_t i = 0; err == OK && i < n && from + i + 1 < total; i++) {
+        const float *row = all + i * v;
+        r->prompt_logprob[from + i] = (double)row[prompt[from + i + 1]] - log_sum(row, (int64_t)v);
     }
     if (err == OK)
-        memcpy(last, all + (n - 1) * (size_t)v, (size_t)v * sizeof *last);
+        memcpy(last, all + (n - 1) * v, v * sizeof *last);
     free(all);
     return err;
+}
+
+/* Reads the prompt into the cache, a stretch at a time; last receives the logits behind it. Dynamic
+ * rotary scaling depends on the whole length, so such a prompt is read at once. */
+static Err read_prompt(Lm *m, const int32_t *prompt, size_t n, KvCache *cache, float *last,
+                       JobCtl *ctl, LmResult *r)
+{
+    size_t most = r->prompt_logprob ? STRETCH / 4 : STRETCH;
+    if (lm_config(m)->scaling.kind == ROPE_DYNAMIC)
+        most = n;
+    for (size_t from = 0, step; from < n; from += step) {
+        step = n - from < most ? n - from : most;
+        if (r->prompt_logprob)
+            TRY(read_scored(m, prompt, from, step, n, cache, last, ctl, r));
+        else
+            TRY(lm_step(m, prompt + from, 1, (int64_t)step, cache, false, ctl, last));
+    }
+    return OK;
 }
 
 static Err one_sequence(Lm *m, const LmDecode *how, KvCache *cache, float *logits, JobCtl *ctl,
@@ -136,7 +152,7 @@ static Err one_sequence(Lm *m, const LmDecode *how, KvCache *cache, float *logit
         TRY(job_progress(ctl, r->n));
         if (is_eos(c, id) || (int)r->n == how->max_new)
             break;
-        TRY(lm_step(m, &id, 1, 1, cache, false, logits));
+        TRY(lm_step(m, &id, 1, 1, cache, false, ctl, logits));
     }
     return OK;
 }
@@ -292,7 +308,7 @@ static Err beam_search(Lm *m, const LmDecode *how, KvCache *cache, float *logits
     while (advance(&s, rank_all(&s, logits)) && can_improve(&s)) {
         TRY_GOTO(job_progress(ctl, s.open[0].n));
         TRY_GOTO(kvcache_reorder(cache, s.parent));
-        TRY_GOTO(lm_step(m, s.token, s.beams, 1, cache, false, logits));
+        TRY_GOTO(lm_step(m, s.token, s.beams, 1, cache, false, ctl, logits));
     }
     const Beam *best = s.done[0].used ? &s.done[0] : &s.open[0];
     memcpy(r->ids, best->ids, best->n * sizeof *r->ids);
@@ -347,7 +363,7 @@ Err lm_generate(Lm *m, const int32_t *prompt, size_t n, const LmDecode *how, Job
     TRY_GOTO(kvcache_new(lm_device(m), c->layers, beams, (int64_t)n + how->max_new,
                          c->kv_heads * c->head_dim, &cache));
     kvcache_reset(cache, 1);
-    TRY_GOTO(read_prompt(m, prompt, n, cache, logits, &r));
+    TRY_GOTO(read_prompt(m, prompt, n, cache, logits, ctl, &r));
     if (how->max_new > 0 && beams > 1) {
         TRY_GOTO(beam_search(m, how, cache, logits, ctl, &r));
         if (how->logprobs)
