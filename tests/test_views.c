@@ -543,6 +543,90 @@ static void writing_a_figure_names_the_file_and_the_command(void **state)
     app_free(a);
 }
 
+static void assert_markers(App *a, const char *first, const char *second, size_t n)
+{
+    const size_t *rows;
+    assert_int_equal(app_marker_rows(a, &rows), n);
+    assert_string_equal(app_markers(a)->rows[rows[0]].gene, first);
+    assert_string_equal(app_markers(a)->rows[rows[1]].gene, second);
+}
+
+static void markers_are_sorted_and_filtered(void **state)
+{
+    App *a = opened();
+    type(a, ACT_SEARCH, "B cell");
+    assert_markers(a, "MS4A1", "CD79A", 4);
+    app_act(a, ACT_SORT);
+    assert_markers(a, "CD79A", "CD79B", 4); /* by name */
+    app_act(a, ACT_REVERSE);
+    assert_markers(a, "MS4A1", "HLA-DRA", 4);
+    app_act(a, ACT_SORT);
+    app_act(a, ACT_REVERSE); /* by fold change, smallest first */
+    assert_markers(a, "HLA-DRA", "CD79B", 4);
+    assert_shows(a, "logFC\u2191");
+    type(a, ACT_FILTER, "cd79 logFC>2 padj<1e-50");
+    assert_markers(a, "CD79B", "CD79A", 2);
+    assert_shows(a, "Markers of B cell  [cd79 logFC>2");
+    type(a, ACT_FILTER, "size>2");
+    assert_shows(a, "the columns are score, logFC, in, out, padj");
+    type(a, ACT_FILTER, "padj<");
+    assert_shows(a, "a number follows the sign");
+    assert_markers(a, "CD79B", "CD79A", 2);
+    type(a, ACT_FILTER, "nothing");
+    assert_shows(a, "no gene passes the filter");
+    type(a, ACT_FILTER, "");
+    assert_markers(a, "HLA-DRA", "CD79B", 4);
+    app_free(a);
+}
+
+static void a_ranking_of_the_file_is_shown_first_and_computed_on_request(void **state)
+{
+    memset(&fake, 0, sizeof fake);
+    fake.stored_markers = true;
+    App *a = open_with(256, GLYPHS_BRAILLE);
+    settle(a);
+    type(a, ACT_SEARCH, "B cell");
+    assert_true(app_markers(a)->precomputed);
+    assert_shows(a, "Markers of B cell  of the file");
+    assert_shows(a, "MS4A1        4.91     - 0.05  <1e-300");
+    app_act(a, ACT_SORT);
+    app_act(a, ACT_SORT);
+    app_act(a, ACT_SORT); /* by a column that is missing: the test's order */
+    assert_markers(a, "MS4A1", "CD79A", 4);
+    app_act(a, ACT_RERUN);
+    settle(a);
+    assert_false(app_markers(a)->precomputed);
+    app_act(a, ACT_RERUN);
+    settle(a);
+    assert_true(app_markers(a)->precomputed);
+    app_free(a);
+}
+
+static void the_table_of_markers_is_written_as_filtered(void **state)
+{
+    App *a = opened();
+    char dir[] = "/tmp/scmmgpt-views-XXXXXX";
+    assert_non_null(mkdtemp(dir));
+    char *path = str_format("%s/t.tsv", dir), *text = NULL;
+    type(a, ACT_FILTER, "CD79A CD14");
+    app_act(a, ACT_PANE_3);
+    app_act(a, ACT_DATA);
+    assert_string_equal(a->prompt.text, "fake_markers_leiden.tsv");
+    app_prompt_cancel(a);
+    type(a, ACT_TABLE, path);
+    assert_ok(str_read_file(path, 1 << 20, ERR_GENERAL, &text, NULL));
+    assert_true(str_starts(text, "# command: scmmgpt markers fake.h5ad --groupby leiden -o "));
+    assert_non_null(strstr(text, "\ngroup\tgene\tscore\tlogfoldchange\tpval\tpval_adj\tfrac_in\t"
+                                 "frac_out\n1\tCD14\t18\t2.91\t0\t1e-80\t0.66\t0.05\n2\tCD79A\t19"
+                                 "\t3.91\t0\t1e-140\t0.76\t0.05\n"));
+    assert_shows(a, "2 rows");
+    unlink(path);
+    rmdir(dir);
+    free(text);
+    free(path);
+    app_free(a);
+}
+
 static void assert_command(App *a, const char *want)
 {
     char *got = app_export_command(a, "x.png");
@@ -773,6 +857,9 @@ int main(void)
         TEST(a_polygon_by_keys_needs_three_corners),
         TEST(zooming_and_panning_move_the_picture),
         TEST(a_versus_b),
+        TEST(markers_are_sorted_and_filtered),
+        TEST(a_ranking_of_the_file_is_shown_first_and_computed_on_request),
+        TEST(the_table_of_markers_is_written_as_filtered),
         TEST(writing_a_figure_names_the_file_and_the_command),
         TEST(the_command_of_a_figure_names_the_question_and_the_generated_cells),
         TEST(labels_are_written_as_a_table_and_never_over_a_file),

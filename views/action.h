@@ -23,6 +23,11 @@
     X(SEARCH, "search", "/", "search in this pane; on the map: a gene", "")                        \
     X(SEARCH_NEXT, "next", "n", "next match", "")                                                  \
     X(SEARCH_PREV, "previous", "N", "previous match", "")                                          \
+    X(SORT, "sort", "o", "markers: sort by the next column", "Tables")                               \
+    X(REVERSE, "reverse", "O", "markers: the other way round", "")                                 \
+    X(FILTER, "filter", "f", "markers: show some: padj<0.05 logFC>1 CD3", "")                      \
+    X(RERUN, "rerun", "r", "markers: compute them; again: those of the file", "")                  \
+    X(TABLE, "write-table", "E", "write this table as .tsv or .csv", "")                           \
     X(GATE, "select", "s", "select cells by a rule: leiden=3 and CD3E>0", "Select")                \
     X(BOX, "box", "V", "select a rectangle of the map (or drag with the mouse)", "")               \
     X(LASSO, "lasso", "v", "select inside a polygon: Enter sets corners, v closes it", "")         \

@@ -62,6 +62,11 @@ void app_forget(App *a)
     free(a->selected);
     free(a->rule);
     free(a->de_title);
+    free(a->de_command);
+    free(a->marker_rows);
+    a->marker_rows = NULL;
+    a->n_marker_rows = 0;
+    a->tables++;
     selection_free(a->set_a);
     selection_free(a->set_b);
     a->query_means = NULL;
@@ -69,7 +74,7 @@ void app_forget(App *a)
     a->n_cluster_rows = a->n_cell_rows = 0;
     a->selected = NULL;
     a->n_selected = 0;
-    a->rule = a->de_title = NULL;
+    a->rule = a->de_title = a->de_command = NULL;
     a->set_a = a->set_b = NULL;
     a->show_de = false;
     a->group = -1;
@@ -256,6 +261,7 @@ void app_set_groups(App *a, Shared *take)
     shared_set(&a->groups, take);
     a->places++;
     shared_drop(&a->markers);
+    a->tables++;
     shared_drop(&a->annotation);
     if (a->group >= 0)
         app_select_none(a);

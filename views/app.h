@@ -13,6 +13,7 @@
 #include "core/session/session.h"
 #include "views/action.h"
 #include "views/canvas.h"
+#include "views/marker_view.h"
 #include "views/shared.h"
 #include "views/theme.h"
 #include "views/work.h"
@@ -100,6 +101,8 @@ typedef enum PromptKind {
     PROMPT_GATE,
     PROMPT_EXPORT,
     PROMPT_DATA,
+    PROMPT_FILTER,
+    PROMPT_TABLE,
     PROMPT_CONFIRM_QUIT,
     N_PROMPTS
 } PromptKind;
@@ -148,7 +151,14 @@ typedef struct App {
     Shared *markers;         /* MarkerTable of groups */
     Shared *de;              /* MarkerTable A versus B, shown instead when show_de */
     bool show_de;
-    char *de_title;
+    char *de_title, *de_command;
+    MarkerColumn marker_sort;
+    bool marker_reverse;
+    MarkerFilter marker_filter;
+    char marker_filter_text[MARKER_FILTER_LEN]; /* "": all are shown */
+    size_t *marker_rows, n_marker_rows;         /* of the table, in the order shown; a cache */
+    uint64_t marker_rows_for[5];                /* what it was made for */
+    uint64_t tables;                            /* counts changes of tables, sorting and filter */
     Shared *annotation;      /* Annotation of groups, one row a group */
     Shared *cell_annotation; /* Annotation, one row a cell */
     Shared *values;          /* Values, colour */
@@ -274,6 +284,8 @@ static inline const QueryResult *app_query(const App *a)
 }
 /* What colours the map now, NULL: the groups do. */
 const Values *app_color_values(const App *a);
+/* Rows of app_markers() as pane 3 shows them; pane_markers.c. */
+size_t app_marker_rows(App *a, const size_t **rows);
 static inline const Generated *app_generated(const App *a, size_t i)
 {
     return shared_get(a->generated[i]);
@@ -308,6 +320,11 @@ bool app_view_box(const App *a, double box[4]);
 const Generated *app_figure_generated(const App *a);
 char *app_export_command(const App *a, const char *output); /* what makes this view again */
 char *app_data_default(const App *a);
+char *app_table_default(const App *a);
+/* `scmmgpt de` of two selections; NULL: one has no rule that can be typed. */
+char *app_de_command(const App *a, const Selection *x, const Selection *y);
+/* What makes the table of pane 3 again; NULL: nothing does. */
+char *app_table_command(const App *a, const char *output);
 
 /* ---- the view as a small text that makes it again: app_session.c ---- */
 char *app_session_text(const App *a); /* NULL when there is nothing worth keeping; caller frees */

@@ -194,6 +194,19 @@ static void start_prompt(App *a, Action act)
         app_prompt_open(a, act == ACT_EXPORT ? PROMPT_EXPORT : PROMPT_DATA, name);
         free(name);
         return;
+    case ACT_FILTER:
+        if (has_file(a))
+            app_prompt_open(a, PROMPT_FILTER, a->marker_filter_text);
+        return;
+    case ACT_TABLE:
+        if (!app_markers(a)) {
+            app_message(a, ROLE_WARN, "there is no table yet");
+            return;
+        }
+        name = app_table_default(a);
+        app_prompt_open(a, PROMPT_TABLE, name);
+        free(name);
+        return;
     case ACT_SEARCH:
         if (has_file(a))
             app_prompt_open(a, a->focus == PANE_MAP ? PROMPT_COLOR : PROMPT_SEARCH, "");
@@ -224,6 +237,8 @@ static void global(App *a, Action act)
     case ACT_COLOR:
     case ACT_EMBEDDING:
     case ACT_GATE:
+    case ACT_FILTER:
+    case ACT_TABLE:
         start_prompt(a, act);
         break;
     case ACT_DESCRIBE:
@@ -238,6 +253,11 @@ static void global(App *a, Action act)
         break;
     case ACT_ZOOM_PANE:
         a->zoomed = !a->zoomed;
+        break;
+    case ACT_SORT:
+    case ACT_REVERSE:
+    case ACT_RERUN: /* from any pane */
+        pane_markers.act(a, act);
         break;
     case ACT_LABELS:
         a->map_view.labels = !a->map_view.labels;

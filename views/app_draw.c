@@ -219,6 +219,8 @@ static void draw_ask_line(App *a, Canvas *c)
         [PROMPT_GATE] = "Enter: select   Esc",
         [PROMPT_EXPORT] = "Enter: write   Esc",
         [PROMPT_DATA] = "Enter: write   Esc",
+        [PROMPT_FILTER] = "padj<0.05 logFC>1 in>0.5 CD3   empty: all",
+        [PROMPT_TABLE] = "Enter: write   Esc",
         [PROMPT_CONFIRM_QUIT] = "y: leave   n, Esc: stay",
     };
     const PromptState *p = &a->prompt;

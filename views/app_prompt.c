@@ -21,6 +21,8 @@ const char *app_prompt_label(PromptKind k)
                                                   "select cells> ",
                                                   "figure to> ",
                                                   "data to> ",
+                                                  "show genes> ",
+                                                  "table to> ",
                                                   "leave? (y/n) "};
     return labels[k];
 }
@@ -231,6 +233,19 @@ static void search_for(App *a, const char *text)
     app_act(a, ACT_SEARCH_NEXT);
 }
 
+static void filter_by(App *a, const char *text)
+{
+    MarkerFilter f;
+    if (marker_filter_parse(text, &f) != OK) {
+        app_message(a, ROLE_ERROR, "%s", err_message());
+        return;
+    }
+    a->marker_filter = f;
+    snprintf(a->marker_filter_text, sizeof a->marker_filter_text, "%s", text);
+    a->markers_list = (ListState){0};
+    a->tables++;
+}
+
 static void generate(App *a, const char *text)
 {
     char *end;
@@ -297,6 +312,13 @@ static void command(App *a, const char *line)
     case ACT_DATA:
         app_start(a, WORK_DATA, arg);
         break;
+    case ACT_FILTER:
+        filter_by(a, arg);
+        break;
+    case ACT_TABLE:
+        if (app_markers(a))
+            app_start(a, WORK_TABLE, arg);
+        break;
     case ACT_EMBEDDING:
         app_start(a, WORK_MAP, arg);
         break;
@@ -341,7 +363,9 @@ void app_prompt_accept(App *a, bool alternative)
         text = mem_strdup(chosen);
     }
     app_prompt_cancel(a);
-    if (*text)
+    if (kind == PROMPT_FILTER) /* an empty one shows all */
+        filter_by(a, text);
+    else if (*text)
         switch (kind) {
         case PROMPT_ASK:
             if (alternative)
@@ -372,6 +396,9 @@ void app_prompt_accept(App *a, bool alternative)
             break;
         case PROMPT_DATA:
             write_data(a, text);
+            break;
+        case PROMPT_TABLE:
+            app_start(a, WORK_TABLE, text);
             break;
         default:
             break;

@@ -39,6 +39,7 @@ static const WorkOps ops[N_WORK] = {
     [WORK_GATE] = {"selecting", false, true, true, run_gate, done_gate, NULL},
     [WORK_PLOT] = {"figure", false, false, false, run_plot, done_plot, NULL},
     [WORK_DATA] = {"data", false, false, false, run_data, done_data, NULL},
+    [WORK_TABLE] = {"table", false, true, false, run_table, done_table, NULL},
     [WORK_SIDECAR] = {"genes on disk", false, false, false, run_sidecar, done_sidecar,
                       failed_sidecar},
 };
@@ -103,8 +104,8 @@ static void job_free(AppJob *j)
         free(j->facts); /* holds borrowed pointers alone */
     else
         facts_free(j->facts);
-    Shared **held[] = {&j->map,       &j->groups,     &j->values,         &j->query,
-                       &j->generated, &j->annotation, &j->cell_annotation};
+    Shared **held[] = {&j->map,       &j->groups,     &j->values,          &j->query,
+                       &j->generated, &j->annotation, &j->cell_annotation, &j->table};
     for (size_t i = 0; i < sizeof held / sizeof *held; i++)
         shared_drop(held[i]);
     selection_free(j->selection);
@@ -222,6 +223,12 @@ static void fill(App *a, AppJob *j)
             if (!strcmp(a->facts->obs[i], j->text))
                 j->n = 1;
         break;
+    case WORK_TABLE:
+        j->table = shared_hold(a->show_de ? a->de : a->markers);
+        j->groups = a->show_de ? NULL : shared_hold(a->groups);
+        j->filter = a->marker_filter;
+        j->command = app_table_command(a, j->text);
+        break;
     case WORK_DATA:
     case WORK_PLOT:
         j->map = shared_hold(a->map);
@@ -262,6 +269,7 @@ static void fill_de(App *a, AppJob *j)
     }
     j->selection = to[0];
     j->other = to[1];
+    j->command = app_de_command(a, to[0], to[1]);
     j->name =
         str_format("A %s (%zu)  versus  B %s (%zu)", to[0]->rule, to[0]->n, to[1]->rule, to[1]->n);
 }
@@ -275,7 +283,7 @@ void app_start(App *a, WorkKind kind, const char *text)
     if (o->newest)
         app_stop(a, kind);
     else if (w->state == WORK_BUSY && kind != WORK_PLOT && kind != WORK_DATA &&
-             kind != WORK_GENERATE)
+             kind != WORK_TABLE && kind != WORK_GENERATE)
         return;
     AppJob *j = mem_must(sizeof *j);
     j->app = a;

@@ -21,6 +21,9 @@ typedef struct DataExport {
     size_t cells;
 } DataExport;
 CHECKED Err export_labels(const DataExport *d, const char *path, JobCtl *ctl);
+/* The rows that pass, by group (NULL: A versus B) in the test's order; *rows how many. */
+CHECKED Err export_markers(const MarkerTable *t, const Groups *groups, const MarkerFilter *f,
+                           const Provenance *p, const char *path, JobCtl *ctl, size_t *rows);
 /* dataset_sha256: NULL unknown. */
 CHECKED Err export_generated(const Generated *g, const ModelInfo *m, const char *dataset_sha256,
                              const char *path, JobCtl *ctl);

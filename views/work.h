@@ -23,6 +23,7 @@ typedef enum WorkKind {
     WORK_GATE,
     WORK_PLOT,
     WORK_DATA,
+    WORK_TABLE,
     WORK_SIDECAR,
     N_WORK
 } WorkKind;

@@ -8,6 +8,7 @@
 #include "core/base/str.h"
 #include "core/base/version.h"
 #include "views/app_job.h"
+#include "views/pane.h"
 
 /* ---- opening ---- */
 Err run_open(JobCtl *ctl, AppJob *j)
@@ -183,8 +184,19 @@ void done_cluster(App *a, AppJob *j)
 
 Err run_markers(JobCtl *ctl, AppJob *j)
 {
+    enum { MOST_ROWS = 2000000 };
+    const Groups *g = j->groups->p;
+    size_t genes = dataset_genes(session_dataset(j->session)), top = 0; /* all */
+    if (g->n_groups && genes > MOST_ROWS / g->n_groups)
+        top = MOST_ROWS / g->n_groups + 1;
     MarkerTable *t = NULL;
-    TRY(session_markers(j->session, j->groups->p, MARKERS_WILCOXON, 100, ctl, &t));
+    Err err = ERR_NOT_FOUND;
+    if (!j->text) /* the file's own, where it has some */
+        err = session_stored_markers(j->session, g, top, ctl, &t);
+    if (err == ERR_CANCELLED)
+        return err;
+    if (err != OK) /* none, or unreadable: a warning of the dataset says so */
+        TRY(session_markers(j->session, g, MARKERS_WILCOXON, top, ctl, &t));
     j->out = t;
     return OK;
 }
@@ -193,12 +205,14 @@ void done_markers(App *a, AppJob *j)
 {
     shared_set(&a->markers, shared_new(j->out, (void (*)(void *))marker_table_free));
     j->out = NULL;
+    a->tables++;
+    a->dirty = true;
 }
 
 Err run_de(JobCtl *ctl, AppJob *j)
 {
     MarkerTable *t = NULL;
-    TRY(session_de(j->session, j->selection, j->other, MARKERS_WILCOXON, 200, ctl, &t));
+    TRY(session_de(j->session, j->selection, j->other, MARKERS_WILCOXON, 0, ctl, &t));
     j->out = t;
     return OK;
 }
@@ -208,9 +222,13 @@ void done_de(App *a, AppJob *j)
     shared_set(&a->de, shared_new(j->out, (void (*)(void *))marker_table_free));
     j->out = NULL;
     a->show_de = true;
+    a->tables++;
     a->markers_list = (ListState){0};
     free(a->de_title);
     a->de_title = mem_strdup(j->name);
+    free(a->de_command);
+    a->de_command = j->command;
+    j->command = NULL;
 }
 
 /* ---- colour, selection, files ---- */
@@ -286,7 +304,8 @@ Err run_data(JobCtl *ctl, AppJob *j)
     if (hashed == ERR_CANCELLED)
         return hashed;
     if (str_ends(j->text, ".h5ad"))
-        return export_generated(j->generated->p, &j->model, hashed == OK ? sha : NULL, j->text, ctl);
+        return export_generated(j->generated->p, &j->model, hashed == OK ? sha : NULL, j->text,
+                                ctl);
     snprintf(matched, sizeof matched, "%zu", j->model.genes_matched);
     const QueryResult *q = shared_get(j->query);
     DataExport d = {
@@ -312,4 +331,23 @@ Err run_data(JobCtl *ctl, AppJob *j)
 void done_data(App *a, AppJob *j)
 {
     app_message(a, ROLE_GOOD, "wrote %s", j->text);
+}
+
+Err run_table(JobCtl *ctl, AppJob *j)
+{
+    char sha[65];
+    Err hashed = dataset_sha256(session_dataset(j->session), ctl, sha);
+    if (hashed == ERR_CANCELLED)
+        return hashed;
+    Provenance p = {.command = j->command,
+                    .version = SCMMGPT_VERSION,
+                    .dataset_sha256 = hashed == OK ? sha : NULL};
+    return export_markers(j->table->p, shared_get(j->groups), &j->filter, &p, j->text, ctl, &j->n);
+}
+
+void done_table(App *a, AppJob *j)
+{
+    char n[32];
+    app_message(a, ROLE_GOOD, "wrote %s: %s rows%s%s", j->text, thousands(j->n, n),
+                j->command ? "   again, unfiltered: " : "", j->command ? j->command : "");
 }
