@@ -46,6 +46,7 @@ static Session *open_cells(bool lognorm)
     SessionParams p = session_params_default();
     Session *s;
     p.device = "cpu";
+    p.min_genes = 30;
     assert_ok(session_open_empty(&p, &s));
     assert_ok(dataset_from_memory("cells", &m, genes, NULL, &s->dataset));
     return s;

@@ -143,6 +143,7 @@ static Err take_globals(CliArgs *a, CliGlobals *g)
 {
     const char *max_memory = NULL;
     size_t seed = 0, threads = 0;
+    g->min_genes = SIZE_MAX;
     g->json = cli_take_flag(a, "--json");
     g->quiet = cli_take_flag(a, "-q") | cli_take_flag(a, "--quiet");
     g->verbose = cli_take_flag(a, "-v") | cli_take_flag(a, "--verbose");
@@ -161,6 +162,7 @@ static Err take_globals(CliArgs *a, CliGlobals *g)
     TRY(cli_take_string(a, "--output", &g->output));
     TRY(cli_take_string(a, "--max-memory", &max_memory));
     TRY(cli_take_size(a, "--seed", 0, SIZE_MAX / 2, &seed));
+    TRY(cli_take_size(a, "--min-genes", 1, 1000000, &g->min_genes));
     TRY(cli_take_size(a, "--threads", 1, 4096, &threads));
     g->seed = seed;
     g->threads = (int)threads;
@@ -182,6 +184,7 @@ SessionParams cli_session_params(const CliArgs *a)
         p.device = a->g->device;
     p.model_dir = a->g->model;
     p.seed = a->g->seed;
+    p.min_genes = a->g->min_genes == SIZE_MAX ? 0 : a->g->min_genes;
     p.command = a->g->command_line;
     return p;
 }
@@ -305,7 +308,7 @@ static void print_help(FILE *f)
         fprintf(f, "  %-9s %-52s %s\n", commands[i].name, commands[i].usage, commands[i].help);
     fputs("\nAll commands: --json -q -v --log FILE --seed N --threads N --device auto|cpu|cuda[:N] --model DIR\n"
           "  --force (overwrite) -o FILE --max-memory 4G --matrix NAME --gene-column NAME --genome NAME\n"
-          "  --feature-type NAME --map-orthologs --allow-external (follow links to other files)\n"
+          "  --feature-type NAME --map-orthologs --min-genes 100 --allow-external (follow links)\n"
           "Exit codes: 0 ok, 1 general, 2 usage, 3 input, 4 model, 5 memory, 6 too few genes, 7 nothing found,\n"
           "  130 Ctrl-C, 143 SIGTERM\n",
           f);

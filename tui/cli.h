@@ -15,6 +15,7 @@ typedef struct CliGlobals {
     const char *log_file, *device, *model, *genome, *feature_type, *output, *matrix, *gene_column;
     uint64_t seed;
     int threads;          /* 0: all */
+    size_t min_genes;     /* SIZE_MAX: the default */
     uint64_t max_memory;  /* bytes, 0: default */
     char *command_line;   /* for provenance */
 } CliGlobals;

@@ -291,7 +291,7 @@ static Err write_embedding(CliArgs *a, Session *s, const CellEmbedding *e)
     TRY(dataset_sha256(d, a->ctl, hex));
     snprintf(matched, sizeof matched, "%zu", m->genes_matched);
     Provenance p = {a->g->command_line, SCMMGPT_VERSION, hex, m->sha256, a->g->seed, NULL, matched,
-                    m->device};
+                    m->device, m->matrix};
     Tree *uns = tree_new();
     provenance_to_tree(&p, uns);
     H5adArray obsm[2] = {{"X_scmmgpt", e->d_text, e->x_scmmgpt}, {"X_scgpt", e->d_cls, e->x_scgpt}};

@@ -68,6 +68,27 @@ static void add_obs(Dataset *d, cJSON *json, cJSON *warnings)
     }
 }
 
+/* Counts behind log-normalised values: null when there are counts, or they cannot be had back. */
+static void add_recovery(const Dataset *d, cJSON *json)
+{
+    RecoveryInfo r;
+    if (!dataset_recoverable(d, &r)) {
+        cJSON_AddNullToObject(json, "recovered_counts");
+        return;
+    }
+    cJSON *j = cJSON_AddObjectToObject(json, "recovered_counts");
+    cJSON_AddStringToObject(j, "matrix", r.matrix);
+    if (r.logarithm)
+        cJSON_AddStringToObject(j, "logarithm", r.logarithm);
+    else
+        cJSON_AddNullToObject(j, "logarithm");
+    if (r.target_sum > 0)
+        cJSON_AddNumberToObject(j, "target_sum", r.target_sum);
+    else
+        cJSON_AddNullToObject(j, "target_sum");
+    cJSON_AddNumberToObject(j, "cells_checked", (double)r.cells_checked);
+}
+
 static cJSON *info_json(Dataset *d)
 {
     cJSON *j = cJSON_CreateObject(), *warnings = cJSON_CreateArray();
@@ -84,6 +105,7 @@ static cJSON *info_json(Dataset *d)
     else
         cJSON_AddNullToObject(j, "model_matrix");
     cJSON_AddStringToObject(j, "model_matrix_reason", dataset_model_matrix_reason(d));
+    add_recovery(d, j);
     cJSON_AddStringToObject(j, "gene_names_from", dataset_gene_names_from(d));
     add_obs(d, j, warnings);
     list = cJSON_AddArrayToObject(j, "obsm");

@@ -21,6 +21,7 @@ Err cli_provenance(CliArgs *a, Session *s, const char *prompt, CliProvenance *ou
         out->p.device = m->device;
         snprintf(out->genes_matched, sizeof out->genes_matched, "%zu", m->genes_matched);
         out->p.genes_matched = out->genes_matched;
+        out->p.matrix = m->matrix[0] ? m->matrix : NULL;
     }
     return OK;
 }

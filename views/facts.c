@@ -32,6 +32,12 @@ static void describe_matrix(FileFacts *f, const Dataset *d)
     const MatrixInfo *info = dataset_matrix(d, (size_t)m);
     const MatrixInfo *first = dataset_matrix(d, 0);
     bool other = strcmp(info->name, "X") && !strcmp(first->name, "X");
+    RecoveryInfo counts;
+    if (!other && dataset_recoverable(d, &counts)) {
+        f->matrix = str_format("%s %s, %s", info->name, matrix_state_name(info->state),
+                               counts.logarithm ? "counts recoverable" : "counts perhaps recoverable");
+        return;
+    }
     f->matrix = other ? str_format("X %s: using %s (%s)", matrix_state_name(first->state),
                                    info->name, matrix_state_name(info->state))
                       : str_format("%s %s", info->name, matrix_state_name(info->state));

@@ -322,7 +322,8 @@ Err run_data(JobCtl *ctl, AppJob *j)
                        .seed = j->seed,
                        .prompt = q ? q->text : NULL,
                        .genes_matched = modelled ? matched : NULL,
-                       .device = modelled ? j->model.device : NULL},
+                       .device = modelled ? j->model.device : NULL,
+                       .matrix = modelled && j->model.matrix[0] ? j->model.matrix : NULL},
         .cells = dataset_cells(data)};
     TRY(dataset_cell_names(data, &d.cell_names));
     return export_labels(&d, j->text, ctl);

@@ -1,6 +1,7 @@
 /* The Dataset that everything above core/data sees: getters, first-use reading, datasets in memory.
  */
 #include "core/data/dataset_impl.h"
+#include "core/data/recover.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -64,6 +65,7 @@ void dataset_close(Dataset *d)
     free(d->reason);
     free(d->gene_names_from);
     free(d->var_gene_names);
+    recovery_done(&d->recovery);
     store_close(d->store);
     free(d);
 }
@@ -140,7 +142,7 @@ size_t dataset_genes(const Dataset *d)
 
 size_t dataset_n_matrices(const Dataset *d)
 {
-    return d->n_matrices;
+    return d->n_matrices - d->n_hidden;
 }
 
 const MatrixInfo *dataset_matrix(const Dataset *d, size_t i)

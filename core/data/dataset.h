@@ -84,6 +84,21 @@ int dataset_model_matrix(const Dataset *d);
 const char *dataset_model_matrix_reason(const Dataset *d);
 /* What the model and analysis read: the model matrix, else a lognorm one (X first), else -1. */
 int dataset_working_matrix(const Dataset *d);
+/* Counts behind a log-normalised working matrix. Opening looks at a few cells: */
+typedef struct RecoveryInfo {
+    const char *matrix;    /* borrowed */
+    const char *logarithm; /* "log1p", "log2(1 + x)", "log10(1 + x)"; NULL: not looked at yet */
+    double target_sum;     /* of a cell's values before the logarithm; 0: differs between cells */
+    size_t cells_checked;
+    bool recovered; /* on all cells, by dataset_recover_counts */
+} RecoveryInfo;
+/* Can they be recovered exactly, as far as is known? */
+bool dataset_recoverable(const Dataset *d, RecoveryInfo *out);
+/* The same, or why not, as the end of a sentence about the matrix; "" for files with counts. */
+const char *dataset_recovery_text(const Dataset *d);
+/* Verifies it on all cells (one pass, the first time); *matrix is then the number of a matrix with
+ * counts that dataset_n_matrices does not count, or -1 with the reason in dataset_recovery_text. */
+CHECKED Err dataset_recover_counts(Dataset *d, JobCtl *ctl, int *matrix);
 size_t dataset_n_warnings(const Dataset *d);
 const char *dataset_warning(const Dataset *d, size_t i); /* each names the element */
 

@@ -41,7 +41,8 @@ typedef enum MatrixKind {
     MATRIX_MEMORY, /* mem is filled */
     MATRIX_SPARSE, /* data, indices, indptr arrays */
     MATRIX_DENSE,
-    MATRIX_MTX /* text file, parsed into mem on first use */
+    MATRIX_MTX,      /* text file, parsed into mem on first use */
+    MATRIX_RECOVERED /* counts behind another matrix: recover.c */
 } MatrixKind;
 
 typedef struct Matrix {
@@ -78,6 +79,17 @@ typedef struct Obsm {
     float *mem;      /* OBSM_MEMORY */
 } Obsm;
 
+/* Counts behind the log-normalised working matrix: recover.h. */
+typedef struct Recovery {
+    int source, hidden; /* matrices; -1: none */
+    int log;            /* which logarithm */
+    bool possible;
+    size_t checked; /* cells looked at when opening */
+    double target;
+    double *unit; /* [cells] once verified */
+    char *text;
+} Recovery;
+
 struct Dataset {
     char *path;
     const char *format;
@@ -85,7 +97,8 @@ struct Dataset {
     Store *store;
     Frame obs, var, raw_var;
     Matrix *matrices;
-    size_t n_matrices;
+    size_t n_matrices, n_hidden; /* the last n_hidden are shown to nobody */
+    Recovery recovery;
     Obsm *obsm;
     size_t n_obsm;
     char **warnings;

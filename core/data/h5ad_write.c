@@ -338,7 +338,7 @@ done:
 
 static Matrix *named_matrix(Dataset *d, const char *name)
 {
-    for (size_t i = 0; i < d->n_matrices; i++)
+    for (size_t i = 0; i < dataset_n_matrices(d); i++)
         if (strcmp(d->matrices[i].info.name, name) == 0)
             return &d->matrices[i];
     return NULL;
@@ -362,7 +362,7 @@ static Err copy_matrices(Copy *c, Matrix *x)
         TRY(matrix_check(x));
     if (x)
         TRY(copy_matrix(c, x, "X"));
-    for (size_t i = 0; i < d->n_matrices; i++) {
+    for (size_t i = 0; i < dataset_n_matrices(d); i++) {
         Matrix *m = &d->matrices[i];
         bool layer = str_starts(m->info.name, "layers/"), raw = strcmp(m->info.name, "raw/X") == 0;
         if (m == x && !layer) /* a layer stays one: people look for it there */

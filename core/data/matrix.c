@@ -12,6 +12,7 @@
 
 #include "core/base/mem.h"
 #include "core/base/str.h"
+#include "core/data/recover.h"
 #include "core/data/sidecar.h"
 
 void matrix_done(Matrix *m)
@@ -512,6 +513,8 @@ Err matrix_read_rows(Dataset *d, Matrix *m, size_t row0, size_t n, JobCtl *ctl, 
 {
     if (m->kind == MATRIX_MTX)
         TRY(mtx_load(d, m, ctl));
+    if (m->kind == MATRIX_RECOVERED)
+        return recovery_read_rows(d, m, row0, n, ctl, out);
     if (m->kind == MATRIX_MEMORY)
         return copy_rows(&m->mem, row0, n, out);
     if (m->kind == MATRIX_DENSE)

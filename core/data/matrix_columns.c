@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/base/mem.h"
+#include "core/data/recover.h"
 #include "core/data/sidecar.h"
 
 /* A transpose of this many values (64 MB) is kept in memory without asking. */
@@ -126,6 +127,8 @@ Err dataset_sidecar_build(Dataset *d, int matrix, JobCtl *ctl)
 Err matrix_read_gene(Dataset *d, Matrix *m, size_t col, JobCtl *ctl, float *out)
 {
     memset(out, 0, m->info.rows * sizeof *out);
+    if (m->kind == MATRIX_RECOVERED)
+        return recovery_read_gene(d, m, col, ctl, out);
     if (m->kind == MATRIX_MTX)
         TRY(mtx_load(d, m, ctl));
     if (m->kind == MATRIX_DENSE)

@@ -4,7 +4,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-enum { KEYS = 8 };
+enum { KEYS = 9 };
 
 typedef struct Item {
     const char *key, *text;
@@ -23,6 +23,7 @@ static void items_of(const Provenance *p, char seed[24], Item items[KEYS])
         {"prompt", p->prompt, false},
         {"genes_matched", p->genes_matched, true},
         {"device", p->device, false},
+        {"matrix", p->matrix, false},
     };
     for (int i = 0; i < KEYS; i++)
         items[i] = all[i];
@@ -34,7 +35,7 @@ void provenance_to_tree(const Provenance *p, Tree *uns)
     Item items[KEYS];
     items_of(p, seed, items);
     Tree *t = tree_dict(uns, "scmmgpt");
-    for (int i = 0; i < KEYS; i++)
+    for (int i = 0; i < KEYS - !p->matrix; i++)
         if (items[i].number && items[i].text)
             tree_set_int(t, items[i].key, (int64_t)strtoull(items[i].text, NULL, 10));
         else
@@ -46,7 +47,7 @@ void provenance_to_table(const Provenance *p, Table *t)
     char seed[24];
     Item items[KEYS];
     items_of(p, seed, items);
-    for (int i = 0; i < KEYS; i++)
+    for (int i = 0; i < KEYS - !p->matrix; i++)
         table_comment(t, items[i].key, items[i].text);
 }
 
@@ -56,7 +57,7 @@ cJSON *provenance_to_json(const Provenance *p)
     Item items[KEYS];
     items_of(p, seed, items);
     cJSON *j = cJSON_CreateObject();
-    for (int i = 0; i < KEYS; i++)
+    for (int i = 0; i < KEYS - !p->matrix; i++) /* the last one only where there is one */
         if (!items[i].text)
             cJSON_AddNullToObject(j, items[i].key);
         else if (items[i].number)

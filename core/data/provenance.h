@@ -13,6 +13,7 @@ typedef struct Provenance {
     const char *prompt;
     const char *genes_matched; /* "12,034 of 13,714" is for people; here: "12034" */
     const char *device;
+    const char *matrix; /* what the model read: "layers/counts" */
 } Provenance;
 
 /* The dict uns/scmmgpt. */

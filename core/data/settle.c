@@ -11,6 +11,7 @@
 #include "core/base/str.h"
 #include "core/data/column.h"
 #include "core/data/genes.h"
+#include "core/data/recover.h"
 
 static int find_matrix(const Dataset *d, const char *name)
 {
@@ -206,6 +207,17 @@ Err dataset_settle(Dataset *d, const DatasetOptions *opt)
     }
     TRY(choose_matrices(d, opt ? opt->matrix : NULL));
     TRY(choose_names(d, opt ? opt->gene_column : NULL));
+    if (recovery_sample(d)) { /* a damaged matrix is named when it is read */
+        d->recovery.possible = false;
+        d->recovery.source = -1;
+    }
+    if (d->recovery.hidden >= 0)
+        d->matrices[d->recovery.hidden].name_slot = d->matrices[d->recovery.source].name_slot;
+    if (d->model_matrix < 0 && d->recovery.text) {
+        char *both = str_format("%s; %s", d->reason, d->recovery.text);
+        free(d->reason);
+        d->reason = both;
+    }
     const char *const *names;
     size_t n;
     /* Mapping reports how many names it changed: now, where people look for warnings. */

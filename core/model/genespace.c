@@ -70,9 +70,13 @@ Err genespace_map(const GeneSpace *s, const char *const *names, size_t n, size_t
         const char *naming = gene_naming(names, n);
         gene_map_done(&g);
         FAIL(ERR_FEW_GENES,
-             "genes: %zu of %zu are known to the model; human gene symbols are needed (these look "
-             "like %s)%s",
-             matched, n, naming, strncmp(naming, "mouse", 5) == 0 ? "; use --map-orthologs" : "");
+             "genes: %zu of %zu are known to the model, %zu are needed (--min-genes); the file's "
+             "names look like %s, the model knows human gene symbols and Ensembl ids; %s",
+             matched, n, min_matched, naming,
+             strstr(naming, "mouse")     ? "use --map-orthologs"
+             : strstr(naming, "another") ? "map them to human genes first"
+             : matched * 2 > n           ? "a small panel can be let through with --min-genes"
+                                         : "name another column of var with --gene-column");
     }
     *out = g;
     return OK;

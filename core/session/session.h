@@ -19,6 +19,7 @@ typedef struct SessionParams {
     DatasetOptions dataset;
     const char *device;    /* "auto", "cpu", "cuda", "cuda:1" */
     const char *model_dir; /* NULL: $SCMMGPT_MODEL, else the shipped bundle */
+    size_t min_genes;      /* of the model's vocabulary that a file must have; 0: 100, and more where names match by chance */
     uint64_t seed;
     const char *command;   /* the command line, for provenance; NULL ok */
 } SessionParams;
@@ -159,6 +160,7 @@ typedef struct ModelInfo { /* borrowed from the session */
     char dir[512];
     char sha256[65];
     size_t parameters, vocab_genes;
+    char matrix[160];        /* what it reads: "layers/counts", "X, counts recovered from log-normalised values" */
     size_t genes_matched, genes_in_file; /* of the session's dataset */
 } ModelInfo;
 /* Loads the bundle (once). The explorer runs without it; every model function loads it when needed. */

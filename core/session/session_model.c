@@ -15,7 +15,7 @@
 #include "core/session/candidates.h"
 
 enum {
-    MIN_GENES = 30,       /* fewer say nothing; a panel of 200 genes is served */
+    MIN_GENES = 100,      /* --min-genes: a panel of 300 genes is served */
     ENOUGH_GENES = 500,   /* below this, at least a twentieth of the file's genes must be known: others match by chance */
     READ_BLOCK = 1024,
 };
@@ -137,22 +137,49 @@ const ModelInfo *session_model(const Session *s)
 /* ---- genes ---- */
 
 /* Few genes of a large file match by chance; names in the style of mouse genes do it by the hundred (clones, antisense). */
-static size_t genes_needed(const char *const *names, size_t n)
+static size_t genes_needed(const Session *s, const char *const *names, size_t n)
 {
+    if (s->params.min_genes)
+        return s->params.min_genes;
     if (strncmp(gene_naming(names, n), "mouse", 5) == 0)
         return n / 4 > MIN_GENES ? n / 4 : MIN_GENES;
     size_t share = n / 20 < ENOUGH_GENES ? n / 20 : ENOUGH_GENES;
     return share > MIN_GENES ? share : MIN_GENES;
 }
 
-static Err map_genes(Session *s, ModelState *m)
+/* The working matrix; the counts behind it when it is log-normalised and they can be had exactly. */
+static Err choose_matrix(Session *s, JobCtl *ctl, ModelState *m)
+{
+    Dataset *d = s->dataset;
+    TRY(session_working_matrix(s, &m->matrix));
+    const MatrixInfo *info = dataset_matrix(d, (size_t)m->matrix);
+    m->lognorm = info->state != STATE_COUNTS;
+    if (!m->lognorm) {
+        snprintf(m->info.matrix, sizeof m->info.matrix, "%.*s", 100, info->name);
+        return OK;
+    }
+    int counts = -1;
+    if (info->state == STATE_LOGNORM)
+        TRY(dataset_recover_counts(d, ctl, &counts));
+    const char *why = dataset_recovery_text(d);
+    snprintf(m->info.matrix, sizeof m->info.matrix, "%.80s, %s", info->name,
+             counts >= 0 ? "counts recovered from log-normalised values" : "log-normalised values");
+    if (counts >= 0)
+        log_warn("%s: %s holds no counts; %s", dataset_path(d), info->name, why);
+    else
+        log_warn("%s: %s holds no counts; its values are used as log-normalised ones%s%s", dataset_path(d), info->name,
+                 *why ? "; " : "", why);
+    m->matrix = counts >= 0 ? counts : m->matrix;
+    m->lognorm = counts < 0;
+    return OK;
+}
+
+static Err map_genes(Session *s, JobCtl *ctl, ModelState *m)
 {
     size_t n, genes = model_desc(m->model)->genes;
-    TRY(session_working_matrix(s, &m->matrix));
-    const MatrixInfo *info = dataset_matrix(s->dataset, (size_t)m->matrix);
-    m->lognorm = info->state != STATE_COUNTS;
+    TRY(choose_matrix(s, ctl, m));
     TRY(dataset_gene_names(s->dataset, m->matrix, &m->names, &n));
-    TRY(model_map_genes(m->model, m->names, n, genes_needed(m->names, n), &m->map));
+    TRY(model_map_genes(m->model, m->names, n, genes_needed(s, m->names, n), &m->map));
     TRY(NEW(m->column_of, genes));
     for (size_t g = 0; g < genes; g++)
         m->column_of[g] = -1;
@@ -164,9 +191,6 @@ static Err map_genes(Session *s, ModelState *m)
     }
     m->info.genes_matched = m->map.matched;
     m->info.genes_in_file = n;
-    if (m->lognorm)
-        log_warn("%s: %s holds no counts; its values are used as log-normalised ones", dataset_path(s->dataset),
-                 info->name);
     m->mapped = true;
     return OK;
 }
@@ -178,7 +202,7 @@ Err model_state_genes(Session *s, JobCtl *ctl, ModelState **out)
         FAIL(ERR_USAGE, "no dataset is open");
     TRY(model_state(s, ctl, &m));
     if (!m->mapped)
-        TRY(map_genes(s, m));
+        TRY(map_genes(s, ctl, m));
     *out = m;
     return OK;
 }

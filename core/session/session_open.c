@@ -93,6 +93,9 @@ Err session_working_matrix(Session *s, int *matrix)
     if (m < 0)
         FAIL(ERR_FEW_GENES, "no matrix with counts or log-normalised values: %s; add raw counts as layers/counts",
              dataset_model_matrix_reason(s->dataset));
+    RecoveryInfo counts; /* once the model has recovered the counts, all else in the session sees them too */
+    if (dataset_recoverable(s->dataset, &counts) && counts.recovered)
+        TRY(dataset_recover_counts(s->dataset, NULL, &m));
     *matrix = m;
     return OK;
 }

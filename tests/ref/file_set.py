@@ -30,6 +30,7 @@ os.makedirs(out, exist_ok=True)
 EXPECT = {}
 S = h5py.string_dtype("utf-8")
 N, G = C.shape
+i_, j_ = np.mgrid[0:N, 0:G]
 IDS = [f"ENSG{k:011d}" for k in range(G)]
 
 
@@ -147,11 +148,18 @@ def nan(h):
 
 
 edit("nan_values.h5ad", "base.h5ad", nan, state="unknown", matrix=None, values=None)
-h5ad("lognorm.h5ad", sp.csr_matrix(LOG), state="lognorm", matrix=None, values="LOG", recovered=True)
-h5ad("lognorm_dense_f64.h5ad", np.log1p(C / C.sum(1, keepdims=True) * 1e4), state="lognorm", matrix=None,
-     values=np.log1p(C / C.sum(1, keepdims=True) * 1e4), recovered=True)
-h5ad("log2_cpm.h5ad", sp.csr_matrix(np.log2(1 + C / C.sum(1, keepdims=True) * 1e6)), state="lognorm", matrix=None,
-     values=np.log2(1 + C / C.sum(1, keepdims=True) * 1e6), recovered=True)
+# counts that can be had back: every cell has a 1 and another count
+R = np.where((i_ * 7 + j_ * 3) % 4 == 0, (i_ * i_ + 5 * j_ + i_ * j_) % 23, 0).astype("f4")
+R[:, 0], R[:, 1] = 1, 2
+RLOG = np.log1p(R / R.sum(1, keepdims=True) * 1e4)
+RLOG2 = np.log2(1 + R / R.sum(1, keepdims=True) * 1e6)
+h5ad("lognorm.h5ad", sp.csr_matrix(LOG), state="lognorm", matrix=None, values="LOG", recovered=False)  # cells with one value
+h5ad("lognorm_f4.h5ad", sp.csr_matrix(RLOG.astype("f4")), state="lognorm", matrix=None, values=RLOG.astype("f4"), recovered=True)
+h5ad("lognorm_csc.h5ad", sp.csc_matrix(RLOG.astype("f4")), state="lognorm", matrix=None, values=RLOG.astype("f4"), recovered=True)
+h5ad("lognorm_dense_f64.h5ad", RLOG, state="lognorm", matrix=None, values=RLOG, recovered=True)
+h5ad("log2_cpm.h5ad", sp.csr_matrix(RLOG2), state="lognorm", matrix=None, values=RLOG2, recovered=True)
+NOISE = (RLOG * (1 + (i_ + j_) % 5 / 100)).astype("f4")
+h5ad("lognorm_noise.h5ad", sp.csr_matrix(NOISE), state="lognorm", matrix=None, values=NOISE, recovered=False)
 CPM = (C / C.sum(1, keepdims=True) * 1e6).astype("f4")
 h5ad("cpm.h5ad", sp.csr_matrix(CPM), state="unknown", matrix=None, values=CPM)
 h5ad("scaled.h5ad", LOG - LOG.mean(0), state="scaled", matrix=None, values=LOG - LOG.mean(0))
