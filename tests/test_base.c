@@ -192,6 +192,27 @@ static void freeing_the_queue_ends_every_job(void **state)
     assert_int_equal(b.err, ERR_CANCELLED);
 }
 
+static void the_budget_counts_what_is_in_use(void **state)
+{
+    mem_set_budget((uint64_t)1 << 50);
+    uint64_t before = mem_budget(), size = (uint64_t)64 << 20;
+    char *p;
+    assert_ok(mem_alloc(&p, size, 1));
+    memset(p, 1, size);
+    assert_true(before - mem_budget() > size / 2);
+    mem_set_budget(((uint64_t)1 << 50) - mem_budget() + (32 << 20)); /* 32 MB more than in use */
+    assert_ok(mem_check_budget(16 << 20, "little"));
+    assert_err(mem_check_budget(48 << 20, "much"), ERR_NOMEM);
+    JobCtl ctl = {0};
+    assert_ok(job_progress(&ctl, 1));
+    mem_set_budget(16 << 20);
+    usleep(20000);
+    assert_err(job_progress(&ctl, 2), ERR_NOMEM); /* work that has gone beyond it stops */
+    mem_set_budget(0);
+    assert_ok(job_progress(&ctl, 3));
+    free(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -205,6 +226,7 @@ int main(void)
         TEST(permutation_has_every_number_once),
         TEST(interactive_job_runs_inside_a_long_one),
         TEST(freeing_the_queue_ends_every_job),
+        TEST(the_budget_counts_what_is_in_use),
     };
     return RUN(tests);
 }

@@ -78,7 +78,7 @@ Err job_progress(JobCtl *ctl, size_t done)
     int why = atomic_load(&ctl->cancel);
     if (why)
         FAIL((Err)why, why == ERR_TERMINATED ? "terminated" : "cancelled");
-    return OK;
+    return mem_check_use();
 }
 
 void job_text(JobCtl *ctl, const char *utf8)

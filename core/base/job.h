@@ -24,7 +24,8 @@ typedef struct JobCtl {
 
 /* Names the stage ("neighbours") and its size; `stage` must be a string literal. NULL ctl ok in all. */
 void job_stage(JobCtl *ctl, const char *stage, size_t total);
-/* Reports `done` of the stage; fails with ERR_CANCELLED/ERR_TERMINATED when the work must stop. */
+/* Reports `done` of the stage; fails with ERR_CANCELLED/ERR_TERMINATED when the work must stop, with
+ * ERR_NOMEM when the process has gone beyond --max-memory. */
 CHECKED Err job_progress(JobCtl *ctl, size_t done);
 /* Cancel test without progress; cheap, callable from inside OpenMP regions. */
 bool job_cancelled(const JobCtl *ctl);

@@ -5,6 +5,10 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { SMALL = 1 << 20 }; /* not worth a look at the budget */
 
 static Err out_of_memory(size_t n, size_t size)
 {
@@ -102,16 +106,56 @@ void mem_set_budget(uint64_t bytes)
     budget = bytes;
 }
 
+/* Resident bytes of this process. */
+static uint64_t in_use(void)
+{
+    unsigned long long pages = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+    if (f) {
+        if (fscanf(f, "%*u %llu", &pages) != 1)
+            pages = 0;
+        fclose(f);
+    }
+    return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
 uint64_t mem_budget(void)
 {
-    return budget ? budget : mem_available();
+    uint64_t used = in_use();
+    uint64_t all = budget ? budget : (mem_available() + used) / 2; /* free before this process took its part */
+    return all > used ? all - used : 0;
+}
+
+static double gigabytes(uint64_t bytes)
+{
+    return (double)bytes / 1e9;
 }
 
 Err mem_check_budget(uint64_t bytes, const char *what)
 {
+    if (bytes < SMALL)
+        return OK;
     uint64_t limit = mem_budget();
     if (bytes > limit)
-        FAIL(ERR_NOMEM, "%s needs %.1f GB of memory, %.1f GB may be used; see --max-memory", what,
-             (double)bytes / 1e9, (double)limit / 1e9);
+        FAIL(ERR_NOMEM, "%s needs %.2f GB of memory, %.2f GB may still be used; see --max-memory", what,
+             gigabytes(bytes), gigabytes(limit));
+    return OK;
+}
+
+Err mem_check_use(void)
+{
+    static _Atomic int64_t next;
+    struct timespec t;
+    if (!budget)
+        return OK;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    int64_t now = t.tv_sec * 1000 + t.tv_nsec / 1000000;
+    if (now < next)
+        return OK;
+    next = now + 10;
+    uint64_t used = in_use();
+    if (used > budget)
+        FAIL(ERR_NOMEM, "this work has taken %.2f GB of memory, %.2f GB are allowed; see --max-memory",
+             gigabytes(used), gigabytes(budget));
     return OK;
 }

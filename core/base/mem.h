@@ -20,9 +20,12 @@ char *mem_strdup(const char *s);
 char *mem_strndup(const char *s, size_t n);
 /* Bytes of memory the system could still give to this process (MemAvailable, cgroup limit). */
 uint64_t mem_available(void);
-/* Fails with ERR_NOMEM, naming `what`, when `bytes` exceeds --max-memory (default: what is available). */
+/* The budget: --max-memory for the whole process, else half of what is free. Fails with ERR_NOMEM, naming `what`, when
+ * `bytes` more would go beyond it. */
 CHECKED Err mem_check_budget(uint64_t bytes, const char *what);
-/* Bytes that may be used: --max-memory, else what is available. */
+/* Fails with ERR_NOMEM when the process has gone beyond --max-memory already; looks every 10 ms at most. */
+CHECKED Err mem_check_use(void);
+/* Bytes that may still be used. */
 uint64_t mem_budget(void);
 void mem_set_budget(uint64_t bytes); /* 0: back to the default */
 

@@ -429,7 +429,7 @@ static Err fill_rows(Matrix *m, const ColumnBlock *b, void *user)
     return OK;
 }
 
-/* Transposes as many rows from row0 on as a quarter of the free memory holds (at least n) into
+/* Transposes as many rows from row0 on as half of the memory budget holds (at least n) into
  * m->window. */
 static Err load_window(Matrix *m, size_t row0, size_t n, JobCtl *ctl)
 {
@@ -440,7 +440,7 @@ static Err load_window(Matrix *m, size_t row0, size_t n, JobCtl *ctl)
     csr_done(&m->window);
     TRY_GOTO(NEW0(per_row, m->info.rows + 1));
     TRY_GOTO(each_column_block(m, false, ctl, count_rows, per_row));
-    uint64_t bound = mem_available() / 4, bytes = 0;
+    uint64_t bound = mem_budget() / 2, bytes = 0;
     size_t rows = 0;
     if (m->info.nnz * 8 < bound)
         row0 = 0, n = m->info.rows;

@@ -192,11 +192,12 @@ static Err write_at(int fd, const void *in, size_t n, uint64_t at)
     return OK;
 }
 
-/* Blocks of about 8 million values. */
+/* Blocks of about 8 million values, fewer where memory is short: 20 bytes a value at the widest. */
 static size_t build_rows(const Matrix *m)
 {
+    uint64_t fit = mem_budget() / 20, most = (uint64_t)1 << 23;
     size_t per_row = m->info.rows ? m->info.nnz / m->info.rows + 1 : 1,
-           rows = ((size_t)1 << 23) / per_row;
+           rows = (size_t)(fit < most ? fit : most) / per_row;
     return rows < 1 ? 1 : rows;
 }
 

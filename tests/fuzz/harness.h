@@ -27,7 +27,7 @@ static inline const char *fuzz_folder(void)
     if (!path[0]) {
         snprintf(path, sizeof path, "/dev/shm/scmmgpt-fuzz-%d", (int)getpid());
         mkdir(path, 0700);
-        mem_set_budget((uint64_t)256 << 20);
+        mem_set_budget((uint64_t)1 << 30);
         log_set_sink(NULL, NULL, LOG_ERROR);
     }
     return path;
