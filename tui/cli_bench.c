@@ -262,20 +262,27 @@ Err cli_bench(CliArgs *a)
     Bench b = {.a = a};
     Str demo = {0};
     const char *only = NULL;
-    size_t most = 5, prompt = 256, new = 32;
+    size_t most = 5;
+    LmBenchSpec lm = {.prompt = 256, .new = 32};
     cJSON *out = cJSON_CreateObject(), *list = cJSON_AddObjectToObject(out, "parts");
     Err err = OK;
     TRY_GOTO(cli_take_string(a, "--parts", &only));
     TRY_GOTO(cli_take_size(a, "--runs", 1, 64, &most));
-    TRY_GOTO(cli_take_size(a, "--prompt-tokens", 1, 1 << 20, &prompt));
-    TRY_GOTO(cli_take_size(a, "--new-tokens", 2, 1 << 20, &new));
+    TRY_GOTO(cli_take_size(a, "--prompt-tokens", 2, 1 << 20, &lm.prompt));
+    TRY_GOTO(cli_take_size(a, "--new-tokens", 2, 1 << 20, &lm.new));
+    TRY_GOTO(cli_take_string(a, "--against", &lm.against));
+    TRY_GOTO(cli_take_string(a, "--text", &lm.text));
     TRY_GOTO(cli_finish(a, 0, 1,
-                        "[FILE] [--parts LIST] [--runs N] [--prompt-tokens 256 --new-tokens 32] "
-                        "[--json]"));
+                        "[FILE] [--parts LIST] [--runs N] [--json]; with --model BUNDLE of a "
+                        "language model: [--prompt-tokens 256 --new-tokens 32] "
+                        "[--against BUNDLE [--text FILE]]"));
     if (cli_bench_lm_wanted(a->g->model)) {
-        TRY_GOTO(cli_bench_lm(a, a->g->model, most, prompt, new));
+        lm.runs = most;
+        TRY_GOTO(cli_bench_lm(a, a->g->model, &lm));
         goto done;
     }
+    if (lm.against || lm.text)
+        FAIL_GOTO(ERR_USAGE, "--against, --text: need --model BUNDLE with a language model");
     if (a->argc < 2)
         TRY_GOTO(assets_path("demo/immune_559.h5ad", &demo));
     b.path = a->argc < 2 ? str_text(&demo) : a->argv[1];

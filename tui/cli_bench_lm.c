@@ -15,16 +15,19 @@
 #include "core/base/str.h"
 #include "core/eval/bootstrap.h"
 #include "core/model/json_read.h"
+#include "core/model/lm_compare.h"
 #include "core/model/parts.h"
+#include "core/model/tokenizer.h"
 
 enum { CONFIG_MAX = 16 << 20, CHUNK = 1 << 20, RUNS_MAX = 64, THREADS_MAX = 256 };
 
 typedef struct LmBench {
     CliArgs *a;
     cJSON *parts;
-    size_t runs, prompt, new;
+    LmBenchSpec s;
     Parts p;
     int32_t *ids;
+    size_t n; /* ids */
 } LmBench;
 
 static double now(void)
@@ -131,11 +134,11 @@ static Err run_once(LmBench *b, double *prompt, double *decode)
     Clock c = {0};
     LmResult r;
     LmDecode how = {
-        .max_new = (int)b->new, .beams = 1, .top_p = 1, .on_token = on_token, .user = &c};
+        .max_new = (int)b->s.new, .beams = 1, .top_p = 1, .on_token = on_token, .user = &c};
     double start = now();
-    TRY(lm_generate(b->p.lm, b->ids, b->prompt, &how, b->a->ctl, &r));
+    TRY(lm_generate(b->p.lm, b->ids, b->s.prompt, &how, b->a->ctl, &r));
     lm_result_done(&r);
-    *prompt = (double)b->prompt / (c.first - start);
+    *prompt = (double)b->s.prompt / (c.first - start);
     *decode = c.n > 1 ? (double)(c.n - 1) / (c.last - c.first) : 0;
     return OK;
 }
@@ -145,14 +148,24 @@ static Err at_threads(LmBench *b, int threads)
     double prompt[RUNS_MAX], decode[RUNS_MAX];
     char what[128];
     omp_set_num_threads(threads);
-    for (size_t i = 0; i < b->runs; i++)
+    for (size_t i = 0; i < b->s.runs; i++)
         TRY(run_once(b, &prompt[i], &decode[i]));
-    double d = median_of(decode, b->runs);
-    snprintf(what, sizeof what, "%zu tokens read at once", b->prompt);
-    tell(b, "lm_prompt", median_of(prompt, b->runs), "tokens/s", threads, what);
+    double d = median_of(decode, b->s.runs);
+    snprintf(what, sizeof what, "%zu tokens read at once", b->s.prompt);
+    tell(b, "lm_prompt", median_of(prompt, b->s.runs), "tokens/s", threads, what);
     snprintf(what, sizeof what, "tokens written one by one; the weights at %.1f GB/s",
              d * (double)lm_bytes(b->p.lm) / 1e9);
     tell(b, "lm_decode", d, "tokens/s", threads, what);
+    return OK;
+}
+
+static Err random_ids(LmBench *b)
+{
+    Rng r = rng_make(1, 0);
+    b->n = b->s.prompt;
+    TRY(NEW(b->ids, b->n));
+    for (size_t i = 0; i < b->n; i++)
+        b->ids[i] = (int32_t)rng_below(&r, (uint64_t)b->p.c.l.vocab);
     return OK;
 }
 
@@ -167,13 +180,9 @@ static Err measure(LmBench *b, const char *dir, Device *d, int threads)
     start = now();
     TRY(parts_open(dir, d, false, true, b->a->ctl, &b->p));
     tell(b, "lm_load", now() - start, "s", threads, "opening the language model");
-    int64_t vocab = b->p.c.l.vocab;
-    Rng r = rng_make(1, 0);
-    TRY(NEW(b->ids, b->prompt));
-    for (size_t i = 0; i < b->prompt; i++)
-        b->ids[i] = (int32_t)rng_below(&r, (uint64_t)vocab);
+    TRY(random_ids(b));
     LmResult warm;
-    TRY(lm_generate(b->p.lm, b->ids, b->prompt < 8 ? b->prompt : 8,
+    TRY(lm_generate(b->p.lm, b->ids, b->s.prompt < 8 ? b->s.prompt : 8,
                     &(LmDecode){.max_new = 2, .beams = 1, .top_p = 1}, b->a->ctl, &warm));
     lm_result_done(&warm);
     for (int t = threads; t >= 1; t = t > 4 ? t / 2 : t - 1)
@@ -181,9 +190,51 @@ static Err measure(LmBench *b, const char *dir, Device *d, int threads)
     return OK;
 }
 
-Err cli_bench_lm(CliArgs *a, const char *dir, size_t runs, size_t prompt, size_t new)
+/* ---- comparing ---- */
+static Err text_ids(LmBench *b, const char *dir)
 {
-    LmBench b = {.a = a, .runs = runs, .prompt = prompt, .new = new};
+    Tokenizer *t;
+    char *text;
+    size_t len;
+    TRY(str_read_file(b->s.text, (size_t)1 << 28, ERR_INPUT, &text, &len));
+    Err err = tokenizer_open_bundle(dir, "lm", &t);
+    if (err == OK) {
+        err = tokenizer_encode(t, text, len, true, &b->ids, &b->n);
+        tokenizer_free(t);
+    }
+    free(text);
+    if (err == OK && b->n < 2)
+        FAIL(ERR_INPUT, "%s: too short to compare on", b->s.text);
+    return err;
+}
+
+static Err compare(LmBench *b, const char *dir, Device *d)
+{
+    Parts ref = {0};
+    LmDifference x;
+    TRY(parts_open(dir, d, false, true, b->a->ctl, &b->p));
+    TRY(parts_open(b->s.against, d, false, true, b->a->ctl, &ref));
+    Err err = ref.lm ? OK : err_set(ERR_MODEL, "%s: has no language model", b->s.against);
+    if (err == OK)
+        err = b->s.text ? text_ids(b, dir) : random_ids(b);
+    if (err == OK)
+        err = lm_compare(b->p.lm, ref.lm, b->ids, (int64_t)b->n, b->a->ctl, &x);
+    parts_done(&ref);
+    TRY(err);
+    int t = omp_get_max_threads();
+    tell(b, "lm_logit_error", x.logits, "spread", t,
+         "rms difference of logits over their rms spread");
+    tell(b, "lm_logit_worst", x.worst, "spread", t, "the largest one");
+    tell(b, "lm_divergence", x.divergence, "nats", t, "mean Kullback-Leibler divergence");
+    tell(b, "lm_agreement", x.agreement, "share", t, "positions with the same most likely token");
+    tell(b, "lm_perplexity", x.perplexity, "", t, b->s.text ? b->s.text : "random tokens");
+    tell(b, "lm_perplexity_against", x.exact, "", t, b->s.against);
+    return OK;
+}
+
+Err cli_bench_lm(CliArgs *a, const char *dir, const LmBenchSpec *spec)
+{
+    LmBench b = {.a = a, .s = *spec};
     Device *d = NULL;
     int threads = omp_get_max_threads() < THREADS_MAX ? omp_get_max_threads() : THREADS_MAX;
     cJSON *out = cJSON_CreateObject();
@@ -193,7 +244,7 @@ Err cli_bench_lm(CliArgs *a, const char *dir, size_t runs, size_t prompt, size_t
     if (!a->g->json)
         fprintf(a->out, "part\tvalue\tunit\tthreads\twhat\n");
     if (err == OK)
-        err = measure(&b, dir, d, threads);
+        err = spec->against ? compare(&b, dir, d) : measure(&b, dir, d, threads);
     omp_set_num_threads(threads);
     if (err == OK && a->g->json)
         err = cli_print_json(a, out);

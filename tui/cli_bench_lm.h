@@ -5,7 +5,12 @@
 
 /* Is dir (NULL ok) a bundle with a published language model? */
 bool cli_bench_lm_wanted(const char *dir);
-/* Prints read bandwidth, load time, tokens a second of a prompt of `prompt` tokens and of `new`
- * written ones, at all threads and fewer; the median of `runs` runs each. */
-CHECKED Err cli_bench_lm(CliArgs *a, const char *dir, size_t runs, size_t prompt, size_t new);
+typedef struct LmBenchSpec {
+    size_t runs, prompt, new; /* tokens read and written */
+    const char *against;      /* another bundle of the same model, or NULL: what rounding costs */
+    const char *text;         /* a file to compare them on; NULL: tokens at random */
+} LmBenchSpec;
+/* Prints read bandwidth, load time, tokens a second of a prompt and of decoding, at all threads and
+ * fewer, medians; or, with `against`, the error of logits and the perplexity. */
+CHECKED Err cli_bench_lm(CliArgs *a, const char *dir, const LmBenchSpec *spec);
 #endif

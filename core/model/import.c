@@ -248,10 +248,7 @@ static Err add_language(void *user, const char *name, int ndim, const int64_t *d
     t->used = true;
     OutTensor o = {.name = (char *)name, .ndim = ndim, .src = t->t};
     memcpy(o.dim, dim, (size_t)ndim * sizeof *dim);
-    if (m->s->quantize != STORED_F32 && quantize_takes(ndim, dim))
-        o.quant = m->s->quantize;
-    if (o.quant && !m->c.l.tied && strcmp(name, "model.embed_tokens.weight") == 0)
-        o.quant = STORED_Q8; /* looked up, not multiplied: eight bits cost no time */
+    o.quant = quantize_as(m->s->quantize, name, ndim, dim);
     TRY(lora_find(m->rules, &m->pool, name, t->t, &o.lora, &o.merge));
     TRY(report(m->report, "matched", name, t->t, t->t->file));
     if (o.merge) {
@@ -358,7 +355,7 @@ static Err write_card(const Import *m, const char *dir)
     if (m->s->quantize != STORED_F32)
         str_addf(&s,
                  "\nThe language model's matrices are stored with %d bits a weight and one scale "
-                 "for each %d weights of a row.\n",
+                 "for each %d weights of a row (its tables of tokens with 8 bits).\n",
                  m->s->quantize == STORED_Q4 ? 4 : 8, (int)STORED_GROUP);
     if (m->drawn.len)
         str_addf(&s,

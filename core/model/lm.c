@@ -239,9 +239,11 @@ const LmConfig *lm_config(const Lm *m)
     return &m->c;
 }
 
-void lm_set_exact(Lm *m, bool exact)
+bool lm_set_exact(Lm *m, bool exact)
 {
+    bool before = m->mode == STORED_EXACT;
     m->mode = exact ? STORED_EXACT : STORED_FAST;
+    return before;
 }
 
 size_t lm_bytes(const Lm *m)

@@ -34,8 +34,8 @@ CHECKED Err lm_open(const LmConfig *c, StFile *f, Device *d, JobCtl *ctl, Lm **o
 void lm_free(Lm *m); /* NULL ok */
 const LmConfig *lm_config(const Lm *m);
 /* Float32 arithmetic whatever the storage (the default below 64 MB of weights), or x rounded where
- * that is faster (the default above; see STORED_FAST). */
-void lm_set_exact(Lm *m, bool exact);
+ * that is faster (the default above; see STORED_FAST). Returns what it was. */
+bool lm_set_exact(Lm *m, bool exact);
 size_t lm_bytes(const Lm *m); /* of the weights, as stored */
 /* ids[n] -> logits [n, vocab] (host), computed at once, in float32. Ids must be below vocab. */
 CHECKED Err lm_logits(Lm *m, const int32_t *ids, int64_t n, float *logits);

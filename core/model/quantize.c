@@ -12,9 +12,18 @@ bool quantize_parse(const char *word, StoredType *out)
     return strcmp(word, "q8") == 0 || strcmp(word, "q4") == 0;
 }
 
-bool quantize_takes(int ndim, const int64_t *dim)
+static bool in_groups(const int64_t *dim)
 {
-    return ndim == 2 && dim[1] > 0 && dim[1] % STORED_GROUP == 0;
+    return dim[1] > 0 && dim[1] % STORED_GROUP == 0;
+}
+
+StoredType quantize_as(StoredType asked, const char *name, int ndim, const int64_t *dim)
+{
+    if (asked < STORED_Q8 || ndim != 2 || !in_groups(dim))
+        return STORED_F32;
+    bool table =
+        strcmp(name, "model.embed_tokens.weight") == 0 || strcmp(name, "lm_head.weight") == 0;
+    return table ? STORED_Q8 : asked;
 }
 
 /* Nearest whole number within [lo,hi]; the sum with 1.5 * 2^23 rounds as the processor does. */
@@ -114,7 +123,7 @@ static const StTensor *scales_of(const StFile *f, const StTensor *t)
 static bool quantized(const StFile *f, const StTensor *t, const int64_t *dim, StoredWeight *out)
 {
     StoredType type = t->type == ST_U8 ? STORED_Q4 : STORED_Q8;
-    if ((t->type != ST_U8 && t->type != ST_I8) || t->ndim != 2 || !quantize_takes(2, dim))
+    if ((t->type != ST_U8 && t->type != ST_I8) || t->ndim != 2 || !in_groups(dim))
         return false;
     const StTensor *s = scales_of(f, t);
     if (!s || s->type != ST_F16 || s->ndim != 2 || s->dim[0] != dim[0] ||

@@ -9,7 +9,10 @@
 
 /* "q8", "q4": the type; false for another word. */
 bool quantize_parse(const char *word, StoredType *out);
-bool quantize_takes(int ndim, const int64_t *dim);
+/* What a parameter of a language model becomes when `asked` is STORED_Q8 or STORED_Q4; STORED_F32:
+ * it stays as it was. The tables of tokens keep eight bits: they are a small part, and their error
+ * goes straight into the logits. */
+StoredType quantize_as(StoredType asked, const char *name, int ndim, const int64_t *dim);
 /* One row of k weights: k/32 scales, then with them k or k/2 bytes. Q8 rounds to the nearest; Q4
  * tries scales around the largest weight's and keeps the one with the least squared error. */
 void quantize_scales(StoredType type, int64_t k, const float *w, uint16_t *scale);

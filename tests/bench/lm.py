@@ -20,7 +20,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 PROGRAM = os.environ.get("SCMMGPT", os.path.join(HERE, "../../build/scmmgpt"))
 SHAPE = dict(layers=22, width=2048, heads=32, kv=4, ffn=5632, vocab=32000)
-PROMPT, NEW, RUNS = 256, 32, 3
+PROMPT, NEW, RUNS = int(os.environ.get("PROMPT", 256)), int(os.environ.get("NEW", 32)), int(os.environ.get("RUNS", 3))
 
 
 def tensors(s=SHAPE):
