@@ -18,7 +18,7 @@ enum { FAKE_CELLS = 600, FAKE_GENES = 40, FAKE_GROUPS = 5 };
 /* What the next session is like. */
 static struct {
     bool no_map, no_groups, bad_model, bad_file, slow_embed, unknown_last, stored_markers;
-    int clusterings, descriptions, annotations, plots;
+    int clusterings, neighbors, descriptions, annotations, plots;
     char last_plot[256];
 } fake;
 
@@ -271,6 +271,18 @@ Err session_gene(Session *s, const char *name, bool lognorm, JobCtl *ctl, Values
     FAIL(ERR_NOT_FOUND, "%s: no gene has this name; did you mean CD3E?", name);
 }
 
+bool color_is_computed(const char *name)
+{
+    return strchr(name, ':') != NULL;
+}
+
+Err session_color_values(Session *s, const char *name, JobCtl *ctl, Values **out)
+{
+    bool obs = dataset_find_obs(s->dataset, name) >= 0;
+    return obs || color_is_computed(name) ? session_obs_values(s, name, ctl, out)
+                                          : session_gene(s, name, true, ctl, out);
+}
+
 Err session_select(Session *s, const char *rule, JobCtl *ctl, Selection **out)
 {
     int group;
@@ -290,6 +302,38 @@ Err session_select(Session *s, const char *rule, JobCtl *ctl, Selection **out)
 ClusterParams cluster_params_default(void)
 {
     return (ClusterParams){.resolution = 1, .neighbors = 15, .pcs = 50, .hvg = 2000, .umap = true};
+}
+
+Err session_subcluster(Session *s, const Selection *cells, const ClusterParams *p, JobCtl *ctl,
+                       Clustering **out)
+{
+    Clustering *c = mem_must(sizeof *c);
+    c->groups = fake_groups("leiden", true, 2);
+    memset(c->groups->sizes, 0, 2 * sizeof *c->groups->sizes);
+    for (size_t i = 0; i < FAKE_CELLS; i++) {
+        int32_t *code = &c->groups->codes[i];
+        *code = cells->in[i] ? (int32_t)(i % 2) : -1;
+        if (*code >= 0)
+            c->groups->sizes[*code]++;
+    }
+    *out = c;
+    return OK;
+}
+
+/* The merged groups become the first of them; the last group takes the place of a hole. */
+Err groups_merge(const Groups *g, const int32_t *which, size_t n, const char *name, Groups **out)
+{
+    *out = fake_groups(g->key, true, g->n_groups);
+    Groups *m = *out;
+    memcpy(m->codes, g->codes, g->n_cells * sizeof *m->codes);
+    memset(m->sizes, 0, m->n_groups * sizeof *m->sizes);
+    for (size_t i = 0; i < m->n_cells; i++) {
+        for (size_t k = 1; k < n; k++)
+            if (m->codes[i] == which[k])
+                m->codes[i] = which[0];
+        m->sizes[m->codes[i]]++;
+    }
+    return OK;
 }
 
 Err groups_keep_colors(const Groups *before, Groups *after)
@@ -312,6 +356,7 @@ Err session_cluster(Session *s, const ClusterParams *p, JobCtl *ctl, Clustering 
 {
     Clustering *c = mem_must(sizeof *c);
     fake.clusterings++;
+    fake.neighbors = p->neighbors;
     c->groups = fake_groups("leiden", true, p->resolution < 1 ? 3 : FAKE_GROUPS);
     c->map = p->umap ? fake_map(true) : NULL;
     *out = c;

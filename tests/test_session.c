@@ -193,6 +193,119 @@ static void rule_can_name_a_file_of_cells(void **state)
     unlink(path);
 }
 
+static void write_text(const char *path, const char *text)
+{
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+}
+
+static Groups *groups_of(const int32_t *codes, size_t n_groups)
+{
+    static const char *const names[] = {"0", "1", "2"};
+    static const uint32_t colors[] = {0xE69F00, 0x56B4E9, 0x009E73};
+    Groups *g = mem_must(sizeof *g);
+    g->key = mem_strdup("leiden");
+    g->n_cells = CELLS;
+    g->n_groups = n_groups;
+    g->codes = mem_must(CELLS * sizeof *g->codes);
+    g->names = mem_must(n_groups * sizeof *g->names);
+    g->sizes = mem_must(n_groups * sizeof *g->sizes);
+    g->colors = mem_must(n_groups * sizeof *g->colors);
+    memcpy(g->codes, codes, CELLS * sizeof *codes);
+    for (size_t i = 0; i < n_groups; i++) {
+        g->names[i] = mem_strdup(names[i]);
+        g->colors[i] = colors[i];
+    }
+    for (int i = 0; i < CELLS; i++)
+        if (codes[i] >= 0)
+            g->sizes[codes[i]]++;
+    return g;
+}
+
+static void sub_clusters_take_the_place_of_what_they_divide(void **state)
+{
+    static const int32_t codes[CELLS] = {0, 0, 1, 1, 2, -1}, parts[CELLS] = {-1, -1, 0, 1, 0, -1};
+    static const int32_t want[CELLS] = {0, 0, 1, 2, 1, -1};
+    Groups *g = groups_of(codes, 3), *sub = groups_of(parts, 2), *out;
+    assert_ok(groups_split(g, sub, "1", &out));
+    assert_int_equal(out->n_groups, 3); /* 1 and 2 are gone */
+    assert_memory_equal(out->codes, want, sizeof want);
+    assert_string_equal(out->names[0], "0");
+    assert_string_equal(out->names[1], "1.0");
+    assert_string_equal(out->names[2], "1.1");
+    assert_int_equal(out->sizes[0], 2);
+    assert_int_equal(out->sizes[1], 2);
+    assert_int_equal(out->sizes[2], 1);
+    assert_int_equal(out->colors[0], 0xE69F00);
+    assert_int_equal(out->colors[1], 0x56B4E9); /* of its first parent, which is gone */
+    for (int i = 0; i < 3; i++)
+        assert_int_not_equal(out->colors[2], g->colors[i]);
+    groups_free(out);
+    sub->n_cells--;
+    assert_err(groups_split(g, sub, "1", &out), ERR_USAGE);
+    groups_free(g);
+    groups_free(sub);
+}
+
+static void groups_are_written_as_a_table_and_read_again(void **state)
+{
+    static const int32_t codes[CELLS] = {2, 0, 1, 1, 2, -1};
+    static const char *const cells[CELLS] = {"c0", "c1", "c2", "c3", "c4", "c5"};
+    char path[] = "/tmp/scmmgpt-groups-XXXXXX";
+    Session *s = session();
+    Groups *g = groups_of(codes, 3), *back;
+    free(g->names[1]);
+    g->names[1] = mem_strdup("T\tcell, 1");
+    assert_true(mkstemp(path) >= 0);
+    assert_ok(groups_write(g, cells, path, true));
+    assert_ok(groups_read(s, path, "leiden", &back));
+    assert_string_equal(back->key, "leiden");
+    assert_int_equal(back->n_groups, 3);
+    assert_memory_equal(back->codes, codes, sizeof codes);
+    for (int i = 0; i < 3; i++) {
+        assert_string_equal(back->names[i], g->names[i]);
+        assert_int_equal(back->colors[i], g->colors[i]);
+        assert_int_equal(back->sizes[i], g->sizes[i]);
+    }
+    groups_free(back);
+    assert_err(groups_read(s, path, "louvain", &back), ERR_NOT_FOUND);
+    write_text(path, "cell\tlabel\nc4\tB\nc0\tA\nnobody\tC\n"); /* any table will do */
+    assert_ok(groups_read(s, path, NULL, &back));
+    assert_string_equal(back->names[0], "B");
+    assert_int_equal(back->codes[0], 1);
+    assert_int_equal(back->codes[1], -1);
+    groups_free(back);
+    write_text(path, "cell\tlabel\nnobody\tC\n");
+    assert_err(groups_read(s, path, NULL, &back), ERR_NOT_FOUND);
+    write_text(path, "");
+    assert_err(groups_read(s, path, NULL, &back), ERR_NOT_FOUND);
+    unlink(path);
+    groups_free(g);
+    session_close(s);
+}
+
+static void colours_have_names(void **state)
+{
+    Session *s = session();
+    Values *v;
+    assert_ok(session_color_values(s, "qc:genes", NULL, &v));
+    assert_string_equal(v->name, "qc:genes");
+    assert_int_equal(v->v[3], 1);
+    values_free(v);
+    assert_ok(session_color_values(s, "n", NULL, &v));
+    assert_int_equal(v->v[2], 3);
+    values_free(v);
+    assert_ok(session_color_values(s, "LYZ", NULL, &v));
+    assert_string_equal(v->unit, "log1p CP10k");
+    values_free(v);
+    assert_err(session_color_values(s, "qc:nothing", NULL, &v), ERR_NOT_FOUND);
+    assert_err(session_color_values(s, "score:", NULL, &v), ERR_USAGE);
+    assert_err(session_color_values(s, "NOGENE", NULL, &v), ERR_NOT_FOUND);
+    session_close(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -204,6 +317,9 @@ int main(void)
         TEST(rules_join_with_and_or_not),
         TEST(wrong_rules_are_refused_with_a_reason),
         TEST(rule_can_name_a_file_of_cells),
+        TEST(sub_clusters_take_the_place_of_what_they_divide),
+        TEST(groups_are_written_as_a_table_and_read_again),
+        TEST(colours_have_names),
     };
     return RUN(tests);
 }

@@ -543,6 +543,92 @@ static void writing_a_figure_names_the_file_and_the_command(void **state)
     app_free(a);
 }
 
+static void neighbours_change_with_a_key_and_the_map_follows(void **state)
+{
+    App *a = opened();
+    app_act(a, ACT_MORE_NEIGHBORS);
+    settle(a);
+    assert_int_equal(fake.neighbors, 20);
+    assert_true(app_map(a)->computed);
+    assert_shows(a, "leiden r=1.00 k=20 (5)");
+    char *command = app_export_command(a, "x.png");
+    assert_string_equal(command,
+                        "scmmgpt cluster fake.h5ad --neighbors 20 --resolution 1 -o "
+                        "clustered.h5ad && scmmgpt plot clustered.h5ad --color leiden -o x.png");
+    free(command);
+    type(a, ACT_EMBEDDING, "X_umap");
+    assert_false(app_map(a)->computed);
+    int before = fake.clusterings;
+    type(a, ACT_EMBEDDING, "computed");
+    assert_true(app_map(a)->computed);
+    assert_int_equal(fake.clusterings, before); /* it is at hand */
+    type(a, ACT_COMMAND, "neighbors 5");
+    assert_int_equal(fake.neighbors, 5);
+    app_act(a, ACT_UNDO);
+    app_act(a, ACT_UNDO);
+    assert_false(app_groups(a)->computed); /* those of the file again */
+    app_act(a, ACT_UNDO);
+    assert_shows(a, "the clusters have not been changed");
+    app_free(a);
+}
+
+static void clusters_are_merged_divided_and_brought_back(void **state)
+{
+    App *a = opened();
+    app_act(a, ACT_MERGE);
+    assert_shows(a, "mark two clusters or more");
+    app_act(a, ACT_DOWN);
+    app_act(a, ACT_MARK);
+    app_act(a, ACT_DOWN);
+    app_act(a, ACT_MARK);
+    assert_shows(a, "\u25cf*160");
+    app_act(a, ACT_MERGE);
+    settle(a);
+    assert_string_equal(app_groups(a)->key, "leiden_edited");
+    assert_int_equal(app_groups(a)->sizes[0], 360);
+    char *command = app_export_command(a, "x.png");
+    assert_string_equal(command,
+                        "scmmgpt plot fake.h5ad --groups x.groups.tsv --basis umap -o x.png");
+    free(command);
+    app_act(a, ACT_UNDO);
+    settle(a);
+    assert_int_equal(app_groups(a)->sizes[0], 200);
+    app_act(a, ACT_BACK);
+    app_act(a, ACT_SUBCLUSTER);
+    assert_shows(a, "select the cells to divide first");
+    type(a, ACT_GATE, "leiden=2");
+    app_act(a, ACT_SUBCLUSTER);
+    settle(a);
+    const Groups *g = app_groups(a);
+    assert_int_equal(g->n_groups, 6);
+    assert_string_equal(g->names[4], "sub.0");
+    assert_int_equal(g->sizes[4] + g->sizes[5], 120);
+    assert_int_equal(g->colors[4], 0x009E73); /* that of the group which is gone */
+    app_free(a);
+}
+
+static void scores_of_genes_and_quality_colour_the_map(void **state)
+{
+    App *a = opened();
+    type(a, ACT_SCORE, "MS4A1, CD79A");
+    assert_string_equal(app_color_values(a)->name, "score:MS4A1,CD79A");
+    type(a, ACT_COLOR, "qc:mi");
+    assert_string_equal(app_color_values(a)->name, "qc:mito");
+    char *command = app_export_command(a, "x.png");
+    assert_string_equal(command, "scmmgpt plot fake.h5ad --color qc:mito --basis umap -o x.png");
+    free(command);
+    app_free(a);
+}
+
+static void names_of_groups_that_have_gone_are_not_taken(void **state)
+{
+    App *a = opened();
+    app_start(a, WORK_ANNOTATE, NULL); /* on its way while the groups change */
+    type(a, ACT_COLOR, "donor");
+    assert_int_equal(app_annotation(a)->n, 2);
+    app_free(a);
+}
+
 static void assert_markers(App *a, const char *first, const char *second, size_t n)
 {
     const size_t *rows;
@@ -857,6 +943,10 @@ int main(void)
         TEST(a_polygon_by_keys_needs_three_corners),
         TEST(zooming_and_panning_move_the_picture),
         TEST(a_versus_b),
+        TEST(neighbours_change_with_a_key_and_the_map_follows),
+        TEST(clusters_are_merged_divided_and_brought_back),
+        TEST(scores_of_genes_and_quality_colour_the_map),
+        TEST(names_of_groups_that_have_gone_are_not_taken),
         TEST(markers_are_sorted_and_filtered),
         TEST(a_ranking_of_the_file_is_shown_first_and_computed_on_request),
         TEST(the_table_of_markers_is_written_as_filtered),

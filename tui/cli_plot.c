@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/base/log.h"
 #include "core/base/mem.h"
@@ -64,6 +65,7 @@ done:
 typedef struct Asked {
     bool annotate; /* colour by the type of every cell */
     const char *query, *generate;
+    const char *table;     /* "T.tsv" or "T.tsv:COLUMN": groups of the cells */
     size_t n;              /* cells to generate */
     const char *generated; /* a file of cells made before */
     Groups *types;
@@ -77,10 +79,11 @@ static Err take_asked(CliArgs *a, const PlotParams *p, Asked *k)
     TRY(cli_take_string(a, "--query", &k->query));
     TRY(cli_take_string(a, "--generate", &k->generate));
     TRY(cli_take_string(a, "--generated", &k->generated));
+    TRY(cli_take_string(a, "--groups", &k->table));
     TRY(cli_take_size(a, "-n", 1, 10000000, &k->n));
     k->annotate = cli_take_flag(a, "--annotate");
-    if ((k->query != NULL) + (p->n_colors > 0) + k->annotate > 1)
-        FAIL(ERR_USAGE, "--query, --annotate, --color: one of them colours the figure");
+    if ((k->query != NULL) + (p->n_colors > 0) + k->annotate + (k->table != NULL) > 1)
+        FAIL(ERR_USAGE, "--query, --annotate, --groups, --color: one of them colours the figure");
     if (k->query && p->highlight)
         FAIL(ERR_USAGE, "--query, --highlight: scores have no groups to highlight");
     if (k->generate && k->generated)
@@ -101,12 +104,27 @@ static Err types_of_cells(CliArgs *a, Session *s, Groups **out)
     return OK;
 }
 
+/* "T.tsv:COLUMN", or T.tsv alone: its second column. */
+static Err read_groups(Session *s, const char *table, Groups **out)
+{
+    const char *colon = strrchr(table, ':');
+    bool whole = !colon || access(table, R_OK) == 0;
+    char *path = whole ? mem_strdup(table) : mem_strndup(table, (size_t)(colon - table));
+    Err err = groups_read(s, path, whole ? NULL : colon + 1, out);
+    free(path);
+    return err_context(err, "--groups");
+}
+
 /* The map first: without one there is no figure, and the model need not be asked. */
 static Err ask(CliArgs *a, Session *s, PlotParams *p, Asked *k)
 {
     enum { CELLS = 200 };
     TRY(session_map(s, p->basis, a->ctl, &k->map));
     p->map = k->map;
+    if (k->table) {
+        TRY(read_groups(s, k->table, &k->types));
+        p->groups = k->types;
+    }
     if (k->annotate) {
         TRY(types_of_cells(a, s, &k->types));
         p->groups = k->types;
@@ -137,7 +155,7 @@ static Err ask(CliArgs *a, Session *s, PlotParams *p, Asked *k)
 
 Err cli_plot(CliArgs *a)
 {
-    static const char usage[] = "FILE --color KEY_OR_GENE [--color ...] | --query \"TEXT\" | --annotate "
+    static const char usage[] = "FILE --color KEY_OR_GENE [--color ...] | --query \"TEXT\" | --annotate | --groups T.tsv[:COLUMN] "
                                 "-o FIG.png|.svg|.pdf [--basis umap] [--split-by KEY] [--highlight A,B] "
                                 "[--generate \"TEXT\" [-n N] | --generated CELLS.h5ad] [--size 85mm|170mm|slide|square] [--dpi 300] "
                                 "[--view X0,Y0,X1,Y1]";

@@ -14,6 +14,7 @@
     X(REMOVE_GENERATED, "remove", "x", "remove the generated cells", "")                           \
     X(COLOR, "color", "c", "colour by a gene, a column, the clusters or the last question",        \
       "Look")                                                                                      \
+    X(SCORE, "score", "C", "colour by the mean of some genes against others alike", "")            \
     X(EMBEDDING, "map", "e", "choose the map", "")                                                 \
     X(ZOOM_PANE, "zoom", "z", "this pane over the whole screen, and back", "")                     \
     X(PLUS, "plus", "+ =", "map: closer; clusters: finer (higher resolution)", "")                 \
@@ -23,7 +24,14 @@
     X(SEARCH, "search", "/", "search in this pane; on the map: a gene", "")                        \
     X(SEARCH_NEXT, "next", "n", "next match", "")                                                  \
     X(SEARCH_PREV, "previous", "N", "previous match", "")                                          \
-    X(SORT, "sort", "o", "markers: sort by the next column", "Tables")                               \
+    X(MORE_NEIGHBORS, "more-neighbors", ">", "clusters from more neighbours; a new map",           \
+      "Clusters")                                                                                  \
+    X(FEWER_NEIGHBORS, "fewer-neighbors", "<", "clusters from fewer neighbours; a new map", "")    \
+    X(SUBCLUSTER, "subcluster", "S", "cluster the selected cells alone", "")                       \
+    X(MARK, "mark", "m", "mark this cluster for M", "")                                            \
+    X(MERGE, "merge", "M", "make the marked clusters one", "")                                     \
+    X(UNDO, "undo", "u", "the clusters before the last change", "")                                \
+    X(SORT, "sort", "o", "markers: sort by the next column", "Tables")                             \
     X(REVERSE, "reverse", "O", "markers: the other way round", "")                                 \
     X(FILTER, "filter", "f", "markers: show some: padj<0.05 logFC>1 CD3", "")                      \
     X(RERUN, "rerun", "r", "markers: compute them; again: those of the file", "")                  \

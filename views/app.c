@@ -16,7 +16,8 @@ App *app_new(const AppOptions *opt)
     App *a = mem_must(sizeof *a);
     a->opt = *opt;
     a->queue = job_queue_new();
-    a->resolution = 1;
+    a->resolution = a->groups_resolution = 1;
+    a->neighbors = cluster_params_default().neighbors;
     a->seed = opt->session.seed;
     a->n_to_generate = 200;
     a->focus = PANE_CLUSTERS;
@@ -45,8 +46,10 @@ static void told_free(App *a)
 /* Everything that came from the file or was computed on it. */
 void app_forget(App *a)
 {
-    Shared **all[] = {&a->map,        &a->groups, &a->computed_groups, &a->markers, &a->de,
-                      &a->annotation, &a->values, &a->cell_annotation, &a->query};
+    app_forget_edits(a);
+    Shared **all[] = {&a->file_map,        &a->made_map,        &a->map,  &a->groups,
+                      &a->computed_groups, &a->markers,         &a->de,   &a->annotation,
+                      &a->values,          &a->cell_annotation, &a->query};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         shared_drop(all[i]);
     for (size_t i = 0; i < a->n_generated; i++)
@@ -80,6 +83,8 @@ void app_forget(App *a)
     a->group = -1;
     a->color_mode = COLOR_BY_GROUPS;
     a->subject = SUBJECT_FILE;
+    a->own_graph = false;
+    a->map_neighbors = 0;
     a->embedded = false;
     a->clusters = a->markers_list = a->cells = (ListState){0};
     app_changed(a);
@@ -183,7 +188,7 @@ const char *app_group_name(const App *a, size_t g)
 {
     const Groups *groups = app_groups(a);
     const Annotation *an = app_annotation(a);
-    if (!an || g >= an->n || (!groups->computed && !only_a_number(groups->names[g])))
+    if (!an || g >= an->n || !only_a_number(groups->names[g]))
         return groups->names[g];
     return an->unknown[g] || an->label[g] < 0 ? "unknown" : an->labels[an->label[g]];
 }
@@ -259,6 +264,9 @@ void app_update_means(App *a)
 void app_set_groups(App *a, Shared *take)
 {
     shared_set(&a->groups, take);
+    free(a->marked);
+    a->marked = NULL;
+    a->n_marked = 0;
     a->places++;
     shared_drop(&a->markers);
     a->tables++;

@@ -45,7 +45,7 @@ typedef struct FileFacts {
     size_t cells, genes;
     char *matrix; /* "X counts", "raw/X lognorm", "no usable matrix" */
     char *matrix_reason;
-    bool matrix_ok; /* counts */
+    bool matrix_ok;      /* counts */
     bool sidecar_wanted; /* a copy by genes would help and is not there */
     size_t n_obs;
     char **obs; /* names */
@@ -97,6 +97,7 @@ typedef enum PromptKind {
     PROMPT_SEARCH,
     PROMPT_COMMAND,
     PROMPT_COLOR,
+    PROMPT_SCORE,
     PROMPT_MAP,
     PROMPT_GATE,
     PROMPT_EXPORT,
@@ -128,6 +129,12 @@ typedef struct Told {
     Shared *description; /* Description */
 } Told;
 
+enum { MAX_UNDO = 8 };
+typedef struct Former { /* clusters as they were */
+    Shared *groups;
+    double resolution;
+} Former;
+
 enum { MAX_GENERATED = 8, MAX_MESSAGES = 200 };
 
 typedef struct Message {
@@ -145,11 +152,12 @@ typedef struct App {
     unsigned open_jobs;
     bool closing; /* nothing new is started */
 
-    Shared *map;             /* Map */
-    Shared *groups;          /* Groups on the screen */
-    Shared *computed_groups; /* the clustering's, when another partition is on the screen */
-    Shared *markers;         /* MarkerTable of groups */
-    Shared *de;              /* MarkerTable A versus B, shown instead when show_de */
+    Shared *map;                 /* Map */
+    Shared *file_map, *made_map; /* the last one of the file, and the last one computed; NULL */
+    Shared *groups;              /* Groups on the screen */
+    Shared *computed_groups;     /* the clustering's, when another partition is on the screen */
+    Shared *markers;             /* MarkerTable of groups */
+    Shared *de;                  /* MarkerTable A versus B, shown instead when show_de */
     bool show_de;
     char *de_title, *de_command;
     MarkerColumn marker_sort;
@@ -159,9 +167,9 @@ typedef struct App {
     size_t *marker_rows, n_marker_rows;         /* of the table, in the order shown; a cache */
     uint64_t marker_rows_for[5];                /* what it was made for */
     uint64_t tables;                            /* counts changes of tables, sorting and filter */
-    Shared *annotation;      /* Annotation of groups, one row a group */
-    Shared *cell_annotation; /* Annotation, one row a cell */
-    Shared *values;          /* Values, colour */
+    Shared *annotation;                         /* Annotation of groups, one row a group */
+    Shared *cell_annotation;                    /* Annotation, one row a cell */
+    Shared *values;                             /* Values, colour */
     ColorMode color_mode;
     Shared *query;      /* QueryResult */
     float *query_means; /* [n_groups] mean score */
@@ -172,6 +180,13 @@ typedef struct App {
     ModelInfo model;
     bool has_model, embedded;
     double resolution;
+    double groups_resolution; /* of the clusters on the screen */
+    int neighbors;            /* of the clustering */
+    int map_neighbors;        /* what made_map was made with; 0: there is none */
+    bool own_graph;  /* neighbours were asked for: the file's graph and map no longer serve */
+    uint8_t *marked; /* [groups] to be merged; NULL: none */
+    size_t n_marked, n_former;
+    Former former[MAX_UNDO];
     uint64_t seed;
     size_t n_to_generate;
 
@@ -301,6 +316,17 @@ void app_set_groups(App *a, Shared *take); /* and everything that hangs on them 
 void app_update_means(App *a);
 void app_changed(App *a); /* something that the map or lists show has changed */
 
+/* ---- clusters by hand: app_groups.c ---- */
+void app_keep_groups(App *a); /* so that undo brings them back */
+void app_undo_groups(App *a);
+void app_mark_group(App *a, size_t g);
+void app_merge_marked(App *a);
+void app_change_neighbors(App *a, int by);
+/* Puts the sub-clusters in the place of what they divide. */
+void app_split_groups(App *a, const Groups *sub, const char *name);
+bool app_groups_by_hand(const App *a);
+void app_forget_edits(App *a);
+
 /* ---- selections: app_select.c ---- */
 void app_select_none(App *a);
 void app_select_all(App *a);
@@ -319,6 +345,10 @@ bool app_view_box(const App *a, double box[4]);
 /* The generated cells that a figure shows: those pane 4 speaks of, else the last; NULL: none. */
 const Generated *app_figure_generated(const App *a);
 char *app_export_command(const App *a, const char *output); /* what makes this view again */
+/* The figure's clusters must be written beside it, as this file, for the command to make it again.
+ */
+bool app_figure_needs_table(const App *a);
+char *app_figure_table(const char *figure);
 char *app_data_default(const App *a);
 char *app_table_default(const App *a);
 /* `scmmgpt de` of two selections; NULL: one has no rule that can be typed. */

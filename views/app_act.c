@@ -163,7 +163,8 @@ static void copy_command(App *a)
     free(a->clipboard);
     a->clipboard = app_export_command(a, name);
     free(name);
-    app_message(a, ROLE_GOOD, "copied: %s", a->clipboard);
+    app_message(a, ROLE_GOOD, "copied: %s%s", a->clipboard,
+                app_figure_needs_table(a) ? "   (w writes the table of clusters it needs)" : "");
 }
 
 static void show_log(App *a)
@@ -218,11 +219,34 @@ static void start_prompt(App *a, Action act)
         if (has_file(a))
             app_prompt_open(a,
                             act == ACT_COLOR       ? PROMPT_COLOR
+                            : act == ACT_SCORE     ? PROMPT_SCORE
                             : act == ACT_EMBEDDING ? PROMPT_MAP
                                                    : PROMPT_GATE,
                             "");
         return;
     }
+}
+
+/* From one sensible number of neighbours to the next. */
+static int neighbors_step(int now, bool more)
+{
+    static const int steps[] = {3, 5, 10, 15, 20, 30, 50, 100, 200};
+    int n = sizeof steps / sizeof *steps;
+    for (int i = 0; i < n; i++)
+        if (more && steps[i] > now)
+            return steps[i] - now;
+    for (int i = n; !more && i-- > 0;)
+        if (steps[i] < now)
+            return steps[i] - now;
+    return 0;
+}
+
+static void subcluster(App *a)
+{
+    if (!a->groups || !a->selected)
+        app_message(a, ROLE_WARN, "select the cells to divide first: a cluster, V, v or s");
+    else
+        app_start(a, WORK_SUBCLUSTER, NULL);
 }
 
 static void global(App *a, Action act)
@@ -239,6 +263,7 @@ static void global(App *a, Action act)
     case ACT_GATE:
     case ACT_FILTER:
     case ACT_TABLE:
+    case ACT_SCORE:
         start_prompt(a, act);
         break;
     case ACT_DESCRIBE:
@@ -253,6 +278,26 @@ static void global(App *a, Action act)
         break;
     case ACT_ZOOM_PANE:
         a->zoomed = !a->zoomed;
+        break;
+    case ACT_MORE_NEIGHBORS:
+    case ACT_FEWER_NEIGHBORS:
+        if (has_file(a))
+            app_change_neighbors(a, neighbors_step(a->neighbors, act == ACT_MORE_NEIGHBORS));
+        break;
+    case ACT_SUBCLUSTER:
+        subcluster(a);
+        break;
+    case ACT_MARK: /* from any pane: the chosen cluster */
+        if (a->groups && a->group >= 0)
+            app_mark_group(a, (size_t)a->group);
+        else
+            app_message(a, ROLE_WARN, "choose a cluster in pane 1 first");
+        break;
+    case ACT_MERGE:
+        app_merge_marked(a);
+        break;
+    case ACT_UNDO:
+        app_undo_groups(a);
         break;
     case ACT_SORT:
     case ACT_REVERSE:

@@ -215,6 +215,7 @@ static void draw_ask_line(App *a, Canvas *c)
         [PROMPT_SEARCH] = "Enter: find   Esc",
         [PROMPT_COMMAND] = "Tab: complete   Enter   Esc",
         [PROMPT_COLOR] = "Up, Down, Tab   Enter: colour   Esc",
+        [PROMPT_SCORE] = "CD79A MS4A1 CD19   Enter: colour   Esc",
         [PROMPT_MAP] = "Up, Down, Tab   Enter: show   Esc",
         [PROMPT_GATE] = "Enter: select   Esc",
         [PROMPT_EXPORT] = "Enter: write   Esc",

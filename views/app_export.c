@@ -161,8 +161,24 @@ static bool is_annotation(const Groups *g)
     return g->computed && !strcmp(g->key, "annotation");
 }
 
+/* Clusters that no command finds again on this map: changed by hand, or found here on the graph of
+ * the file's map. They go into a table beside the figure. */
+bool app_figure_needs_table(const App *a)
+{
+    const Groups *g = app_groups(a);
+    const Map *m = app_map(a);
+    return g && g->computed && !app_color_values(a) && !is_annotation(g) &&
+           (app_groups_by_hand(a) || !m || !m->computed || a->map_neighbors != a->neighbors);
+}
+
+char *app_figure_table(const char *figure)
+{
+    const char *dot = strrchr(figure, '.');
+    return str_format("%.*s.groups.tsv", dot ? (int)(dot - figure) : (int)strlen(figure), figure);
+}
+
 /* What the colours and the hollow cells come from. */
-static void add_content(Str *s, const App *a, const Generated *made)
+static void add_content(Str *s, const App *a, const Generated *made, const char *output)
 {
     const Groups *g = app_groups(a);
     const Values *v = app_color_values(a);
@@ -171,7 +187,11 @@ static void add_content(Str *s, const App *a, const Generated *made)
         add_option(s, "--query", app_query(a)->text);
     else if (!v && g && is_annotation(g))
         str_add(s, " --annotate");
-    else
+    else if (app_figure_needs_table(a)) {
+        char *table = app_figure_table(output);
+        add_option(s, "--groups", table);
+        free(table);
+    } else
         add_option(s, "--color", v ? v->name : g ? g->key : NULL);
     if (made) {
         add_option(s, "--generate", made->prompt);
@@ -183,21 +203,21 @@ static void add_content(Str *s, const App *a, const Generated *made)
 
 char *app_export_command(const App *a, const char *output)
 {
-    const Groups *g = app_groups(a);
-    const Values *v = app_color_values(a);
     const Map *m = app_map(a);
     const Generated *made = app_figure_generated(a);
     uint64_t seed = a->opt.session.seed;
     Str s = {0};
     if (made && !made->xy)
         made = NULL; /* made before there was a map: the figure has no place for them */
-    bool own = (!v && g && g->computed && !is_annotation(g)) || (m && m->computed);
+    bool own = m && m->computed;
     if (own) {
         str_add(&s, "scmmgpt cluster ");
         add_quoted(&s, a->opt.path);
         add_reading(&s, a, seed);
+        if (a->map_neighbors != cluster_params_default().neighbors)
+            str_addf(&s, " --neighbors %d", a->map_neighbors);
         str_addf(&s, " --resolution %g -o clustered.h5ad && scmmgpt plot clustered.h5ad",
-                 a->resolution);
+                 a->groups_resolution);
         if (made || seed)
             str_addf(&s, " --seed %llu", (unsigned long long)(made ? made->seed : seed));
     } else {
@@ -205,7 +225,7 @@ char *app_export_command(const App *a, const char *output)
         add_quoted(&s, a->opt.path);
         add_reading(&s, a, made ? made->seed : seed);
     }
-    add_content(&s, a, made);
+    add_content(&s, a, made, output);
     if (m && !m->computed && str_starts(m->name, "X_"))
         add_option(&s, "--basis", m->name + 2);
     double box[4];

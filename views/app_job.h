@@ -12,13 +12,14 @@ typedef struct AppJob {
     Session *session;
     /* in */
     char *text, *name, *key, *command;
-    Shared *map, *groups, *values, *query, *generated, *annotation, *cell_annotation,
-        *table;
+    Shared *map, *groups, *values, *query, *generated, *annotation, *cell_annotation, *table;
     MarkerFilter filter;
     Selection *selection, *other;
-    bool by_values;
+    bool by_values, with_table;
     size_t cell, n;
     double resolution;
+    int neighbors;
+    bool follow; /* a map of these neighbours is made too */
     double view[4];
     uint64_t seed;
     /* out */
@@ -34,9 +35,10 @@ typedef void WorkFailed(App *a, AppJob *j, Err err);
 
 WorkRun run_open, run_map, run_groups, run_names, run_cluster, run_markers, run_de, run_model,
     run_embed, run_annotate, run_describe, run_query, run_generate, run_color, run_gate, run_plot,
-    run_data, run_table, run_sidecar;
+    run_data, run_table, run_subcluster, run_sidecar;
 WorkDone done_open, done_map, done_groups, done_names, done_cluster, done_markers, done_de,
     done_model, done_embed, done_annotate, done_annotate_cells, done_describe, done_query,
-    done_generate, done_color, done_gate, done_plot, done_data, done_table, done_sidecar;
+    done_generate, done_color, done_gate, done_plot, done_data, done_table, done_subcluster,
+    done_sidecar;
 WorkFailed failed_open, failed_groups, failed_sidecar;
 #endif

@@ -17,6 +17,7 @@ const char *app_prompt_label(PromptKind k)
                                                   "find> ",
                                                   ":",
                                                   "colour by> ",
+                                                  "score of genes> ",
                                                   "map> ",
                                                   "select cells> ",
                                                   "figure to> ",
@@ -92,6 +93,10 @@ static void offer_colors(App *a, Candidates *c)
         if (a->facts->obs_kind[i] != COLUMN_STRING)
             offer(c, a->facts->obs[i], detail);
     }
+    offer(c, "qc:counts", "counts of every cell");
+    offer(c, "qc:genes", "genes found in every cell");
+    offer(c, "qc:mito", "share of mitochondrial genes");
+    offer(c, "qc:ribo", "share of ribosomal genes");
     if (strlen(c->typed) >= 1)
         for (size_t i = 0; i < a->facts->n_gene_names; i++)
             offer(c, a->facts->gene_names[i], "gene");
@@ -102,6 +107,7 @@ static void offer_commands(Candidates *c)
     static const struct {
         const char *name, *detail;
     } more[] = {{"resolution ", "of the clusters: resolution 1.5"},
+                {"neighbors ", "of the clusters and their map: neighbors 30"},
                 {"seed ", "of generating: seed 7"}};
     char detail[112];
     for (Action i = 1; i < N_ACTIONS; i++) {
@@ -113,10 +119,24 @@ static void offer_commands(Candidates *c)
         offer(c, more[i].name, more[i].detail);
 }
 
+static const char *file_map_name(const App *a)
+{
+    return ((const Map *)shared_get(a->file_map))->name;
+}
+
+static bool in_list(const FileFacts *f, const char *name)
+{
+    for (size_t i = 0; i < f->n_maps; i++)
+        if (!strcmp(f->maps[i], name))
+            return true;
+    return false;
+}
+
 static void suggest(App *a)
 {
     PromptState *p = &a->prompt;
     Candidates c = {.p = p, .typed = p->text};
+    char made[64];
     p->n = 0;
     if (p->kind == PROMPT_COLOR) {
         offer_colors(a, &c);
@@ -126,6 +146,12 @@ static void suggest(App *a)
     } else if (p->kind == PROMPT_MAP) {
         for (size_t i = 0; i < a->facts->n_maps; i++)
             offer(&c, a->facts->maps[i], "in the file");
+        if (a->file_map && !in_list(a->facts, file_map_name(a)))
+            offer(&c, file_map_name(a), "in the file");
+        if (a->made_map) {
+            snprintf(made, sizeof made, "made here, %d neighbours", a->map_neighbors);
+            offer(&c, "computed", made);
+        }
     }
     p->chosen = p->kind == PROMPT_COMMAND ? p->n : 0;
     if (p->kind == PROMPT_COMMAND && p->n && *p->text && c.rank[0] >= 150)
@@ -227,6 +253,37 @@ static void color_by(App *a, const char *name)
         app_start(a, WORK_COLOR, name);
 }
 
+/* A map that is at hand, or one that must be read. */
+static void show_map(App *a, const char *name)
+{
+    Shared *known = a->made_map && !strcmp(name, "computed")         ? a->made_map
+                    : a->file_map && !strcmp(name, file_map_name(a)) ? a->file_map
+                                                                     : NULL;
+    if (!known) {
+        app_start(a, WORK_MAP, name);
+        return;
+    }
+    shared_set(&a->map, shared_hold(known));
+    a->map_view = (MapState){.zoom = 1, .labels = a->map_view.labels, .inner = a->map_view.inner};
+    a->places++;
+    app_changed(a);
+}
+
+/* "CD79A MS4A1, CD19" -> the colour that session_color_values knows. */
+static void score_by(App *a, const char *text)
+{
+    Str s = {0};
+    str_add(&s, "score:");
+    for (bool first = true; *(text += strspn(text, " ,")); first = false) {
+        size_t n = strcspn(text, " ,");
+        str_add(&s, first ? "" : ",");
+        str_add_n(&s, text, n);
+        text += n;
+    }
+    app_start(a, WORK_COLOR, str_text(&s));
+    str_free(&s);
+}
+
 static void search_for(App *a, const char *text)
 {
     snprintf(a->search, sizeof a->search, "%s", text);
@@ -279,6 +336,10 @@ static void command(App *a, const char *line)
         app_start(a, WORK_CLUSTER, NULL);
         return;
     }
+    if (!strcmp(name, "neighbors") && number >= 2 && number <= 500) {
+        app_change_neighbors(a, (int)number - a->neighbors);
+        return;
+    }
     if (!strcmp(name, "seed") && *arg) {
         a->seed = strtoull(arg, NULL, 10);
         app_message(a, ROLE_DIM, "seed %llu", (unsigned long long)a->seed);
@@ -320,7 +381,10 @@ static void command(App *a, const char *line)
             app_start(a, WORK_TABLE, arg);
         break;
     case ACT_EMBEDDING:
-        app_start(a, WORK_MAP, arg);
+        show_map(a, arg);
+        break;
+    case ACT_SCORE:
+        score_by(a, arg);
         break;
     case ACT_SEARCH:
         search_for(a, arg);
@@ -386,7 +450,10 @@ void app_prompt_accept(App *a, bool alternative)
             color_by(a, text);
             break;
         case PROMPT_MAP:
-            app_start(a, WORK_MAP, text);
+            show_map(a, text);
+            break;
+        case PROMPT_SCORE:
+            score_by(a, text);
             break;
         case PROMPT_GATE:
             app_start(a, WORK_GATE, text);

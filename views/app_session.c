@@ -12,6 +12,8 @@
 /* Selections that have a rule which session_select understands. */
 static bool has_rule(const App *a)
 {
+    if (a->group >= 0 && app_groups(a) && app_groups(a)->computed)
+        return false; /* the file does not know these clusters */
     return a->selected && a->rule && !str_starts(a->rule, "rectangle") &&
            !str_starts(a->rule, "polygon") && !strstr(a->rule, "(rectangle") &&
            !strstr(a->rule, "(polygon");

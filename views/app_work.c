@@ -25,6 +25,7 @@ static const WorkOps ops[N_WORK] = {
     [WORK_GROUPS] = {"groups", false, false, true, run_groups, done_groups, failed_groups},
     [WORK_NAMES] = {"names", false, false, false, run_names, done_names, NULL},
     [WORK_CLUSTER] = {"clustering", false, false, true, run_cluster, done_cluster, NULL},
+    [WORK_SUBCLUSTER] = {"sub-clusters", false, false, true, run_subcluster, done_subcluster, NULL},
     [WORK_MARKERS] = {"markers", false, false, true, run_markers, done_markers, NULL},
     [WORK_DE] = {"A versus B", false, false, true, run_de, done_de, NULL},
     [WORK_MODEL] = {"loading the model", true, false, false, run_model, done_model, NULL},
@@ -37,8 +38,8 @@ static const WorkOps ops[N_WORK] = {
     [WORK_GENERATE] = {"generating", true, true, false, run_generate, done_generate, NULL},
     [WORK_COLOR] = {"colour", false, true, true, run_color, done_color, NULL},
     [WORK_GATE] = {"selecting", false, true, true, run_gate, done_gate, NULL},
-    [WORK_PLOT] = {"figure", false, false, false, run_plot, done_plot, NULL},
-    [WORK_DATA] = {"data", false, false, false, run_data, done_data, NULL},
+    [WORK_PLOT] = {"figure", false, true, false, run_plot, done_plot, NULL},
+    [WORK_DATA] = {"data", false, true, false, run_data, done_data, NULL},
     [WORK_TABLE] = {"table", false, true, false, run_table, done_table, NULL},
     [WORK_SIDECAR] = {"genes on disk", false, false, false, run_sidecar, done_sidecar,
                       failed_sidecar},
@@ -65,6 +66,7 @@ static void free_result(AppJob *j)
         groups_free(j->out);
         break;
     case WORK_CLUSTER:
+    case WORK_SUBCLUSTER:
         clustering_free(j->out);
         break;
     case WORK_MARKERS:
@@ -192,12 +194,19 @@ static void fill(App *a, AppJob *j)
     char key[256];
     const Groups *g = app_groups(a);
     j->resolution = a->resolution;
+    j->neighbors = a->neighbors;
     j->seed = a->seed;
     j->n = a->n_to_generate;
     switch (j->kind) {
     case WORK_CLUSTER:
         j->map = shared_hold(a->map);
         j->n = a->groups != NULL && a->map != NULL; /* the person asked, nothing is missing */
+        j->follow = a->own_graph || !a->map || app_map(a)->computed;
+        break;
+    case WORK_SUBCLUSTER:
+        j->groups = shared_hold(a->groups);
+        j->selection = app_selection_copy(a);
+        j->name = mem_strdup(a->group >= 0 && g ? g->names[a->group] : "sub");
         break;
     case WORK_MARKERS:
     case WORK_ANNOTATE:
@@ -216,12 +225,6 @@ static void fill(App *a, AppJob *j)
         break;
     case WORK_GENERATE:
         j->map = shared_hold(a->map);
-        break;
-    case WORK_COLOR:
-        j->n = 0;
-        for (size_t i = 0; i < a->facts->n_obs; i++)
-            if (!strcmp(a->facts->obs[i], j->text))
-                j->n = 1;
         break;
     case WORK_TABLE:
         j->table = shared_hold(a->show_de ? a->de : a->markers);
@@ -245,6 +248,7 @@ static void fill(App *a, AppJob *j)
                 j->generated = shared_hold(a->generated[i]);
         if (j->kind == WORK_DATA)
             j->selection = app_selection_copy(a);
+        j->with_table = j->kind == WORK_PLOT && app_figure_needs_table(a);
         j->command = app_export_command(a, j->text);
         j->model = a->model;
         break;
@@ -274,6 +278,16 @@ static void fill_de(App *a, AppJob *j)
         str_format("A %s (%zu)  versus  B %s (%zu)", to[0]->rule, to[0]->n, to[1]->rule, to[1]->n);
 }
 
+/* What a person asked for and does not see begin. */
+static void say_what_it_waits_for(App *a, WorkKind kind)
+{
+    JobInfo j;
+    bool asked = kind == WORK_SUBCLUSTER || kind == WORK_DE || kind == WORK_ANNOTATE_CELLS ||
+                 kind == WORK_COLOR || (kind == WORK_CLUSTER && a->groups && a->map);
+    if (asked && job_queue_list(a->queue, &j, 1) && j.running)
+        app_message(a, ROLE_DIM, "%s: begins after %s", ops[kind].name, j.name);
+}
+
 void app_start(App *a, WorkKind kind, const char *text)
 {
     const WorkOps *o = &ops[kind];
@@ -297,7 +311,10 @@ void app_start(App *a, WorkKind kind, const char *text)
         a->session = NULL;
     char name[96];
     snprintf(name, sizeof name, "%s%s%.60s", o->name, text ? ": " : "", text ? text : "");
-    bool inside = o->quick && !(o->model && (model_is_busy(a) || !a->embedded));
+    bool inside = o->quick && !(o->model && (model_is_busy(a) || !a->embedded)) &&
+                  !(kind == WORK_COLOR && color_is_computed(text)); /* those share its stages */
+    if (!inside)
+        say_what_it_waits_for(a, kind);
     JobSpec spec = {.name = name,
                     .interactive = inside,
                     .run = job_run,

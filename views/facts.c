@@ -34,8 +34,9 @@ static void describe_matrix(FileFacts *f, const Dataset *d)
     bool other = strcmp(info->name, "X") && !strcmp(first->name, "X");
     RecoveryInfo counts;
     if (!other && dataset_recoverable(d, &counts)) {
-        f->matrix = str_format("%s %s, %s", info->name, matrix_state_name(info->state),
-                               counts.logarithm ? "counts recoverable" : "counts perhaps recoverable");
+        f->matrix =
+            str_format("%s %s, %s", info->name, matrix_state_name(info->state),
+                       counts.logarithm ? "counts recoverable" : "counts perhaps recoverable");
         return;
     }
     f->matrix = other ? str_format("X %s: using %s (%s)", matrix_state_name(first->state),

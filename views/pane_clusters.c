@@ -16,6 +16,9 @@ static void title(const App *a, char *out, size_t cap)
     const Groups *g = app_groups(a);
     if (!g)
         snprintf(out, cap, "Clusters");
+    else if (g->computed && !strcmp(g->key, "leiden") && a->own_graph)
+        snprintf(out, cap, "Clusters  leiden r=%.2f k=%d (%zu)", a->resolution, a->neighbors,
+                 g->n_groups);
     else if (g->computed && !strcmp(g->key, "leiden"))
         snprintf(out, cap, "Clusters  leiden r=%.2f (%zu)", a->resolution, g->n_groups);
     else
@@ -49,6 +52,8 @@ static void draw_group(App *a, Canvas *c, Rect r, int y, size_t g, Style s)
                  app_confidence_sign(a, g));
     int tail_w = r.w >= 20 ? (int)strlen(tail) : 0;
     draw_swatch(a, c, r.x + 1, y, g);
+    if (a->marked && a->marked[g])
+        canvas_put(c, r.x + 2, y, '*', theme_style(ROLE_ACCENT));
     int x = r.x + 3;
     x += canvas_textf(c, x, y, r.x + r.w - x, s, "%-*s", narrow ? 6 : 7,
                       thousands(groups->sizes[g], n));

@@ -10,6 +10,7 @@ typedef enum WorkKind {
     WORK_GROUPS,
     WORK_NAMES,
     WORK_CLUSTER,
+    WORK_SUBCLUSTER,
     WORK_MARKERS,
     WORK_DE,
     WORK_MODEL,

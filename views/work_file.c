@@ -60,6 +60,7 @@ Err run_map(JobCtl *ctl, AppJob *j)
 static void take_map(App *a, Map *m)
 {
     shared_set(&a->map, shared_new(m, (void (*)(void *))map_free));
+    shared_set(m->computed ? &a->made_map : &a->file_map, shared_hold(a->map));
     a->places++;
     MapState *v = &a->map_view;
     *v = (MapState){.zoom = 1, .labels = v->labels, .inner = v->inner};
@@ -155,7 +156,8 @@ Err run_cluster(JobCtl *ctl, AppJob *j)
 {
     ClusterParams p = cluster_params_default();
     p.resolution = j->resolution;
-    p.umap = j->map == NULL;
+    p.neighbors = j->neighbors;
+    p.umap = j->follow;
     p.stored_graph = !p.umap; /* the graph that goes with the map of the file */
     Clustering *c = NULL;
     TRY(session_cluster(j->session, &p, ctl, &c));
@@ -166,20 +168,45 @@ Err run_cluster(JobCtl *ctl, AppJob *j)
 void done_cluster(App *a, AppJob *j)
 {
     Clustering *c = j->out;
-    if (c->map && !a->map) {
+    if (c->map && (!a->map || j->neighbors != a->map_neighbors)) {
         take_map(a, c->map);
         c->map = NULL;
+        a->map_neighbors = j->neighbors;
     }
     /* asked for by + and -, or nothing was there */
     if (j->n || !a->groups) {
         Groups *g = c->groups;
         c->groups = NULL;
+        app_keep_groups(a);
         if (app_groups(a) && groups_keep_colors(app_groups(a), g) != OK)
             app_message(a, ROLE_WARN, "%s", err_message()); /* only the colours differ */
         app_set_groups(a, shared_new(g, (void (*)(void *))groups_free));
+        a->groups_resolution = j->resolution;
     }
     clustering_free(c);
     j->out = NULL;
+}
+
+Err run_subcluster(JobCtl *ctl, AppJob *j)
+{
+    ClusterParams p = cluster_params_default();
+    size_t n = j->selection->n;
+    p.resolution = j->resolution;
+    p.neighbors = n > 0 && (size_t)j->neighbors >= n ? (int)n - 1 : j->neighbors;
+    p.umap = false;
+    Clustering *c = NULL;
+    TRY(session_subcluster(j->session, j->selection, &p, ctl, &c));
+    j->out = c;
+    return OK;
+}
+
+void done_subcluster(App *a, AppJob *j)
+{
+    const Clustering *c = j->out;
+    if (j->groups != a->groups)
+        app_message(a, ROLE_WARN, "the clusters have changed meanwhile: S does it again");
+    else
+        app_split_groups(a, c->groups, j->name);
 }
 
 Err run_markers(JobCtl *ctl, AppJob *j)
@@ -235,12 +262,7 @@ void done_de(App *a, AppJob *j)
 Err run_color(JobCtl *ctl, AppJob *j)
 {
     Values *v = NULL;
-    Err err = ERR_NOT_FOUND;
-    if (j->n) /* an obs column */
-        err = session_obs_values(j->session, j->text, ctl, &v);
-    else
-        err = session_gene(j->session, j->text, true, ctl, &v);
-    TRY(err);
+    TRY(session_color_values(j->session, j->text, ctl, &v));
     j->out = v;
     return OK;
 }
@@ -287,7 +309,16 @@ Err run_plot(JobCtl *ctl, AppJob *j)
         p.groups = shared_get(j->groups);
     p.generated = shared_get(j->generated);
     memcpy(p.view, j->view, sizeof p.view);
-    return session_plot(j->session, &p, ctl);
+    TRY(session_plot(j->session, &p, ctl));
+    if (!j->with_table)
+        return OK;
+    const char *const *cells;
+    char *table = app_figure_table(j->text);
+    Err err = dataset_cell_names(session_dataset(j->session), &cells);
+    if (err == OK)
+        err = groups_write(j->groups->p, cells, table, false);
+    free(table);
+    return err;
 }
 
 void done_plot(App *a, AppJob *j)

@@ -68,6 +68,8 @@ Err run_annotate(JobCtl *ctl, AppJob *j)
 void done_annotate(App *a, AppJob *j)
 {
     take_model(a, j);
+    if (j->groups != a->groups)
+        return; /* it names groups that are no longer on the screen */
     shared_set(&a->annotation, shared_new(j->out, (void (*)(void *))annotation_free));
     j->out = NULL;
     if (a->selected && a->group >= 0)

@@ -113,6 +113,14 @@ CHECKED Err session_subcluster(Session *s, const Selection *cells, const Cluster
                                Clustering **out);
 /* A copy of g where the groups which[n] are one, called `name` (NULL: the first one's name), in the first one's place. */
 CHECKED Err groups_merge(const Groups *g, const int32_t *which, size_t n, const char *name, Groups **out);
+/* A copy of g where the cells that `sub` has in groups are groups of their own, "NAME.0", "NAME.1", ...; groups of g that
+ * no cell is left in go. The first part of such a one keeps its colour. */
+CHECKED Err groups_split(const Groups *g, const Groups *sub, const char *name, Groups **out);
+/* A partition as TSV: the cell's name and its group, order and colours of the groups in comments. */
+CHECKED Err groups_write(const Groups *g, const char *const *cells, const char *path, bool force);
+/* Any TSV whose first column is the cell's name; column NULL: its second. Cells it does not name have no group.
+ * ERR_NOT_FOUND: no such column, or no such cell. */
+CHECKED Err groups_read(Session *s, const char *path, const char *column, Groups **out);
 /* Each group of `after` takes the colour of the group of `before` that it overlaps most with, each colour once; the rest
  * get colours that are not taken. */
 CHECKED Err groups_keep_colors(const Groups *before, Groups *after);
@@ -129,6 +137,10 @@ typedef struct Qc { /* of the working matrix, as stored */
 } Qc;
 void qc_free(Qc *q);
 CHECKED Err session_qc(Session *s, JobCtl *ctl, Qc **out);
+/* What colours cells by number, under the name it was asked by: "qc:counts", "qc:genes", "qc:mito", "qc:ribo",
+ * "score:CD79A,MS4A1", an obs column, else a gene (log-normalised). */
+CHECKED Err session_color_values(Session *s, const char *name, JobCtl *ctl, Values **out);
+bool color_is_computed(const char *name); /* "qc:..." or "score:..." */
 
 typedef enum MarkerMethod { MARKERS_WILCOXON, MARKERS_TTEST } MarkerMethod;
 typedef struct Marker {

@@ -114,7 +114,7 @@ static Err panel_of_values(const Values *v, const PlotParams *pp, bool gene, Sca
     return OK;
 }
 
-/* An obs column with names colours by group, one with numbers by value; anything else is a gene. */
+/* An obs column with names colours by group, one with numbers by value; anything else is computed, or a gene. */
 static Err make_panel(Session *s, const PlotParams *pp, const char *key, size_t i, Sources *o, JobCtl *ctl)
 {
     Dataset *d = session_dataset(s);
@@ -127,11 +127,8 @@ static Err make_panel(Session *s, const PlotParams *pp, const char *key, size_t 
         panel_of_groups(o->groups[i], o->highlight[i], p);
         return OK;
     }
-    if (obs >= 0)
-        TRY(session_obs_values(s, key, ctl, &o->values[i]));
-    else
-        TRY(session_gene(s, key, true, ctl, &o->values[i]));
-    return panel_of_values(o->values[i], pp, obs < 0, p);
+    TRY(session_color_values(s, key, ctl, &o->values[i]));
+    return panel_of_values(o->values[i], pp, obs < 0 && !color_is_computed(key), p);
 }
 
 static Err make_panels(Session *s, const PlotParams *pp, Sources *o, JobCtl *ctl)

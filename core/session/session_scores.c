@@ -1,10 +1,12 @@
 /* Module scores and quality measures of all cells. */
 #include <stdlib.h>
+#include <string.h>
 #include <strings.h>
 
 #include "core/analysis/score.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
+#include "core/base/str.h"
 #include "core/data/genes.h"
 #include "core/session/session_analysis.h"
 
@@ -120,4 +122,60 @@ Err session_qc(Session *s, JobCtl *ctl, Qc **out)
     else
         *out = q;
     return err;
+}
+
+/* ---- by name ---- */
+
+static Err qc_values(Session *s, const char *what, JobCtl *ctl, Values **out)
+{
+    static const char *const names[] = {"counts", "genes", "mito", "ribo"};
+    Qc *q = NULL;
+    size_t k = 0;
+    while (k < 4 && strcmp(what, names[k]) != 0)
+        k++;
+    if (k == 4)
+        FAIL(ERR_NOT_FOUND, "qc:%s: no such measure; there are qc:counts, qc:genes, qc:mito, qc:ribo", what);
+    TRY(session_qc(s, ctl, &q));
+    Values **part[] = {&q->counts, &q->genes, &q->mito, &q->ribo};
+    *out = *part[k];
+    *part[k] = NULL;
+    qc_free(q);
+    return OK;
+}
+
+static Err score_values(Session *s, const char *list, JobCtl *ctl, Values **out)
+{
+    enum { MOST = 500 };
+    const char *genes[MOST];
+    size_t n = 0;
+    char *copy = mem_strdup(list), *save = NULL;
+    for (char *g = strtok_r(copy, ", ", &save); g && n < MOST; g = strtok_r(NULL, ", ", &save))
+        genes[n++] = g;
+    Err err = n ? session_score_genes(s, genes, n, "score", ctl, out)
+                : err_set(ERR_USAGE, "score: genes are missing, as in score:CD79A,MS4A1");
+    free(copy);
+    return err;
+}
+
+bool color_is_computed(const char *name)
+{
+    return str_starts(name, "qc:") || str_starts(name, "score:");
+}
+
+Err session_color_values(Session *s, const char *name, JobCtl *ctl, Values **out)
+{
+    int obs = dataset_find_obs(session_dataset(s), name);
+    Values *v = NULL;
+    if (obs >= 0)
+        return session_obs_values(s, name, ctl, out);
+    if (!color_is_computed(name))
+        return session_gene(s, name, true, ctl, out);
+    if (str_starts(name, "qc:"))
+        TRY(qc_values(s, name + 3, ctl, &v));
+    else
+        TRY(score_values(s, name + 6, ctl, &v));
+    free(v->name);
+    v->name = mem_strdup(name); /* what plot takes to show it again */
+    *out = v;
+    return OK;
 }

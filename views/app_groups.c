@@ -1,0 +1,125 @@
+/* Clusters changed by hand: merged, divided, from more or fewer neighbours, and brought back. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/mem.h"
+#include "core/base/str.h"
+#include "views/app.h"
+
+static const char edited[] = "_edited";
+
+bool app_groups_by_hand(const App *a)
+{
+    const Groups *g = app_groups(a);
+    return g && g->computed && str_ends(g->key, edited);
+}
+
+void app_forget_edits(App *a)
+{
+    for (size_t i = 0; i < a->n_former; i++)
+        shared_drop(&a->former[i].groups);
+    a->n_former = 0;
+    free(a->marked);
+    a->marked = NULL;
+    a->n_marked = 0;
+}
+
+void app_keep_groups(App *a)
+{
+    if (!a->groups)
+        return;
+    if (a->n_former == MAX_UNDO) {
+        shared_drop(&a->former[0].groups);
+        memmove(a->former, a->former + 1, (MAX_UNDO - 1) * sizeof *a->former);
+        a->n_former--;
+    }
+    a->former[a->n_former++] = (Former){shared_hold(a->groups), a->groups_resolution};
+}
+
+void app_undo_groups(App *a)
+{
+    if (!a->n_former) {
+        app_message(a, ROLE_DIM, "the clusters have not been changed");
+        return;
+    }
+    Former f = a->former[--a->n_former];
+    a->former[a->n_former].groups = NULL;
+    app_set_groups(a, f.groups);
+    a->resolution = a->groups_resolution = f.resolution;
+    app_message(a, ROLE_GOOD, "the clusters before: %s (%zu)", app_groups(a)->key,
+                app_groups(a)->n_groups);
+}
+
+/* Takes g, under a name that says that a person had a hand in it. */
+static void take_edited(App *a, Groups *g)
+{
+    if (!str_ends(g->key, edited)) {
+        char *key = str_format("%s%s", g->key, edited);
+        free(g->key);
+        g->key = key;
+    }
+    app_keep_groups(a);
+    app_set_groups(a, shared_new(g, (void (*)(void *))groups_free));
+}
+
+void app_mark_group(App *a, size_t g)
+{
+    const Groups *groups = app_groups(a);
+    if (!groups || g >= groups->n_groups)
+        return;
+    if (!a->marked)
+        a->marked = mem_must(groups->n_groups + 1);
+    a->marked[g] = !a->marked[g];
+    a->n_marked = a->marked[g] ? a->n_marked + 1 : a->n_marked - 1;
+    app_message(a, ROLE_DIM, "%zu marked: M makes them one cluster", a->n_marked);
+}
+
+void app_merge_marked(App *a)
+{
+    const Groups *g = app_groups(a);
+    Groups *merged = NULL;
+    if (!g || a->n_marked < 2) {
+        app_message(a, ROLE_WARN, "mark two clusters or more with m first");
+        return;
+    }
+    int32_t *which = mem_must(a->n_marked * sizeof *which);
+    size_t n = 0;
+    for (size_t i = 0; i < g->n_groups; i++)
+        if (a->marked[i])
+            which[n++] = (int32_t)i;
+    Err err = groups_merge(g, which, n, NULL, &merged);
+    free(which);
+    if (err != OK) {
+        app_message(a, ROLE_ERROR, "%s", err_message());
+        return;
+    }
+    take_edited(a, merged);
+    app_message(a, ROLE_GOOD, "%zu clusters are one now; u undoes it", n);
+}
+
+void app_split_groups(App *a, const Groups *sub, const char *name)
+{
+    Groups *split = NULL;
+    if (sub->n_groups < 2) {
+        app_message(a, ROLE_WARN,
+                    "these cells stay one cluster at resolution %.2f: :resolution 2, then S again",
+                    a->resolution);
+        return;
+    }
+    if (groups_split(app_groups(a), sub, name, &split) != OK) {
+        app_message(a, ROLE_ERROR, "%s", err_message());
+        return;
+    }
+    take_edited(a, split);
+    app_message(a, ROLE_GOOD, "%s is %zu clusters now; u undoes it", name, sub->n_groups);
+}
+
+void app_change_neighbors(App *a, int by)
+{
+    if (!by)
+        return;
+    a->neighbors += by;
+    a->own_graph = true;
+    app_message(a, ROLE_DIM, "leiden with %d neighbours; the map follows", a->neighbors);
+    app_start(a, WORK_CLUSTER, NULL);
+}
