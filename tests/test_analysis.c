@@ -232,7 +232,7 @@ static void connectivities_and_distances_are_scanpys(void **state)
     Knn knn;
     assert_ok(knn_exact(pca, n / 10, 10, 10, NULL, &knn));
     assert_ok(graph_connectivities(&knn, NULL, &c));
-    assert_ok(graph_distances(&knn, &d));
+    assert_ok(graph_distances(&knn, NULL, &d));
     assert_int_equal(csr_nnz(&c), csr_nnz(&want_c));
     assert_memory_equal(c.indices, want_c.indices, csr_nnz(&c) * sizeof *c.indices);
     assert_memory_equal(c.indptr, want_c.indptr, (c.rows + 1) * sizeof *c.indptr);

@@ -27,6 +27,7 @@ typedef struct Lanczos {
     double *s, *theta; /* [found, m], [found] */
     double *scratch;   /* [max, max] */
     Rng rng;
+    JobCtl *ctl;
 } Lanczos;
 
 /* ---- orthogonalising a block against the basis ---- */
@@ -81,10 +82,11 @@ KERNEL static void subtract_rows(const double *q, size_t stride, size_t m, const
 }
 
 /* w -= q q' w, twice; sums the coefficients into total[m, WIDTH] when it is given. */
-static void orthogonalize(Lanczos *l, double *w, double *total)
+static Err orthogonalize(Lanczos *l, double *w, double *total)
 {
     size_t n = l->p->n, m = l->m;
     for (int pass = 0; pass < 2 && m; pass++) {
+        TRY(job_look(l->ctl));
 #pragma omp parallel for schedule(static) if (n * m > 50000)
         for (size_t i = 0; i < m; i += 4) {
             if (i + 4 <= m)
@@ -92,12 +94,14 @@ static void orthogonalize(Lanczos *l, double *w, double *total)
             for (size_t j = i + 4 <= m ? m : i; j < m; j++)
                 project_one(l->q + j * n, w, n, l->h + j * WIDTH);
         }
+        TRY(job_look(l->ctl));
 #pragma omp parallel for schedule(static) if (n * m > 50000)
         for (size_t x = 0; x < n; x += 256)
             subtract_rows(l->q, n, m, l->h, w, x, x + 256 < n ? x + 256 : n);
         for (size_t i = 0; total && i < m * WIDTH; i++)
             total[i] += l->h[i];
     }
+    return job_look(l->ctl);
 }
 
 /* Column j of w: takes out columns 0 .. j-1 twice, adding the coefficients to r; returns what is left. */
@@ -120,30 +124,32 @@ static double clean_column(double *w, size_t n, size_t j, double r[WIDTH][WIDTH]
 }
 
 /* A random column orthogonal to the basis in place of column j, which held nothing new. */
-static double renew_column(Lanczos *l, double *w, size_t j)
+static Err renew_column(Lanczos *l, double *w, size_t j, double *norm)
 {
     size_t n = l->p->n;
     double *one = l->w == w ? l->next : l->w; /* the other block is free now */
     memset(one, 0, n * WIDTH * sizeof *one);
     for (size_t x = 0; x < n; x++)
         one[x * WIDTH] = rng_normal(&l->rng);
-    orthogonalize(l, one, NULL);
+    TRY(orthogonalize(l, one, NULL));
     for (size_t x = 0; x < n; x++)
         w[x * WIDTH + j] = one[x * WIDTH];
-    return clean_column(w, n, j, NULL);
+    *norm = clean_column(w, n, j, NULL);
+    return OK;
 }
 
 /* Orthonormalises the b columns of w (orthogonal to the basis already); r takes the factors. */
-static void factor_block(Lanczos *l, double *w, size_t b, double scale)
+static Err factor_block(Lanczos *l, double *w, size_t b, double scale)
 {
     size_t n = l->p->n;
     memset(l->r, 0, sizeof l->r);
     for (size_t j = 0; j < b; j++) {
+        TRY(job_look(l->ctl));
         double norm = clean_column(w, n, j, l->r);
         l->r[j][j] = norm;
         if (norm <= 1e-13 * scale || norm == 0) {
             l->r[j][j] = 0;
-            norm = renew_column(l, w, j);
+            TRY(renew_column(l, w, j, &norm));
         }
         for (size_t x = 0; x < n; x++)
             w[x * WIDTH + j] /= norm;
@@ -151,6 +157,7 @@ static void factor_block(Lanczos *l, double *w, size_t b, double scale)
     for (size_t x = 0; x < n; x++)
         for (size_t j = b; j < WIDTH; j++)
             w[x * WIDTH + j] = 0;
+    return OK;
 }
 
 /* ---- the iteration ---- */
@@ -165,7 +172,7 @@ static Err grow(Lanczos *l, EigsApply *apply, void *user, JobCtl *ctl, double *h
             l->q[(m + j) * n + x] = l->next[x * WIDTH + j];
     l->m = m + b;
     memset(h, 0, l->max * WIDTH * sizeof *h);
-    orthogonalize(l, l->w, h);
+    TRY(orthogonalize(l, l->w, h));
     double scale = 0;
     for (size_t j = 0; j < b; j++)
         for (size_t i = 0; i < l->m; i++) {
@@ -176,7 +183,7 @@ static Err grow(Lanczos *l, EigsApply *apply, void *user, JobCtl *ctl, double *h
     size_t left = n - l->m;
     l->b = left < b ? left : b;
     if (l->b)
-        factor_block(l, l->w, l->b, scale);
+        TRY(factor_block(l, l->w, l->b, scale));
     double *swap = l->next;
     l->next = l->w;
     l->w = swap;
@@ -209,15 +216,22 @@ static double misfit(const Lanczos *l)
 static Err solve_projected(Lanczos *l, size_t count)
 {
     l->found = count < l->m ? count : l->m;
+    TRY(job_look(l->ctl));
     for (size_t j = 0; j < l->m; j++)
         memcpy(l->scratch + j * l->m, l->t + j * l->max, l->m * sizeof *l->t);
     return linalg_eigh_top(l->m, l->scratch, l->found, l->theta, l->s);
 }
 
 /* out[n, count] column-major: the best Ritz vectors. */
-static void ritz_vectors(const Lanczos *l, size_t count, double *out)
+static Err ritz_vectors(const Lanczos *l, size_t count, double *out)
 {
-    linalg_dgemm(0, l->p->n, count, l->m, 1, l->q, l->p->n, l->s, l->m, 0, out, l->p->n);
+    enum { ROWS = 4096 };
+    size_t n = l->p->n;
+    for (size_t x = 0; x < n; x += ROWS) {
+        TRY(job_look(l->ctl));
+        linalg_dgemm(0, n - x < ROWS ? n - x : ROWS, count, l->m, 1, l->q + x, n, l->s, l->m, 0, out + x, n);
+    }
+    return OK;
 }
 
 static Err restart(Lanczos *l, size_t keep)
@@ -225,9 +239,11 @@ static Err restart(Lanczos *l, size_t keep)
     double *kept;
     size_t n = l->p->n;
     TRY(NEW(kept, n * keep));
-    ritz_vectors(l, keep, kept);
-    memcpy(l->q, kept, n * keep * sizeof *l->q);
+    Err err = ritz_vectors(l, keep, kept);
+    if (!err)
+        memcpy(l->q, kept, n * keep * sizeof *l->q);
     free(kept);
+    TRY(err);
     memset(l->t, 0, l->max * l->max * sizeof *l->t);
     for (size_t i = 0; i < keep; i++)
         l->t[i * l->max + i] = l->theta[i];
@@ -256,6 +272,7 @@ static Err run(Lanczos *l, EigsApply *apply, void *user, JobCtl *ctl, double *h)
             continue;
         size_t keep = p->k + (l->max - p->k) / 3;
         TRY(solve_projected(l, full && !end ? keep : p->k));
+        TRY(job_look(l->ctl));
         double fit = misfit(l);
         if (end || fit <= 1)
             return OK;
@@ -275,7 +292,7 @@ Err eigs_largest(const EigsParams *p, EigsApply *apply, void *user, JobCtl *ctl,
 {
     Err err = OK;
     size_t n = p->n;
-    Lanczos l = {.p = p, .b = WIDTH < n ? WIDTH : n, .rng = rng_make(p->seed, 0xe165)};
+    Lanczos l = {.p = p, .b = WIDTH < n ? WIDTH : n, .rng = rng_make(p->seed, 0xe165), .ctl = ctl};
     double *h = NULL;
     l.max = p->max_dim < n ? p->max_dim : n;
     TRY_GOTO(NEW(l.q, n * (l.max + WIDTH)));
@@ -289,10 +306,10 @@ Err eigs_largest(const EigsParams *p, EigsApply *apply, void *user, JobCtl *ctl,
     TRY_GOTO(NEW(l.scratch, l.max * l.max));
     for (size_t i = 0; i < n * WIDTH; i++)
         l.next[i] = rng_normal(&l.rng);
-    factor_block(&l, l.next, l.b, 1);
+    TRY_GOTO(factor_block(&l, l.next, l.b, 1));
     TRY_GOTO(run(&l, apply, user, ctl, h));
     memcpy(values, l.theta, p->k * sizeof *values);
-    ritz_vectors(&l, p->k, vectors);
+    TRY_GOTO(ritz_vectors(&l, p->k, vectors));
 done:
     free(l.q);
     free(l.next);

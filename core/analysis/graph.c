@@ -4,9 +4,11 @@
 
 #include <float.h>
 #include <math.h>
+#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/analysis/rows.h"
 #include "core/base/mem.h"
 
 /* rho: distance to the nearest different cell; sigma: the sum of exp(-(d - rho) / sigma) over the
@@ -81,32 +83,50 @@ static int by_target(const void *a, const void *b)
     return x->to < y->to ? -1 : x->to > y->to;
 }
 
-/* One row per cell, `to` ascending, from [n, k] lists; skips the entries where skip_self applies. */
-static Err directed(const Knn *knn, const float *w, Csr *out)
+enum { ROWS = 65536 }; /* between two looks at the clock */
+
+static void fill_rows(const Knn *knn, const float *w, size_t first, size_t end, Edge *scratch, Csr *m)
 {
-    size_t n = knn->n, k = knn->k;
-    Csr m;
-    TRY(csr_init(&m, n, n, n * k));
-    Edge *row;
-    Err err = NEW(row, k);
-    int64_t at = 0;
-    for (size_t i = 0; !err && i < n; i++) {
+    size_t k = knn->k;
+#pragma omp parallel for schedule(static)
+    for (size_t i = first; i < end; i++) {
+        Edge *row = scratch + (size_t)omp_get_thread_num() * k;
         size_t count = 0;
         for (size_t j = 0; j < k; j++)
             if (knn->indices[i * k + j] != (int32_t)i)
                 row[count++] = (Edge){knn->indices[i * k + j], w[i * k + j]};
         qsort(row, count, sizeof *row, by_target);
-        for (size_t j = 0; j < count; j++, at++) {
-            m.indices[at] = row[j].to;
-            m.values[at] = row[j].w;
+        for (size_t j = 0; j < count; j++) {
+            m->indices[m->indptr[i] + (int64_t)j] = row[j].to;
+            m->values[m->indptr[i] + (int64_t)j] = row[j].w;
         }
-        m.indptr[i + 1] = at;
     }
-    free(row);
-    if (err)
-        csr_done(&m);
-    else
-        *out = m;
+}
+
+/* One row per cell, `to` ascending, from [n, k] lists; entries that are the cell itself are left out. */
+static Err directed(const Knn *knn, const float *w, JobCtl *ctl, Csr *out)
+{
+    size_t n = knn->n, k = knn->k;
+    Csr m;
+    Edge *scratch = NULL;
+    Err err = OK;
+    TRY(csr_init(&m, n, n, n * k));
+    for (size_t i = 0; i < n; i++) {
+        int64_t count = 0;
+        for (size_t j = 0; j < k; j++)
+            count += knn->indices[i * k + j] != (int32_t)i;
+        m.indptr[i + 1] = m.indptr[i] + count;
+    }
+    TRY_GOTO(NEW(scratch, (size_t)omp_get_max_threads() * k));
+    for (size_t first = 0; first < n; first += ROWS) {
+        fill_rows(knn, w, first, first + ROWS < n ? first + ROWS : n, scratch, &m);
+        TRY_GOTO(job_look(ctl));
+    }
+    *out = m;
+    m = (Csr){0};
+done:
+    csr_done(&m);
+    free(scratch);
     return err;
 }
 
@@ -131,25 +151,35 @@ static int64_t merge_row(const Csr *a, const Csr *b, size_t i, int32_t *to, floa
     return n;
 }
 
-static Err fuzzy_union(const Csr *a, const Csr *b, Csr *out)
+static Err fuzzy_union(const Csr *a, const Csr *b, JobCtl *ctl, Csr *out)
 {
+    Err err = OK;
     size_t n = a->rows;
     int64_t *indptr;
+    Csr m = {0};
     TRY(NEW0(indptr, n + 1));
+    for (size_t first = 0; first < n; first += ROWS) {
+        size_t end = first + ROWS < n ? first + ROWS : n;
 #pragma omp parallel for schedule(static)
-    for (size_t i = 0; i < n; i++)
-        indptr[i + 1] = merge_row(a, b, i, NULL, NULL);
+        for (size_t i = first; i < end; i++)
+            indptr[i + 1] = merge_row(a, b, i, NULL, NULL);
+        TRY_GOTO(job_look(ctl));
+    }
     for (size_t i = 0; i < n; i++)
         indptr[i + 1] += indptr[i];
-    Csr m;
-    Err err = csr_init(&m, n, n, (size_t)indptr[n]);
-    if (!err) {
-        memcpy(m.indptr, indptr, (n + 1) * sizeof *indptr);
+    TRY_GOTO(csr_init(&m, n, n, (size_t)indptr[n]));
+    memcpy(m.indptr, indptr, (n + 1) * sizeof *indptr);
+    for (size_t first = 0; first < n; first += ROWS) {
+        size_t end = first + ROWS < n ? first + ROWS : n;
 #pragma omp parallel for schedule(static)
-        for (size_t i = 0; i < n; i++)
+        for (size_t i = first; i < end; i++)
             merge_row(a, b, i, m.indices + indptr[i], m.values + indptr[i]);
-        *out = m;
+        TRY_GOTO(job_look(ctl));
     }
+    *out = m;
+    m = (Csr){0};
+done:
+    csr_done(&m);
     free(indptr);
     return err;
 }
@@ -162,10 +192,10 @@ Err graph_connectivities(const Knn *knn, JobCtl *ctl, Csr *out)
     job_stage(ctl, "neighbour graph", knn->n);
     TRY_GOTO(NEW(w, knn->n * knn->k));
     TRY_GOTO(graph_memberships(knn, true, ctl, w));
-    TRY_GOTO(directed(knn, w, &forward));
+    TRY_GOTO(directed(knn, w, ctl, &forward));
     TRY_GOTO(job_progress(ctl, knn->n));
-    TRY_GOTO(csr_transpose(&forward, &backward));
-    TRY_GOTO(fuzzy_union(&forward, &backward, out));
+    TRY_GOTO(rows_transpose(&forward, ctl, &backward));
+    TRY_GOTO(fuzzy_union(&forward, &backward, ctl, out));
 done:
     free(w);
     csr_done(&forward);
@@ -173,26 +203,29 @@ done:
     return err;
 }
 
-Err graph_distances(const Knn *knn, Csr *out)
+Err graph_distances(const Knn *knn, JobCtl *ctl, Csr *out)
 {
-    return directed(knn, knn->distances, out);
+    return directed(knn, knn->distances, ctl, out);
 }
 
-Err graph_components(const Csr *g, int32_t *label, size_t *count)
+Err graph_components(const Csr *g, JobCtl *ctl, int32_t *label, size_t *count)
 {
     int32_t *stack;
-    size_t components = 0, n = g->rows;
+    size_t components = 0, n = g->rows, seen = 0;
+    Err err = OK;
     TRY(NEW(stack, n));
     for (size_t i = 0; i < n; i++)
         label[i] = -1;
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n && !err; i++) {
         size_t depth = 0;
         if (label[i] >= 0)
             continue;
         label[i] = (int32_t)components++;
         stack[depth++] = (int32_t)i;
-        while (depth) {
+        while (depth && !err) {
             int32_t at = stack[--depth];
+            if (++seen % ROWS == 0)
+                err = job_look(ctl);
             for (int64_t j = g->indptr[at]; j < g->indptr[at + 1]; j++)
                 if (label[g->indices[j]] < 0) {
                     label[g->indices[j]] = label[i];
@@ -202,5 +235,5 @@ Err graph_components(const Csr *g, int32_t *label, size_t *count)
     }
     free(stack);
     *count = components;
-    return OK;
+    return err;
 }

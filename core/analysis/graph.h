@@ -8,10 +8,10 @@
 /* knn: first column the cell itself. Symmetric [n, n], weights in (0, 1], columns ascending. */
 CHECKED Err graph_connectivities(const Knn *knn, JobCtl *ctl, Csr *out);
 /* k - 1 entries a row (self left out), columns ascending. */
-CHECKED Err graph_distances(const Knn *knn, Csr *out);
+CHECKED Err graph_distances(const Knn *knn, JobCtl *ctl, Csr *out);
 /* Membership strengths alone, weights[n, k], before the union of both directions (UMAP transform uses
  * them for new cells). With self: the first column is the cell itself and gets 0. */
 CHECKED Err graph_memberships(const Knn *knn, bool self, JobCtl *ctl, float *weights);
 /* Connected components: label[n] in 0..*count-1, by first cell. */
-CHECKED Err graph_components(const Csr *g, int32_t *label, size_t *count);
+CHECKED Err graph_components(const Csr *g, JobCtl *ctl, int32_t *label, size_t *count);
 #endif

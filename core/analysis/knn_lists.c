@@ -36,7 +36,7 @@ static void lists_done(Lists *l)
 static Err assign(const float *x, size_t n, size_t d, const float *centres, size_t count, JobCtl *ctl,
                   int32_t *list)
 {
-    enum { TILE = 256, TILES = 64 };
+    enum { TILE = 256, TILES = 16 };
     int failed = 0;
     float *norms;
     TRY(NEW0(norms, count));
@@ -143,12 +143,13 @@ static int nearer(const void *a, const void *b)
     return x->list < y->list ? -1 : x->list > y->list;
 }
 
-static Err rank_lists(Lists *l)
+static Err rank_lists(Lists *l, JobCtl *ctl)
 {
     size_t c = l->count;
+    Err err = OK;
     Far *row;
     TRY(NEW(row, c));
-    for (size_t a = 0; a < c; a++) {
+    for (size_t a = 0; a < c && !err; a++) {
         for (size_t b = 0; b < c; b++) {
             float sum = 0;
             for (size_t j = 0; j < l->d; j++) {
@@ -160,9 +161,11 @@ static Err rank_lists(Lists *l)
         qsort(row, c, sizeof *row, nearer);
         for (size_t b = 0; b < c; b++)
             l->near[a * c + b] = row[b].list;
+        if (a % 32 == 0)
+            err = job_look(ctl);
     }
     free(row);
-    return OK;
+    return err;
 }
 
 static Err make_lists(Lists *l, const float *x, uint64_t seed, JobCtl *ctl)
@@ -177,9 +180,12 @@ static Err make_lists(Lists *l, const float *x, uint64_t seed, JobCtl *ctl)
     TRY(find_centres(l, x, seed, ctl));
     TRY(assign(x, n, d, l->centres, l->count, ctl, l->list));
     sort_by_list(l->list, n, l->count, l->begin, l->order);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         memcpy(l->x + i * d, x + (size_t)l->order[i] * d, d * sizeof *x);
-    return rank_lists(l);
+        if (i % 100000 == 0)
+            TRY(job_look(ctl));
+    }
+    return rank_lists(l, ctl);
 }
 
 /* How many of the nearest lists hold the share `recall` of the true neighbours of sampled cells; *reached is

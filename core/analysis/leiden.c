@@ -1,12 +1,23 @@
-/* Leiden through igraph 0.10. igraph's own error handler would abort the program, so ours comes first.
- * Its Leiden never looks at the interruption handler, but it draws random numbers all the time: ours
- * come from a generator that, on cancellation, frees what igraph holds and jumps out. */
+/* Leiden through igraph 0.10. igraph's own error handler would abort the program, so ours comes first. Its Leiden never
+ * looks at the interruption handler, and a pass over a large graph takes seconds: so large graphs are clustered in a child
+ * process, which can be ended at any moment and gives its memory back at once. Small ones stop where igraph draws a random
+ * number: ours come from a generator that, on cancellation, frees what igraph holds and jumps out. */
 #include "core/analysis/leiden.h"
 
+#include <errno.h>
 #include <igraph.h>
 #include <math.h>
+#include <poll.h>
 #include <setjmp.h>
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "core/base/mem.h"
 #include "core/base/rng.h"
@@ -189,10 +200,9 @@ static Err run(const Csr *g, const LeidenParams *p, JobCtl *ctl, Work *w)
     return cluster(w, p);
 }
 
-Err leiden(const Csr *g, const LeidenParams *p, JobCtl *ctl, int32_t *label, size_t *n_groups,
-           double *modularity)
+static Err leiden_here(const Csr *g, const LeidenParams *p, JobCtl *ctl, int32_t *label, size_t *n_groups,
+                       double *modularity)
 {
-    job_stage(ctl, "clusters", 0);
     igraph_set_error_handler(ignore_error);
     igraph_set_warning_handler(ignore_warning);
     Work w = {0};
@@ -213,7 +223,7 @@ Err leiden(const Csr *g, const LeidenParams *p, JobCtl *ctl, int32_t *label, siz
         label[i] = (int32_t)VECTOR(w.membership)[i];
     if (!err)
         err = by_size(label, g->rows, n_groups);
-    if (!err && modularity)
+    if (!err)
         *modularity = graph_modularity(g, label, *n_groups, 1);
     if (w.has_graph)
         igraph_destroy(&w.graph);
@@ -221,5 +231,98 @@ Err leiden(const Csr *g, const LeidenParams *p, JobCtl *ctl, int32_t *label, siz
     igraph_vector_int_destroy(&w.membership);
     igraph_vector_destroy(&w.weights);
     igraph_vector_destroy(&w.strength);
+    return err;
+}
+
+/* ---- in a child process ---- */
+
+#ifdef __SANITIZE_ADDRESS__
+enum { CHILD_EDGES = INT32_MAX }; /* a forked child of the sanitizer's allocator may never end */
+#else
+enum { CHILD_EDGES = 50000 }; /* below, a pass takes a few milliseconds */
+#endif
+
+/* What the child leaves in shared memory, the labels behind it. */
+typedef struct Answer {
+    int err;
+    size_t n_groups;
+    double modularity;
+    char message[256];
+    int32_t label[];
+} Answer;
+
+static void run_child(const Csr *g, const LeidenParams *p, pid_t parent, Answer *a)
+{
+    int mine[] = {SIGINT, SIGTERM, SIGHUP, SIGSEGV, SIGABRT, SIGWINCH};
+    struct rlimit none = {0, 0};
+    sigset_t set;
+    for (size_t i = 0; i < sizeof mine / sizeof *mine; i++)
+        signal(mine[i], SIG_DFL); /* the parent's handlers would write to its pipes and terminal */
+    sigemptyset(&set);
+    sigprocmask(SIG_SETMASK, &set, NULL);
+    setrlimit(RLIMIT_CORE, &none);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent)
+        _exit(1);
+    a->err = leiden_here(g, p, NULL, a->label, &a->n_groups, &a->modularity);
+    snprintf(a->message, sizeof a->message, "%s", err_message());
+    _exit(0);
+}
+
+/* Waits for the child; ends it when the work must stop. */
+static Err await_child(pid_t pid, JobCtl *ctl, int *status)
+{
+    Err err = OK;
+    while (!err) {
+        pid_t got = waitpid(pid, status, WNOHANG);
+        if (got == pid)
+            return OK;
+        if (got < 0 && errno != EINTR)
+            FAIL(ERR_GENERAL, "clustering failed: its process is gone");
+        poll(NULL, 0, 5);
+        err = job_progress(ctl, 0);
+    }
+    kill(pid, SIGKILL);
+    while (waitpid(pid, status, 0) < 0 && errno == EINTR)
+        ;
+    return err;
+}
+
+static Err take_answer(const Answer *a, int status, size_t n, int32_t *label, size_t *n_groups, double *modularity)
+{
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
+        FAIL(ERR_NOMEM, "clustering was ended by the system: too little memory");
+    if (!WIFEXITED(status) || WEXITSTATUS(status))
+        FAIL(ERR_GENERAL, "clustering failed: its process ended early");
+    if (a->err)
+        FAIL((Err)a->err, "%s", a->message);
+    memcpy(label, a->label, n * sizeof *label);
+    *n_groups = a->n_groups;
+    *modularity = a->modularity;
+    return OK;
+}
+
+Err leiden(const Csr *g, const LeidenParams *p, JobCtl *ctl, int32_t *label, size_t *n_groups,
+           double *modularity)
+{
+    double quality;
+    job_stage(ctl, "clusters", 0);
+    if (!modularity)
+        modularity = &quality;
+    if (csr_nnz(g) < CHILD_EDGES)
+        return leiden_here(g, p, ctl, label, n_groups, modularity);
+    TRY(job_progress(ctl, 0));
+    size_t bytes = sizeof(Answer) + g->rows * sizeof *label;
+    Answer *a = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (a == MAP_FAILED)
+        FAIL(ERR_NOMEM, "out of memory while clustering");
+    pid_t parent = getpid(), pid = fork();
+    if (pid == 0)
+        run_child(g, p, parent, a);
+    int status = 0;
+    Err err = pid < 0 ? leiden_here(g, p, ctl, label, n_groups, modularity) : await_child(pid, ctl, &status);
+    if (!err && pid > 0)
+        err = take_answer(a, status, g->rows, label, n_groups, modularity);
+    munmap(a, bytes);
     return err;
 }

@@ -14,7 +14,7 @@ LeidenParams leiden_params_default(void);
 
 /* g: symmetric with positive weights. label[n] in 0..*n_groups-1 by falling size (ties: the group with
  * the first cell first). *modularity (resolution 1; NULL ok) is 0 for a graph without edges.
- * Not thread-safe (igraph's generator and handlers are global). */
+ * Not thread-safe (igraph's generator and handlers are global). Large graphs are clustered in a child process. */
 CHECKED Err leiden(const Csr *g, const LeidenParams *p, JobCtl *ctl, int32_t *label, size_t *n_groups,
                    double *modularity);
 /* Newman's modularity of a labelling, weights counted, at a resolution. */

@@ -197,13 +197,24 @@ static void test_gene(const Groups *g, const int32_t *cells, const float *values
 
 /* ---- all genes ---- */
 
+/* Genes for some 30 ms: by their values, and by the groups that each is tested for. */
+static size_t batch_end(const Groups *g, const Csr *t, size_t begin)
+{
+    size_t end = begin, work = 0;
+    while (end < t->rows && work < 2000000) {
+        work += (size_t)(t->indptr[end + 1] - t->indptr[end]) + 20 * g->n + 100;
+        end++;
+    }
+    return end;
+}
+
 /* Genes first .. of the matrix, transposed in t; stats points at gene `first` of group 0. */
 static Err test_genes(const Groups *g, const Csr *t, size_t first, size_t genes, JobCtl *ctl,
                       MarkerStat *stats)
 {
     int failed = 0;
-    for (size_t begin = 0; begin < t->rows; begin += 512) {
-        size_t end = begin + 512 < t->rows ? begin + 512 : t->rows;
+    for (size_t begin = 0, end; begin < t->rows; begin = end) {
+        end = batch_end(g, t, begin);
 #pragma omp parallel reduction(| : failed)
         {
             Bench w = {0};
@@ -228,7 +239,7 @@ static Err test_genes(const Groups *g, const Csr *t, size_t first, size_t genes,
 static Err read_columns(const Rows *rows, size_t first, size_t end, JobCtl *ctl, Csr *out)
 {
     if (rows->memory && !rows->pick && !rows->normalize && first == 0 && end == rows->genes)
-        return csr_transpose(rows->memory, out);
+        return rows_transpose(rows->memory, ctl, out);
     Err err = OK;
     Csr m = {0};
     int32_t *cols = NULL;
@@ -236,7 +247,7 @@ static Err read_columns(const Rows *rows, size_t first, size_t end, JobCtl *ctl,
     for (size_t i = first; i < end; i++)
         cols[i - first] = (int32_t)i;
     TRY_GOTO(rows_gather(rows, end - first == rows->genes ? NULL : cols, end - first, ctl, &m));
-    TRY_GOTO(csr_transpose(&m, out));
+    TRY_GOTO(rows_transpose(&m, ctl, out));
 done:
     csr_done(&m);
     free(cols);
@@ -258,11 +269,12 @@ static size_t genes_per_pass(const Rows *rows)
     return genes < 64 ? 64 : genes;
 }
 
-static Err adjust_all(size_t n_groups, size_t genes, MarkerStat *stats)
+/* Groups first .. end-1. */
+static Err adjust_groups(size_t first, size_t end, size_t genes, MarkerStat *stats)
 {
     Err err = OK;
 #pragma omp parallel for schedule(dynamic, 1)
-    for (size_t c = 0; c < n_groups; c++) {
+    for (size_t c = first; c < end; c++) {
         MarkerStat *s = stats + c * genes;
         double *p = NULL, *q = NULL;
         Err one = NEW(p, genes);
@@ -304,7 +316,10 @@ Err markers_test(const Rows *rows, const int32_t *codes, size_t n_groups, Marker
         TRY_GOTO(test_genes(&g, &t, first, rows->genes, ctl, stats + first));
         csr_done(&t);
     }
-    TRY_GOTO(adjust_all(n_groups, rows->genes, stats));
+    for (size_t c = 0; c < n_groups; c += 4) {
+        TRY_GOTO(adjust_groups(c, c + 4 < n_groups ? c + 4 : n_groups, rows->genes, stats));
+        TRY_GOTO(job_look(ctl));
+    }
 done:
     free(g.sizes);
     csr_done(&t);

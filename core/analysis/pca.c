@@ -80,8 +80,9 @@ static Err apply_covariance(void *user, const double *x, double *y, JobCtl *ctl)
 }
 
 /* Means and the total variance (n - 1). */
-static Err find_means(const Csr *x, double *mean, double *total)
+static Err find_means(const Csr *x, JobCtl *ctl, double *mean, double *total)
 {
+    Err err = OK;
     double *s2, n = (double)x->rows;
     TRY(NEW0(s2, x->cols));
     memset(mean, 0, x->cols * sizeof *mean);
@@ -89,14 +90,17 @@ static Err find_means(const Csr *x, double *mean, double *total)
         double v = x->values[j];
         mean[x->indices[j]] += v;
         s2[x->indices[j]] += v * v;
+        if (j % (4 << 20) == 0)
+            TRY_GOTO(job_look(ctl));
     }
     *total = 0;
     for (size_t g = 0; g < x->cols; g++) {
         mean[g] /= n;
         *total += (s2[g] - n * mean[g] * mean[g]) / (n - 1);
     }
+done:
     free(s2);
-    return OK;
+    return err;
 }
 
 /* Flips each vector so that its entry of largest magnitude is positive; stores loadings row-major. */
@@ -161,7 +165,7 @@ Err pca_fit(const Csr *x, size_t k, uint64_t seed, JobCtl *ctl, Pca *out)
     TRY_GOTO(NEW(p.ratio, p.k));
     TRY_GOTO(NEW(vectors, genes * p.k));
     TRY_GOTO(NEW(c.w, LANES * genes * WIDTH));
-    TRY_GOTO(find_means(x, p.mean, &total));
+    TRY_GOTO(find_means(x, ctl, p.mean, &total));
     c.mean = p.mean;
     size_t per_chunk = (size_t)(1e6 / ((double)csr_nnz(x) / (double)n + 1)) / (LANES * LANE_CELLS);
     c.chunk = (per_chunk ? per_chunk : 1) * LANES * LANE_CELLS;

@@ -1,7 +1,9 @@
-/* Reading rows in blocks, and normalising them on the way. */
+/* Reading rows in blocks, and normalising them on the way; columns as rows. */
 #include "core/analysis/rows.h"
 
 #include <math.h>
+#include <omp.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/base/mem.h"
@@ -208,5 +210,101 @@ done:
     csr_done(&all);
     csr_done(&block);
     free(map);
+    return err;
+}
+
+/* ---- transposing ---- */
+
+enum { TRANSPOSE_VALUES = 4 << 20 }; /* in a block of rows: some 20 ms */
+
+typedef struct Transpose {
+    const Csr *m;
+    Csr t;
+    int threads;
+    int64_t *at; /* [threads, columns]: where each thread's next value of a column goes */
+} Transpose;
+
+/* Rows of thread i of a block. */
+static size_t share(size_t first, size_t end, int i, int threads)
+{
+    return first + (end - first) * (size_t)i / (size_t)threads;
+}
+
+/* Counts the values of each column in the block by thread, then turns the counts into places. */
+static void place_block(Transpose *x, size_t first, size_t end)
+{
+    size_t cols = x->m->cols;
+#pragma omp parallel for schedule(static, 1) num_threads(x->threads)
+    for (int i = 0; i < x->threads; i++) {
+        int64_t *at = x->at + (size_t)i * cols;
+        memset(at, 0, cols * sizeof *at);
+        for (int64_t k = x->m->indptr[share(first, end, i, x->threads)];
+             k < x->m->indptr[share(first, end, i + 1, x->threads)]; k++)
+            at[x->m->indices[k]]++;
+    }
+#pragma omp parallel for schedule(static) num_threads(x->threads)
+    for (size_t c = 0; c < cols; c++)
+        for (int i = 0; i < x->threads; i++) {
+            int64_t count = x->at[(size_t)i * cols + c];
+            x->at[(size_t)i * cols + c] = x->t.indptr[c];
+            x->t.indptr[c] += count;
+        }
+}
+
+static void fill_block(Transpose *x, size_t first, size_t end)
+{
+    const Csr *m = x->m;
+#pragma omp parallel for schedule(static, 1) num_threads(x->threads)
+    for (int i = 0; i < x->threads; i++) {
+        int64_t *at = x->at + (size_t)i * m->cols;
+        for (size_t r = share(first, end, i, x->threads); r < share(first, end, i + 1, x->threads); r++)
+            for (int64_t k = m->indptr[r]; k < m->indptr[r + 1]; k++) {
+                int64_t to = at[m->indices[k]]++;
+                x->t.indices[to] = (int32_t)r;
+                x->t.values[to] = m->values[k];
+            }
+    }
+}
+
+/* The block of rows that begins at `first`. */
+static size_t block_end(const Csr *m, size_t first)
+{
+    size_t end = first;
+    while (end < m->rows && m->indptr[end] - m->indptr[first] < TRANSPOSE_VALUES)
+        end++;
+    return end;
+}
+
+Err rows_transpose(const Csr *m, JobCtl *ctl, Csr *out)
+{
+    Err err = OK;
+    Transpose x = {.m = m, .threads = omp_get_max_threads()};
+    while (x.threads > 1 && (size_t)x.threads * m->cols > csr_nnz(m) + 1)
+        x.threads--;
+    TRY(csr_init(&x.t, m->cols, m->rows, csr_nnz(m)));
+    TRY_GOTO(NEW(x.at, (size_t)x.threads * m->cols));
+    for (size_t first = 0, end; first < m->rows; first = end) { /* first how many, then where */
+        end = block_end(m, first);
+        place_block(&x, first, end);
+        TRY_GOTO(job_look(ctl));
+    }
+    for (size_t c = 0, before = 0; c < m->cols; c++) {
+        size_t count = (size_t)x.t.indptr[c];
+        x.t.indptr[c] = (int64_t)before;
+        before += count;
+    }
+    for (size_t first = 0, end; first < m->rows; first = end) {
+        end = block_end(m, first);
+        place_block(&x, first, end);
+        fill_block(&x, first, end);
+        TRY_GOTO(job_look(ctl));
+    }
+    memmove(x.t.indptr + 1, x.t.indptr, m->cols * sizeof *x.t.indptr); /* ends become beginnings */
+    x.t.indptr[0] = 0;
+    *out = x.t;
+    x.t = (Csr){0};
+done:
+    csr_done(&x.t);
+    free(x.at);
     return err;
 }

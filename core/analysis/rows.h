@@ -25,6 +25,9 @@ CHECKED Err rows_read(const Rows *r, size_t row0, size_t n, JobCtl *ctl, Csr *ou
  * rows done to ctl; fails with ERR_NOMEM before growing past the memory budget. */
 CHECKED Err rows_gather(const Rows *r, const int32_t *cols, size_t n_cols, JobCtl *ctl, Csr *out);
 
+/* csr_transpose by several threads, with a look at ctl every few million values; the same at any number of threads. */
+CHECKED Err rows_transpose(const Csr *m, JobCtl *ctl, Csr *out);
+
 /* In place: each row divided by its sum over 10,000, then log1p. Rows without counts stay zero. As
  * scanpy's normalize_total(target_sum=1e4) and log1p (1.11). */
 void normalize_log1p(Csr *m);

@@ -200,7 +200,7 @@ Err umap_spectral_start(const Csr *g, const float *pca, size_t k, uint64_t seed,
     Place *places = NULL;
     job_stage(ctl, "start of the map", 0);
     TRY_GOTO(NEW(label, n));
-    TRY_GOTO(graph_components(g, label, &count));
+    TRY_GOTO(graph_components(g, ctl, label, &count));
     if (count == 1 && n > 3) {
         TRY_GOTO(eigenvectors(g, seed, ctl, xy));
         finish_start(xy, n, seed);

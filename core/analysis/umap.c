@@ -394,11 +394,14 @@ Err umap_layout(const Csr *g, const UmapParams *p, JobCtl *ctl, float *xy)
                 to[kept++] = g->indices[e];
             }
         indptr[i + 1] = (int64_t)kept;
+        if (i % 100000 == 0)
+            TRY_GOTO(job_look(ctl));
     }
     l.indptr = indptr;
     l.to = to;
     TRY_GOTO(prepare(&l, p, kept));
     schedule_edges(&l, w, kept, w_max);
+    TRY_GOTO(job_look(ctl));
     to_ten(xy, n);
     TRY_GOTO(run_epochs(&l, epochs, NULL, ctl, xy, other));
 done:

@@ -27,6 +27,11 @@ void hash_sha256(const void *data, size_t n, char hex[65])
 
 Err hash_sha256_file(const char *path, char hex[65])
 {
+    return hash_sha256_large(path, NULL, hex);
+}
+
+Err hash_sha256_large(const char *path, JobCtl *ctl, char hex[65])
+{
     Err err = OK;
     unsigned char digest[EVP_MAX_MD_SIZE];
     unsigned char *buffer = NULL;
@@ -39,8 +44,10 @@ Err hash_sha256_file(const char *path, char hex[65])
     assert(ctx);
     EVP_DigestInit_ex(ctx, EVP_sha256(), NULL);
     size_t n;
-    while ((n = fread(buffer, 1, 1 << 20, f)) > 0)
+    while ((n = fread(buffer, 1, 1 << 20, f)) > 0) {
         EVP_DigestUpdate(ctx, buffer, n);
+        TRY_GOTO(job_look(ctl));
+    }
     if (ferror(f))
         FAIL_GOTO(ERR_GENERAL, "%s: cannot be read: %s", path, strerror(errno));
     EVP_DigestFinal_ex(ctx, digest, NULL);

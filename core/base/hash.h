@@ -2,12 +2,15 @@
 #ifndef SCMM_BASE_HASH_H
 #define SCMM_BASE_HASH_H
 #include "core/base/err.h"
+#include "core/base/job.h"
 #include <stddef.h>
 #include <stdint.h>
 
 /* Lower-case hex digests, 64 characters and NUL. */
 void hash_sha256(const void *data, size_t n, char hex[65]);
 CHECKED Err hash_sha256_file(const char *path, char hex[65]);
+/* The same for files that may be large: looks at ctl (NULL ok) on the way. */
+CHECKED Err hash_sha256_large(const char *path, JobCtl *ctl, char hex[65]);
 /* 64-bit FNV-1a, for tables and cache keys only. */
 uint64_t hash_bytes(const void *data, size_t n);
 

@@ -59,6 +59,11 @@ void job_stage(JobCtl *ctl, const char *stage, size_t total)
         ctl->on_progress(ctl->user, stage, 0, total);
 }
 
+Err job_look(JobCtl *ctl)
+{
+    return job_progress(ctl, ctl ? atomic_load(&ctl->done) : 0);
+}
+
 bool job_cancelled(const JobCtl *ctl)
 {
     return ctl && atomic_load(&((JobCtl *)ctl)->cancel) != 0;

@@ -27,6 +27,8 @@ void job_stage(JobCtl *ctl, const char *stage, size_t total);
 /* Reports `done` of the stage; fails with ERR_CANCELLED/ERR_TERMINATED when the work must stop, with
  * ERR_NOMEM when the process has gone beyond --max-memory. */
 CHECKED Err job_progress(JobCtl *ctl, size_t done);
+/* The same without a new number: for work whose share of the stage is not known. */
+CHECKED Err job_look(JobCtl *ctl);
 /* Cancel test without progress; cheap, callable from inside OpenMP regions. */
 bool job_cancelled(const JobCtl *ctl);
 void job_text(JobCtl *ctl, const char *utf8);

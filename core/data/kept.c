@@ -69,11 +69,6 @@ static uint64_t add_words(uint64_t sum, const void *data, size_t bytes)
     return sum;
 }
 
-static Err stop_asked(JobCtl *ctl)
-{
-    return job_progress(ctl, ctl ? atomic_load(&ctl->done) : 0);
-}
-
 /* ---- reading ---- */
 
 static bool read_whole(int fd, void *out, size_t n)
@@ -106,7 +101,7 @@ static Err read_part(int fd, const char *path, size_t bytes, JobCtl *ctl, KeptPa
         if (!read_whole(fd, data + at, n))
             return damaged(path);
         *sum = add_words(*sum, data + at, n);
-        TRY(stop_asked(ctl));
+        TRY(job_look(ctl));
     }
     return OK;
 }
@@ -196,7 +191,7 @@ static Err write_parts(int fd, Header *h, const KeptPart *parts, JobCtl *ctl, bo
             const char *data = (const char *)parts[i].data + at;
             h->sum = add_words(h->sum, data, n);
             *good = write_whole(fd, data, n);
-            TRY(stop_asked(ctl));
+            TRY(job_look(ctl));
         }
     *good = *good && lseek(fd, 0, SEEK_SET) == 0 && write_whole(fd, h, sizeof *h);
     return OK;

@@ -61,7 +61,7 @@ static Err hash_folder(const char *path, JobCtl *ctl, char hex[65])
         qsort(l.v, l.n, sizeof *l.v, by_text);
     for (size_t i = 0; i < l.n && !err; i++) {
         char one[65], *full = str_format("%s/%s", path, l.v[i]);
-        err = hash_sha256_file(full, one);
+        err = hash_sha256_large(full, ctl, one);
         if (!err)
             str_addf(&list, "%s  %s\n", one, l.v[i]);
         free(full);
@@ -83,7 +83,7 @@ Err dataset_sha256(Dataset *d, JobCtl *ctl, char hex[65])
     else if (!d->sha256[0] && stat(d->path, &st) == 0 && S_ISDIR(st.st_mode))
         TRY(hash_folder(d->path, ctl, d->sha256));
     else if (!d->sha256[0])
-        TRY(hash_sha256_file(d->path, d->sha256));
+        TRY(hash_sha256_large(d->path, ctl, d->sha256));
     memcpy(hex, d->sha256, 65);
     return OK;
 }

@@ -230,7 +230,7 @@ static Err build_graph(Session *s, AnalysisState *a, int neighbors, JobCtl *ctl)
     TRY_GOTO(knn_build(a->space, dataset_cells(s->dataset), a->d, (size_t)neighbors, s->params.seed, ctl,
                        &knn));
     TRY_GOTO(graph_connectivities(&knn, ctl, &a->connectivities));
-    TRY_GOTO(graph_distances(&knn, &a->distances));
+    TRY_GOTO(graph_distances(&knn, ctl, &a->distances));
     a->recall = knn.recall;
     TRY_GOTO(kept_save_graph(s, a->graph_key, since, ctl, &a->connectivities, &a->distances, a->recall));
 done:
@@ -348,13 +348,14 @@ done:
     return err;
 }
 
-static Err copy_csr(const Csr *m, Csr *out)
+static Err copy_csr(const Csr *m, JobCtl *ctl, Csr *out)
 {
     TRY(csr_init(out, m->rows, m->cols, csr_nnz(m)));
     memcpy(out->indptr, m->indptr, (m->rows + 1) * sizeof *m->indptr);
     memcpy(out->indices, m->indices, csr_nnz(m) * sizeof *m->indices);
+    TRY(job_look(ctl));
     memcpy(out->values, m->values, csr_nnz(m) * sizeof *m->values);
-    return OK;
+    return job_look(ctl);
 }
 
 static Err copy_floats(const float *from, size_t n, float **out)
@@ -377,16 +378,17 @@ void clustering_free(Clustering *c)
     free(c);
 }
 
-static Err fill_clustering(const AnalysisState *a, const int32_t *label, size_t n_groups, Clustering *c)
+static Err fill_clustering(const AnalysisState *a, const int32_t *label, size_t n_groups, JobCtl *ctl,
+                           Clustering *c)
 {
     TRY(analysis_groups(label, c->n, n_groups, &c->groups));
     if (a->pca.scores) {
         c->pcs = a->pca.k;
         TRY(copy_floats(a->pca.scores, c->n * c->pcs, &c->pca));
     }
-    TRY(copy_csr(&a->connectivities, &c->connectivities));
+    TRY(copy_csr(&a->connectivities, ctl, &c->connectivities));
     if (a->distances.rows)
-        TRY(copy_csr(&a->distances, &c->distances));
+        TRY(copy_csr(&a->distances, ctl, &c->distances));
     if (c->params.umap) {
         c->map = mem_must(sizeof *c->map);
         c->map->name = mem_strdup("X_umap");
@@ -444,7 +446,7 @@ Err session_cluster(Session *s, const ClusterParams *p, JobCtl *ctl, Clustering 
     TRY_GOTO(NEW(label, n));
     TRY_GOTO(find_clusters(s, a, p->resolution, ctl, label, &n_groups, &c->modularity));
     c->recall = a->recall;
-    TRY_GOTO(fill_clustering(a, label, n_groups, c));
+    TRY_GOTO(fill_clustering(a, label, n_groups, ctl, c));
     *out = c;
     c = NULL;
 done:

@@ -35,7 +35,7 @@ static Err neighbour_graph(const Pca *pca, const ClusterParams *p, uint64_t seed
     Knn knn = {0};
     TRY_GOTO(knn_build(pca->scores, pca->n, pca->k, (size_t)p->neighbors, seed, ctl, &knn));
     TRY_GOTO(graph_connectivities(&knn, ctl, &c->connectivities));
-    TRY_GOTO(graph_distances(&knn, &c->distances));
+    TRY_GOTO(graph_distances(&knn, ctl, &c->distances));
     c->recall = knn.recall;
 done:
     knn_done(&knn);

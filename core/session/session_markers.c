@@ -31,14 +31,15 @@ static int best_score(const void *a, const void *b)
 
 /* The `top` best genes of each group (0: all), best first; groups without two cells are left out. */
 static Err make_table(const MarkerStat *stats, const size_t *sizes, size_t n_groups, size_t genes,
-                      size_t top, const char *const *names, MarkerTable *t)
+                      size_t top, const char *const *names, JobCtl *ctl, MarkerTable *t)
 {
+    Err err = OK;
     if (top == 0 || top > genes)
         top = genes;
     Marker *all;
     TRY(NEW(t->rows, n_groups * top));
     TRY(NEW(all, genes));
-    for (size_t c = 0; c < n_groups; c++) {
+    for (size_t c = 0; c < n_groups && !err; c++) {
         if (sizes[c] < 2)
             continue;
         for (size_t i = 0; i < genes; i++) {
@@ -51,9 +52,10 @@ static Err make_table(const MarkerStat *stats, const size_t *sizes, size_t n_gro
         qsort(all, genes, sizeof *all, best_score);
         memcpy(t->rows + t->n, all, top * sizeof *all);
         t->n += top;
+        err = job_look(ctl);
     }
     free(all);
-    return OK;
+    return err;
 }
 
 /* codes[rows->n], as markers_test takes them. */
@@ -76,7 +78,7 @@ static Err run_test(Session *s, const Rows *rows, int matrix, const int32_t *cod
             sizes[codes[i]]++;
     TRY_GOTO(markers_test(rows, codes, n_groups, m == MARKERS_TTEST ? TEST_WELCH : TEST_WILCOXON, ctl,
                           stats));
-    TRY_GOTO(make_table(stats, sizes, n_groups, genes, top, names, t));
+    TRY_GOTO(make_table(stats, sizes, n_groups, genes, top, names, ctl, t));
     *out = t;
     t = NULL;
 done:
