@@ -295,7 +295,9 @@ static Err write_embedding(CliArgs *a, Session *s, const CellEmbedding *e)
     Tree *uns = tree_new();
     provenance_to_tree(&p, uns);
     H5adArray obsm[2] = {{"X_scmmgpt", e->d_text, e->x_scmmgpt}, {"X_scgpt", e->d_cls, e->x_scgpt}};
-    H5adContent add = {.obsm = obsm, .n_obsm = 2, .uns = uns};
+    H5adBytes queries = {"X_scmmgpt_queries", e->d_queries, e->queries};
+    H5adContent add = {
+        .obsm = obsm, .n_obsm = 2, .obsm_bytes = &queries, .n_obsm_bytes = 1, .uns = uns};
     Err err = h5ad_write_copy(d, a->g->output, H5AD_AS_IT_IS, &add, a->g->force, a->ctl);
     tree_free(uns);
     return err;

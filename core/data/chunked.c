@@ -91,7 +91,11 @@ static void convert(const Chunked *a, const unsigned char *p, MemType type, unsi
     }
     float single = (float)real;
     int32_t narrow = whole > INT32_MAX ? INT32_MAX : whole < INT32_MIN ? INT32_MIN : (int32_t)whole;
+    int8_t byte = (int8_t)(whole > INT8_MAX ? INT8_MAX : whole < INT8_MIN ? INT8_MIN : whole);
     switch (type) {
+    case MEM_I8:
+        memcpy(out, &byte, 1);
+        break;
     case MEM_I32:
         memcpy(out, &narrow, 4);
         break;
@@ -118,9 +122,11 @@ void chunked_fill(const Chunked *a, size_t n, MemType type, void *out)
     float f = (float)a->fill;
     int64_t w = isfinite(a->fill) ? (int64_t)a->fill : 0;
     int32_t s = (int32_t)w;
+    int8_t b = (int8_t)w;
     const void *v = type == MEM_F32   ? (void *)&f
                     : type == MEM_I64 ? (void *)&w
                     : type == MEM_I32 ? (void *)&s
+                    : type == MEM_I8  ? (void *)&b
                                       : (void *)&a->fill;
     for (size_t i = 0; i < n; i++)
         memcpy((char *)out + i * width, v, width);

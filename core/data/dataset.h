@@ -135,6 +135,9 @@ int dataset_find_obsm(const Dataset *d,
                       const char *name); /* exact, then case-insensitive, then without "X_"; -1 */
 CHECKED Err dataset_obsm(Dataset *d, size_t i, float **out /* [n, d] row-major, caller frees */);
 
+/* One that is stored as int8, as it is; ERR_NOT_FOUND for any other kind. */
+CHECKED Err dataset_obsm_bytes(Dataset *d, size_t i, int8_t **out /* [n, d], caller frees */);
+
 /* uns as a tree (tree_free); what has no place in one is left out with a warning. */
 CHECKED Err dataset_uns(Dataset *d, struct Tree **out);
 /* obsp entries (cell x cell): names, and one as Csr with float32 values (csr_done). ERR_NOT_FOUND

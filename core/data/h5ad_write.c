@@ -44,6 +44,21 @@ static Err write_obsm(H5Writer *w, const char *name, size_t cells, size_t d, con
     return err;
 }
 
+static Err write_added_obsm(H5Writer *w, const H5adContent *c, size_t cells)
+{
+    for (size_t i = 0; i < c->n_obsm; i++)
+        TRY(write_obsm(w, c->obsm[i].name, cells, c->obsm[i].d, c->obsm[i].values));
+    for (size_t i = 0; i < c->n_obsm_bytes; i++) {
+        const H5adBytes *b = &c->obsm_bytes[i];
+        char *p = path_join("obsm", b->name);
+        Err err = h5w_array(w, p, "array", DISK_I8, 2, (const uint64_t[]){cells, b->d}, MEM_I8,
+                            b->values);
+        free(p);
+        TRY(err);
+    }
+    return OK;
+}
+
 static Err write_named_csr(H5Writer *w, const char *group, const H5adMatrix *m)
 {
     char *p = path_join(group, m->name);
@@ -71,8 +86,7 @@ static Err fill_content(H5Writer *w, void *user, JobCtl *ctl)
     TRY(job_progress(ctl, 0));
     for (size_t i = 0; i < c->n_layers; i++)
         TRY(write_named_csr(w, "layers", &c->layers[i]));
-    for (size_t i = 0; i < c->n_obsm; i++)
-        TRY(write_obsm(w, c->obsm[i].name, c->cells, c->obsm[i].d, c->obsm[i].values));
+    TRY(write_added_obsm(w, c, c->cells));
     for (size_t i = 0; i < c->n_obsp; i++)
         TRY(write_named_csr(w, "obsp", &c->obsp[i]));
     if (c->uns)
@@ -134,6 +148,9 @@ static bool added_obsm(void *user, const char *name)
     const H5adContent *add = user;
     for (size_t j = 0; add && j < add->n_obsm; j++)
         if (strcmp(add->obsm[j].name, name) == 0)
+            return true;
+    for (size_t j = 0; add && j < add->n_obsm_bytes; j++)
+        if (strcmp(add->obsm_bytes[j].name, name) == 0)
             return true;
     return false;
 }
@@ -252,9 +269,7 @@ static Err copy_obsm(Copy *c)
     if (is_anndata(c->d))
         TRY(copy_axis(c, "obsm", "obsm", c->d->obs.n, add));
     TRY(copy_other_obsm(c));
-    for (size_t j = 0; add && j < add->n_obsm; j++)
-        TRY(write_obsm(c->w, add->obsm[j].name, c->d->obs.n, add->obsm[j].d, add->obsm[j].values));
-    return OK;
+    return add ? write_added_obsm(c->w, add, c->d->obs.n) : OK;
 }
 
 static Err copy_obsp(Copy *c)

@@ -19,6 +19,12 @@ typedef struct H5adArray {
     const float *values; /* [cells, d] row-major */
 } H5adArray;
 
+typedef struct H5adBytes { /* the same, stored as int8 */
+    const char *name;
+    size_t d;
+    const int8_t *values;
+} H5adBytes;
+
 /* Everything is borrowed; zeros mean there is none. */
 typedef struct H5adContent {
     size_t cells, genes;
@@ -31,6 +37,8 @@ typedef struct H5adContent {
     size_t n_var;
     const H5adArray *obsm;
     size_t n_obsm;
+    const H5adBytes *obsm_bytes;
+    size_t n_obsm_bytes;
     const H5adMatrix *obsp; /* cells x cells, stored as float32 */
     size_t n_obsp;
     const H5adMatrix *layers;

@@ -128,3 +128,26 @@ Err dataset_obsm(Dataset *d, size_t i, float **out)
     *out = values;
     return OK;
 }
+
+Err dataset_obsm_bytes(Dataset *d, size_t i, int8_t **out)
+{
+    const Obsm *o = &d->obsm[i];
+    Array *a = NULL;
+    int8_t *values = NULL;
+    uint64_t zero[STORE_MAX_RANK] = {0};
+    Err err = OK;
+    if (o->kind != OBSM_DENSE || o->transposed)
+        FAIL(ERR_NOT_FOUND, "%s: is not stored as bytes", o->info.name);
+    TRY(store_open_array(d->store, o->path, &a));
+    if (strcmp(a->info.dtype, "int8") != 0 || a->info.count != o->info.n * o->info.d)
+        FAIL_GOTO(ERR_NOT_FOUND, "%s: is not stored as bytes", o->path);
+    TRY_GOTO(mem_check_budget(a->info.count, o->info.name));
+    TRY_GOTO(NEW(values, a->info.count));
+    TRY_GOTO(array_read(a, zero, a->info.shape, MEM_I8, values));
+    *out = values;
+    values = NULL;
+done:
+    free(values);
+    array_close(a);
+    return err;
+}

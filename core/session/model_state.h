@@ -27,9 +27,7 @@ typedef struct ModelState {
     /* vectors of all cells */
     bool embedded;
     size_t n, per_cell;   /* per_cell: numbers of a cell's query vectors, M*Q*P */
-    float *query;         /* [n, per_cell]; NULL when stored as bytes: */
-    int8_t *query8;       /* [n, per_cell], row scale below */
-    float *scale8;        /* [n] */
+    int8_t *query;        /* [n, per_cell] bytes in the direction of the unit vectors, P at a time */
     float *x, *cls;       /* [n, D], [n, C] unit rows */
     uint8_t *empty;       /* [n] 1: no gene of the model is expressed */
     /* scales of this file: spread of similarities and marker scores over cells and library types */
@@ -49,6 +47,10 @@ CHECKED Err model_state_evidence(Session *s, JobCtl *ctl, ModelState **out);
 CHECKED Err model_state_embedded(Session *s, JobCtl *ctl, ModelState **out);
 /* Lets `to` use the model of `from`, which must outlive it. */
 void model_state_share(Session *from, Session *to);
+
+/* Vectors that `embed` wrote into the file, into m's (which are allocated); *found false: none, or of another model, or
+ * of other values, which is said. session_vectors.c. */
+CHECKED Err model_state_stored_vectors(Session *s, ModelState *m, JobCtl *ctl, bool *found);
 
 /* sim[n, n_text] of rows[n] (NULL: 0..n-1) with texts [n_text, D]. */
 CHECKED Err model_state_similarity(const ModelState *m, const size_t *rows, size_t n, const float *text, size_t n_text,

@@ -185,6 +185,8 @@ typedef struct CellEmbedding {
     size_t n, d_text, d_cls;
     float *x_scmmgpt; /* [n, d_text] unit length, shared with text */
     float *x_scgpt;   /* [n, d_cls] encoder <cls>, unit length */
+    size_t d_queries;
+    int8_t *queries;  /* [n, d_queries] the query vectors that scores come from, as bytes */
 } CellEmbedding;
 void cell_embedding_free(CellEmbedding *e);
 CHECKED Err session_cell_embedding(Session *s, JobCtl *ctl, CellEmbedding **out);

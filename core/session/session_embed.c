@@ -1,5 +1,6 @@
-/* The vectors of a session's cells, made in one pass and kept. Query vectors of large files are kept as bytes: a quarter
- * of the memory, the same answers to three digits. */
+/* The vectors of a session's cells, made in one pass and kept, or taken from a file that `embed` wrote. Query vectors are
+ * kept as bytes, in memory as in the file, so that both give the same answers: a quarter of the memory, and a similarity
+ * moves by less than a thousandth. */
 #include "core/session/model_state.h"
 
 #include <math.h>
@@ -9,8 +10,7 @@
 #include "core/base/mem.h"
 
 enum {
-    BYTES_ABOVE = 20000, /* cells: query vectors are kept as bytes above this */
-    EMBED_BLOCK = 64,    /* about a tenth of a second on two cores */
+    EMBED_BLOCK = 64, /* about a tenth of a second on two cores */
     EMBED_BLOCK_GPU = 512,
     READ_BLOCK = 1024,
 };
@@ -20,13 +20,11 @@ enum {
 static void drop_vectors(ModelState *m)
 {
     free(m->query);
-    free(m->query8);
-    free(m->scale8);
     free(m->x);
     free(m->cls);
     free(m->empty);
-    m->query = m->scale8 = m->x = m->cls = NULL;
-    m->query8 = NULL;
+    m->query = NULL;
+    m->x = m->cls = NULL;
     m->empty = NULL;
     m->embedded = false;
 }
@@ -36,39 +34,41 @@ static Err make_vectors(ModelState *m, size_t n)
     const ModelDesc *d = model_desc(m->model);
     m->n = n;
     m->per_cell = d->members * d->queries * d->width;
-    bool bytes = n > BYTES_ABOVE;
-    TRY(mem_check_budget((uint64_t)n * (m->per_cell * (bytes ? 1 : 4) + 4 * (d->dim + d->cls_width)), "cell vectors"));
-    if (bytes) {
-        TRY(NEW(m->query8, n * m->per_cell));
-        TRY(NEW(m->scale8, n));
-    } else {
-        TRY(NEW(m->query, n * m->per_cell));
-    }
+    TRY(mem_check_budget((uint64_t)n * (m->per_cell + 4 * (d->dim + d->cls_width)), "cell vectors"));
+    TRY(NEW(m->query, n * m->per_cell));
     TRY(NEW(m->x, n * d->dim));
     TRY(NEW(m->cls, n * d->cls_width));
     return NEW0(m->empty, n);
 }
 
-static void store_bytes(const float *v, size_t n, int8_t *out, float *scale)
+/* Rows of `width` numbers; the length is known to be 1 and need not be kept. */
+static void to_bytes(const float *v, size_t n, size_t width, int8_t *out)
 {
-    float max = 1e-12f;
-    for (size_t i = 0; i < n; i++)
-        max = fabsf(v[i]) > max ? fabsf(v[i]) : max;
-    *scale = max / 127;
-    for (size_t i = 0; i < n; i++)
-        out[i] = (int8_t)lrintf(v[i] / *scale);
+    for (size_t at = 0; at < n; at += width) {
+        float max = 1e-12f;
+        for (size_t i = at; i < at + width; i++)
+            max = fabsf(v[i]) > max ? fabsf(v[i]) : max;
+        for (size_t i = at; i < at + width; i++)
+            out[i] = (int8_t)lrintf(v[i] * (127 / max));
+    }
+}
+static void from_bytes(const int8_t *b, size_t n, size_t width, float *out)
+{
+    for (size_t at = 0; at < n; at += width) {
+        int32_t square = 0;
+        for (size_t i = at; i < at + width; i++)
+            square += b[i] * b[i];
+        float scale = square ? 1 / sqrtf((float)square) : 0;
+        for (size_t i = at; i < at + width; i++)
+            out[i] = scale * (float)b[i];
+    }
 }
 
 static void store_vectors(ModelState *m, size_t at, const CellVectors *v, const CellTokens *t)
 {
-    for (size_t i = 0; i < v->n; i++) {
-        const float *q = v->query + i * m->per_cell;
-        if (m->query)
-            memcpy(m->query + (at + i) * m->per_cell, q, m->per_cell * sizeof *q);
-        else
-            store_bytes(q, m->per_cell, m->query8 + (at + i) * m->per_cell, &m->scale8[at + i]);
+    to_bytes(v->query, v->n * m->per_cell, v->p, m->query + at * m->per_cell);
+    for (size_t i = 0; i < v->n; i++)
         m->empty[at + i] = t->len[i] == 0;
-    }
     memcpy(m->x + at * v->d, v->x, v->n * v->d * sizeof *v->x);
     memcpy(m->cls + at * v->c, v->cls, v->n * v->c * sizeof *v->cls);
 }
@@ -92,8 +92,7 @@ done:
 
 static Err embed_all(Session *s, ModelState *m, JobCtl *ctl)
 {
-    size_t n = dataset_cells(s->dataset);
-    TRY(make_vectors(m, n));
+    size_t n = m->n;
     job_stage(ctl, "embedding cells", n);
     size_t block = strncasecmp(m->info.device, "cuda", 4) == 0 ? EMBED_BLOCK_GPU : EMBED_BLOCK;
     for (size_t at = 0; at < n; at += block) {
@@ -111,7 +110,11 @@ Err model_state_embedded(Session *s, JobCtl *ctl, ModelState **out)
     TRY(model_state_evidence(s, ctl, &m));
     if (!m->embedded) {
         drop_vectors(m);
-        Err err = embed_all(s, m, ctl);
+        Err err = make_vectors(m, dataset_cells(s->dataset));
+        if (err == OK)
+            err = model_state_stored_vectors(s, m, ctl, &m->embedded);
+        if (err == OK && !m->embedded)
+            err = embed_all(s, m, ctl);
         if (err != OK) {
             drop_vectors(m);
             return err;
@@ -139,16 +142,19 @@ Err session_cell_embedding(Session *s, JobCtl *ctl, CellEmbedding **out)
     TRY(model_state_embedded(s, ctl, &m));
     const ModelDesc *d = model_desc(m->model);
     CellEmbedding *e = mem_must(sizeof *e);
-    *e = (CellEmbedding){.n = m->n, .d_text = d->dim, .d_cls = d->cls_width};
+    *e = (CellEmbedding){.n = m->n, .d_text = d->dim, .d_cls = d->cls_width, .d_queries = m->per_cell};
     Err err = NEW(e->x_scmmgpt, m->n * d->dim);
     if (err == OK)
         err = NEW(e->x_scgpt, m->n * d->cls_width);
+    if (err == OK)
+        err = NEW(e->queries, m->n * m->per_cell);
     if (err != OK) {
         cell_embedding_free(e);
         return err;
     }
     memcpy(e->x_scmmgpt, m->x, m->n * d->dim * sizeof *m->x);
     memcpy(e->x_scgpt, m->cls, m->n * d->cls_width * sizeof *m->cls);
+    memcpy(e->queries, m->query, m->n * m->per_cell);
     *out = e;
     return OK;
 }
@@ -159,37 +165,25 @@ void cell_embedding_free(CellEmbedding *e)
         return;
     free(e->x_scmmgpt);
     free(e->x_scgpt);
+    free(e->queries);
     free(e);
-}
-
-/* Query vectors of rows at .. at+n-1 of the selection as floats in buf, or in place. */
-static const float *query_rows(const ModelState *m, const size_t *rows, size_t at, size_t n, float *buf)
-{
-    if (m->query && !rows)
-        return m->query + at * m->per_cell;
-    for (size_t i = 0; i < n; i++) {
-        size_t r = rows ? rows[at + i] : at + i;
-        float *o = buf + i * m->per_cell;
-        if (m->query) {
-            memcpy(o, m->query + r * m->per_cell, m->per_cell * sizeof *o);
-        } else {
-            for (size_t j = 0; j < m->per_cell; j++)
-                o[j] = m->scale8[r] * (float)m->query8[r * m->per_cell + j];
-        }
-    }
-    return buf;
 }
 
 Err model_state_similarity(const ModelState *m, const size_t *rows, size_t n, const float *text, size_t n_text,
                            float *sim)
 {
-    enum { BLOCK = 512 };
-    float *buf = NULL;
-    if (rows || !m->query)
-        TRY(NEW(buf, BLOCK * m->per_cell));
+    enum { BLOCK = 256 };
+    size_t width = model_desc(m->model)->width;
+    float *buf;
+    TRY(NEW(buf, BLOCK * m->per_cell));
     for (size_t at = 0; at < n; at += BLOCK) {
         size_t k = n - at < BLOCK ? n - at : BLOCK;
-        model_similarity(m->model, query_rows(m, rows, at, k, buf), k, text, n_text, sim + at * n_text);
+#pragma omp parallel for schedule(static)
+        for (size_t i = 0; i < k; i++) {
+            size_t r = rows ? rows[at + i] : at + i;
+            from_bytes(m->query + r * m->per_cell, m->per_cell, width, buf + i * m->per_cell);
+        }
+        model_similarity(m->model, buf, k, text, n_text, sim + at * n_text);
     }
     free(buf);
     return OK;

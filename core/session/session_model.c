@@ -31,8 +31,6 @@ static void release(void *state)
     free(m->column_of);
     strmap_free(m->by_name);
     free(m->query);
-    free(m->query8);
-    free(m->scale8);
     free(m->x);
     free(m->cls);
     free(m->empty);
