@@ -9,6 +9,7 @@
 
 #include "core/base/mem.h"
 #include "core/base/rng.h"
+#include "core/data/h5ad_write.h"
 #include "core/session/prompt.h"
 #include "core/session/session_internal.h"
 
@@ -221,6 +222,89 @@ static void matching_needs_no_dataset(void **state)
     session_close(s);
 }
 
+/* ---- vectors in the file ---- */
+
+/* The cells with vectors as `embed` writes them, in a file of its own. */
+static void write_embedded(const char *path, Session *s, const CellEmbedding *e, const char *model)
+{
+    Csr m;
+    Tree *uns = tree_new();
+    const char *const *cells;
+    tree_set_text(tree_dict(uns, "scmmgpt"), "model_sha256", model);
+    assert_ok(dataset_read_rows(s->dataset, 0, 0, CELLS, NULL, &m));
+    assert_ok(dataset_cell_names(s->dataset, &cells));
+    H5adArray obsm[] = {{"X_scmmgpt", e->d_text, e->x_scmmgpt}, {"X_scgpt", e->d_cls, e->x_scgpt}};
+    H5adBytes bytes = {"X_scmmgpt_queries", e->d_queries, e->queries};
+    H5adContent c = {.cells = CELLS,
+                     .genes = GENES,
+                     .x = &m,
+                     .x_integer = true,
+                     .cell_names = cells,
+                     .gene_names = genes,
+                     .obsm = obsm,
+                     .n_obsm = 2,
+                     .obsm_bytes = &bytes,
+                     .n_obsm_bytes = 1,
+                     .uns = uns};
+    assert_ok(h5ad_write(path, &c, true, NULL));
+    csr_done(&m);
+    tree_free(uns);
+}
+
+/* Scores of a prompt on the file, or on the session when path is NULL. */
+static void score(Session *s, const char *path, float *out)
+{
+    SessionParams p = session_params_default();
+    QueryResult *q;
+    p.device = "cpu";
+    if (path)
+        assert_ok(session_open(&p, path, NULL, &s));
+    assert_ok(session_query(s, "B cell", NULL, &q));
+    memcpy(out, q->scores->v, CELLS * sizeof *out);
+    query_result_free(q);
+    if (path)
+        session_close(s);
+}
+
+static void vectors_of_a_file_are_used_when_they_fit(void **state)
+{
+    Session *s = open_cells(false);
+    CellEmbedding *e;
+    char path[] = "/tmp/scmmgpt_vectors_XXXXXX";
+    float own[CELLS], got[CELLS];
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    close(fd);
+    assert_ok(session_cell_embedding(s, NULL, &e));
+    assert_int_equal(e->d_queries % e->d_text, 0);
+    score(s, NULL, own);
+    write_embedded(path, s, e, session_model(s)->sha256);
+    score(NULL, path, got);
+    assert_memory_equal(got, own, sizeof own);
+    /* a cell that is not looked at gets another's vectors: they are what the scores come from */
+    memcpy(e->queries + 1 * e->d_queries, e->queries + (KIND + 2) * e->d_queries, e->d_queries);
+    write_embedded(path, s, e, session_model(s)->sha256);
+    score(NULL, path, got);
+    assert_true(got[1] < own[1] - 0.1f);
+    /* of another model: embedded again */
+    write_embedded(path, s, e, "0000");
+    score(NULL, path, got);
+    assert_memory_equal(got, own, sizeof own);
+    /* in another order: embedded again */
+    for (size_t i = 0; i < CELLS / 2; i++)
+        for (size_t k = 0; k < e->d_text; k++) {
+            float *a = e->x_scmmgpt + i * e->d_text + k, *b = e->x_scmmgpt + (CELLS - 1 - i) * e->d_text + k, t = *a;
+            *a = *b;
+            *b = t;
+        }
+    write_embedded(path, s, e, session_model(s)->sha256);
+    score(NULL, path, got);
+    assert_memory_equal(got, own, sizeof own);
+    unlink(path);
+    cell_embedding_free(e);
+    session_close(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -231,6 +315,7 @@ int main(void)
         TEST(search_ranks_the_right_cells_first),
         TEST(search_refuses_nonsense_and_warns_of_absent_types),
         TEST(matching_needs_no_dataset),
+        TEST(vectors_of_a_file_are_used_when_they_fit),
     };
     return RUN(tests);
 }
