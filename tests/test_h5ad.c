@@ -9,7 +9,7 @@
 
 #include "core/base/mem.h"
 #include "core/data/column.h"
-#include "core/data/dataset.h"
+#include "core/data/mtx.h"
 
 enum { CELLS = 12, GENES = 8 };
 
@@ -451,6 +451,23 @@ static void mtx_folders_of_every_writer(void **state)
     dataset_close(d);
 }
 
+/* Sorted by gene and by cell; the rows go through a file in windows of 20 entries. */
+static void mtx_larger_than_memory(void **state)
+{
+    const char *folders[] = {"mtx_v2", "mtx_prefix_transposed"};
+    for (int i = 0; i < 2; i++) {
+        Dataset *d = open_fixture(folders[i], NULL);
+        assert_ok(mtx_spill(&d->matrices[0], 400, NULL));
+        assert_int_equal(d->matrices[0].kind, MATRIX_SPILLED);
+        check_values(d, 0, GENES);
+        dataset_close(d);
+    }
+    Dataset *d = open_fixture("mtx_short", NULL);
+    assert_err(mtx_spill(&d->matrices[0], 400, NULL), ERR_INPUT);
+    assert_non_null(strstr(err_message(), "cut short"));
+    dataset_close(d);
+}
+
 static void damaged_files_name_the_element(void **state)
 {
     const struct {
@@ -506,6 +523,7 @@ int main(void)
         TEST(several_genomes_need_a_choice),
         TEST(zarr_and_loom_have_their_columns),
         TEST(mtx_folders_of_every_writer),
+        TEST(mtx_larger_than_memory),
         TEST(damaged_files_name_the_element),
     };
     return RUN(tests);

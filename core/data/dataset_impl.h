@@ -42,6 +42,7 @@ typedef enum MatrixKind {
     MATRIX_SPARSE, /* data, indices, indptr arrays */
     MATRIX_DENSE,
     MATRIX_MTX,      /* text file, parsed into mem on first use */
+    MATRIX_SPILLED,  /* a text file too large for memory, sorted into a file: mtx_spill.c */
     MATRIX_RECOVERED /* counts behind another matrix: recover.c */
 } MatrixKind;
 
@@ -55,6 +56,7 @@ typedef struct Matrix {
     size_t file_genes; /* genes as stored, before the feature filter */
     int32_t *keep;     /* [file_genes] -> column or -1; NULL: all */
     char *mtx_path;
+    int spill_fd; /* MATRIX_SPILLED */
     bool mtx_transposed; /* cells x genes in the file */
     Csr mem;
     Frame *var;

@@ -25,9 +25,10 @@ static NodeKind h5_kind(Store *base, const char *path)
     hid_t id = h5_object(base, path);
     if (id < 0) {
         H5L_info_t link;
-        bool outside =
-            *path && H5Lget_info(s->file, path, &link, s->lapl) >= 0 && link.type != H5L_TYPE_HARD;
-        return outside ? NODE_OUTSIDE : NODE_NONE;
+        if (!*path || H5Lget_info(s->file, path, &link, s->lapl) < 0)
+            return NODE_NONE;
+        /* An object that is there but cannot be opened: opening it as an array says why. */
+        return link.type == H5L_TYPE_HARD ? NODE_ARRAY : NODE_OUTSIDE;
     }
     H5I_type_t type = H5Iget_type(id);
     H5Oclose(id);
@@ -184,6 +185,11 @@ static Err h5_open(Store *base, const char *path, Array **out)
         const char *reason = id < 0 ? h5_reason() : "it is a group";
         if (id >= 0)
             H5Oclose(id);
+        if (strstr(reason, "version"))
+            FAIL(ERR_INPUT,
+                 "%s: was written by a newer HDF5 in a form that version %d.%d.%d does not read "
+                 "(%s); write the file again with h5py's libver=\"v110\"",
+                 path, H5_VERS_MAJOR, H5_VERS_MINOR, H5_VERS_RELEASE, reason);
         FAIL(ERR_INPUT, "%s: no readable array (%s)", path, reason);
     }
     H5Array *a = mem_must(sizeof *a);

@@ -9,9 +9,11 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/base/mem.h"
 #include "core/base/str.h"
+#include "core/data/mtx.h"
 #include "core/data/recover.h"
 #include "core/data/sidecar.h"
 
@@ -26,6 +28,8 @@ void matrix_done(Matrix *m)
     free(m->indptr);
     free(m->keep);
     free(m->mtx_path);
+    if (m->kind == MATRIX_SPILLED)
+        close(m->spill_fd);
     csr_done(&m->mem);
     free(m->gene_names);
     free(m->row_sums);
@@ -515,6 +519,8 @@ Err matrix_read_rows(Dataset *d, Matrix *m, size_t row0, size_t n, JobCtl *ctl, 
         TRY(mtx_load(d, m, ctl));
     if (m->kind == MATRIX_RECOVERED)
         return recovery_read_rows(d, m, row0, n, ctl, out);
+    if (m->kind == MATRIX_SPILLED)
+        return spill_read_rows(m, row0, n, out);
     if (m->kind == MATRIX_MEMORY)
         return copy_rows(&m->mem, row0, n, out);
     if (m->kind == MATRIX_DENSE)

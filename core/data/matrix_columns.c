@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/base/mem.h"
+#include "core/data/mtx.h"
 #include "core/data/recover.h"
 #include "core/data/sidecar.h"
 
@@ -131,6 +132,8 @@ Err matrix_read_gene(Dataset *d, Matrix *m, size_t col, JobCtl *ctl, float *out)
         return recovery_read_gene(d, m, col, ctl, out);
     if (m->kind == MATRIX_MTX)
         TRY(mtx_load(d, m, ctl));
+    if (m->kind == MATRIX_SPILLED)
+        return spill_read_gene(m, col, ctl, out);
     if (m->kind == MATRIX_DENSE)
         return gene_of_dense(m, col, ctl, out);
     if (m->kind == MATRIX_SPARSE && !m->by_cells)

@@ -14,7 +14,7 @@
 #include "core/base/str.h"
 #include "core/data/column.h"
 #include "core/data/features.h"
-#include "core/data/textfile.h"
+#include "core/data/mtx.h"
 
 /* ---- which files ---- */
 
@@ -264,11 +264,6 @@ static void split_features(const Lines *l, Features *f)
 
 /* ---- the matrix ---- */
 
-typedef struct MtxHead {
-    uint64_t rows, cols, nnz;
-    bool integer, pattern;
-} MtxHead;
-
 static Err bad_line(const char *path, const TextFile *t, const char *what)
 {
     FAIL(ERR_INPUT, "%s: line %llu: %s; the file is damaged", path,
@@ -294,7 +289,7 @@ static bool take_count(const char **p, uint64_t *out)
     return true;
 }
 
-static Err read_head(const char *path, TextFile *t, MtxHead *h)
+Err mtx_head(const char *path, TextFile *t, MtxHead *h)
 {
     char *line;
     TRY(textfile_line(t, &line));
@@ -328,13 +323,8 @@ static Err read_head(const char *path, TextFile *t, MtxHead *h)
     return OK;
 }
 
-typedef struct Entry {
-    uint64_t row, col; /* from 0 */
-    float value;
-} Entry;
-
 /* The next entry; *more is false at the end. Whole numbers, nearly all there are, avoid strtod. */
-static Err next_entry(const char *path, TextFile *t, const MtxHead *h, Entry *e, bool *more)
+Err mtx_next(const char *path, TextFile *t, const MtxHead *h, MtxEntry *e, bool *more)
 {
     char *line;
     const char *p;
@@ -373,11 +363,11 @@ static Err sample_mtx(const char *path, Matrix *m, MtxHead *h)
     StateSample s = {0};
     Err err = OK;
     TRY(textfile_open(path, &t));
-    TRY_GOTO(read_head(path, t, h));
+    TRY_GOTO(mtx_head(path, t, h));
     for (int i = 0; i < SAMPLE; i++) {
-        Entry e;
+        MtxEntry e;
         bool more;
-        TRY_GOTO(next_entry(path, t, h, &e, &more));
+        TRY_GOTO(mtx_next(path, t, h, &e, &more));
         if (!more)
             break;
         state_sample_add(&s, &e.value, 1);
@@ -445,19 +435,19 @@ done:
     return err;
 }
 
-/* Entries to rows by a counting pass over the triplets kept in memory. */
-static Err to_rows(const Matrix *m, const int32_t *cell, const int32_t *gene, const float *value,
-                   size_t n, Csr *out)
+/* A counting pass over the triplets. */
+Err mtx_rows(size_t row0, size_t row1, size_t cols, const int32_t *cell, const int32_t *col,
+             const float *value, size_t n, Csr *out)
 {
     Csr c;
-    TRY(csr_init(&c, m->info.rows, m->info.cols, n));
+    TRY(csr_init(&c, row1 - row0, cols, n));
     for (size_t k = 0; k < n; k++)
-        c.indptr[cell[k] + 1]++;
+        c.indptr[(size_t)cell[k] - row0 + 1]++;
     for (size_t r = 0; r < c.rows; r++)
         c.indptr[r + 1] += c.indptr[r];
     for (size_t k = 0; k < n; k++) {
-        int64_t at = c.indptr[cell[k]]++;
-        c.indices[at] = gene[k];
+        int64_t at = c.indptr[(size_t)cell[k] - row0]++;
+        c.indices[at] = col[k];
         c.values[at] = value[k];
     }
     memmove(c.indptr + 1, c.indptr, c.rows * sizeof *c.indptr);
@@ -470,51 +460,64 @@ static Err to_rows(const Matrix *m, const int32_t *cell, const int32_t *gene, co
     return err;
 }
 
+Err mtx_place(const Matrix *m, const MtxEntry *e, int32_t *cell, int32_t *col)
+{
+    uint64_t g = m->mtx_transposed ? e->col : e->row, c = m->mtx_transposed ? e->row : e->col;
+    if (g >= m->file_genes || c >= m->info.rows)
+        FAIL(ERR_INPUT, "%s: has changed since it was opened", m->mtx_path);
+    *cell = (int32_t)c;
+    *col = m->keep ? m->keep[g] : (int32_t)g;
+    return OK;
+}
+
+/* All of it in memory. */
+static Err load_all(Matrix *m, TextFile *t, const MtxHead *h, JobCtl *ctl)
+{
+    Err err = OK;
+    int32_t *cell = NULL, *col = NULL;
+    float *value = NULL;
+    size_t n = 0, seen = 0;
+    TRY_GOTO(NEW(cell, h->nnz));
+    TRY_GOTO(NEW(col, h->nnz));
+    TRY_GOTO(NEW(value, h->nnz));
+    job_stage(ctl, "reading the matrix", textfile_bytes(t));
+    for (bool more = true;; seen++) {
+        MtxEntry e;
+        TRY_GOTO(mtx_next(m->mtx_path, t, h, &e, &more));
+        if (!more)
+            break;
+        if (seen == h->nnz)
+            FAIL_GOTO(ERR_INPUT,
+                      "%s: holds more than the %llu entries it declares; the file is damaged",
+                      m->mtx_path, (unsigned long long)h->nnz);
+        TRY_GOTO(mtx_place(m, &e, &cell[n], &col[n]));
+        value[n] = e.value;
+        n += col[n] >= 0;
+        if (seen % 65536 == 0)
+            TRY_GOTO(job_progress(ctl, textfile_at(t)));
+    }
+    if (seen < h->nnz)
+        FAIL_GOTO(ERR_INPUT, "%s: declares %llu entries but holds %zu; the file is cut short",
+                  m->mtx_path, (unsigned long long)h->nnz, seen);
+    TRY_GOTO(mtx_rows(0, m->info.rows, m->info.cols, cell, col, value, n, &m->mem));
+    m->kind = MATRIX_MEMORY;
+done:
+    free(cell);
+    free(col);
+    free(value);
+    return err;
+}
+
 Err mtx_load(Dataset *d, Matrix *m, JobCtl *ctl)
 {
     TextFile *t;
     MtxHead h;
-    Err err = OK;
-    int32_t *cell = NULL, *gene = NULL;
-    float *value = NULL;
-    size_t n = 0, seen = 0;
+    uint64_t memory = mem_budget() / 4;
     TRY(textfile_open(m->mtx_path, &t));
-    TRY_GOTO(read_head(m->mtx_path, t, &h));
-    TRY_GOTO(mem_check_budget(h.nnz * 20, m->mtx_path));
-    TRY_GOTO(NEW(cell, h.nnz));
-    TRY_GOTO(NEW(gene, h.nnz));
-    TRY_GOTO(NEW(value, h.nnz));
-    job_stage(ctl, "reading the matrix", textfile_bytes(t));
-    for (bool more = true;; seen++) {
-        Entry e;
-        TRY_GOTO(next_entry(m->mtx_path, t, &h, &e, &more));
-        if (!more)
-            break;
-        if (seen == h.nnz)
-            FAIL_GOTO(ERR_INPUT,
-                      "%s: holds more than the %llu entries it declares; the file is damaged",
-                      m->mtx_path, (unsigned long long)h.nnz);
-        uint64_t g = m->mtx_transposed ? e.col : e.row, c = m->mtx_transposed ? e.row : e.col;
-        if (g >= m->file_genes || c >= m->info.rows)
-            FAIL_GOTO(ERR_INPUT, "%s: has changed since it was opened", m->mtx_path);
-        int32_t col = m->keep ? m->keep[g] : (int32_t)g;
-        if (seen % 65536 == 0)
-            TRY_GOTO(job_progress(ctl, textfile_at(t)));
-        if (col < 0)
-            continue;
-        cell[n] = (int32_t)c;
-        gene[n] = col;
-        value[n++] = e.value;
-    }
-    if (seen < h.nnz)
-        FAIL_GOTO(ERR_INPUT, "%s: declares %llu entries but holds %zu; the file is cut short",
-                  m->mtx_path, (unsigned long long)h.nnz, seen);
-    TRY_GOTO(to_rows(m, cell, gene, value, n, &m->mem));
-    m->kind = MATRIX_MEMORY;
-done:
+    Err err = mtx_head(m->mtx_path, t, &h);
+    bool large = !err && h.nnz > memory / 20; /* triplets and rows */
+    if (!err && !large)
+        err = load_all(m, t, &h, ctl);
     textfile_close(t);
-    free(cell);
-    free(gene);
-    free(value);
-    return err;
+    return err || !large ? err : mtx_spill(m, memory, ctl);
 }
