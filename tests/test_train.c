@@ -400,7 +400,7 @@ static void a_bundle_places_cells_beside_their_texts(void **state)
         text[2 * i + 1] = (i + 1) % TYPES;
     }
     assert_true(desc->has_match);
-    assert_ok(model_match(m, &t, cell, tv.raw, text, CELLS * 2, NULL, p));
+    assert_ok(model_match(m, &t, cell, &(MatchTexts){tv.raw, TYPE_NAMES}, text, CELLS * 2, NULL, p));
     for (size_t i = 0; i < CELLS; i++) {
         own += p[2 * i];
         wrong += p[2 * i + 1];

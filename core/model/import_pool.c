@@ -124,6 +124,18 @@ static Err take(Pool *p, Ckpt *c, Rename *rename, bool late)
     return OK;
 }
 
+/* A folder may hold settings and vocabulary alone where a Lightning file has the tensors. */
+static bool only_settings(const ImportSpec *s, const char *dir, const char *const *files)
+{
+    bool any = false;
+    for (int i = 0; files[i]; i++) {
+        char *path = str_format("%s/%s", dir, files[i]);
+        any |= access(path, F_OK) == 0;
+        free(path);
+    }
+    return !any && s->n_lightning > 0 && access(dir, F_OK) == 0;
+}
+
 static Err add_folder(Pool *p, const char *dir, const char *stem, const char *bin, Rename *rename,
                       bool late)
 {
@@ -163,11 +175,14 @@ static Err add_scgpt(Pool *p, const char *dir)
 
 Err pool_fill(Pool *p, const ImportSpec *s)
 {
-    if (s->scgpt)
+    static const char *const cell[] = {"best_model.pt", "model.pt", "model.safetensors", NULL};
+    static const char *const words[] = {"model.safetensors", "model.safetensors.index.json",
+                                        "pytorch_model.bin", "pytorch_model.bin.index.json", NULL};
+    if (s->scgpt && !only_settings(s, s->scgpt, cell))
         TRY(add_scgpt(p, s->scgpt));
-    if (s->bert)
+    if (s->bert && !only_settings(s, s->bert, words))
         TRY(add_folder(p, s->bert, "model", "pytorch_model", text_name, false));
-    if (s->llama)
+    if (s->llama && !only_settings(s, s->llama, words))
         TRY(add_folder(p, s->llama, "model", "pytorch_model", lm_name, false));
     if (s->adapter)
         TRY(add_folder(p, s->adapter, "adapter_model", "adapter_model", adapter_name, true));

@@ -31,6 +31,8 @@ static Err fill(const CellTypes *c, TextTower *t, TextCache *cache, JobCtl *ctl,
         add_list(l, &x->texts, i, TEXT_OWN);
     }
     l->first[l->n_types] = l->n;
+    if (!t)
+        return OK;
     l->w = (size_t)text_tower_config(t)->width;
     TRY(NEW(l->raw, l->n * l->w));
     return textcache_embed(cache, t, l->text, l->n, ctl, l->raw);

@@ -14,7 +14,7 @@ typedef struct Library {
     size_t *first;     /* [n_types+1] */
     float *raw;        /* [n,w] */
 } Library;
-/* Name, synonyms and own words of every type, in this order. Names in other languages are found as
+/* t NULL: the list alone, raw stays NULL. Name, synonyms and own words of every type, in this order. Names in other languages are found as
  * strings (celltypes_find): the text tower reads English. */
 CHECKED Err library_new(const CellTypes *c, TextTower *t, TextCache *cache, JobCtl *ctl,
                         Library **out);

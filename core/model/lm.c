@@ -31,6 +31,7 @@ struct Lm {
     size_t n_own;
     size_t bytes;
     StoredMode mode;
+    LmSoft soft; /* n 0: none */
 };
 
 /* ---- parameters ---- */
@@ -303,8 +304,29 @@ static Tensor *layer_forward(Tape *t, const Lm *m, int64_t i, Tensor *x, const P
     return op_add(t, x, product(t, p->mode, op_swiglu(t, y[0], y[1]), &l->down));
 }
 
-static Err step(Lm *m, StoredMode mode, const int32_t *ids, int64_t b, int64_t n, KvCache *cache,
-                bool all, JobCtl *ctl, float *logits)
+void lm_set_soft(Lm *m, const LmSoft *soft)
+{
+    m->soft = soft ? *soft : (LmSoft){0};
+}
+
+/* Embeddings of tokens ids[b,n] at position `from`, soft rows in their places. */
+static Tensor *embed(Lm *m, const int32_t *ids, int64_t b, int64_t n, int64_t from)
+{
+    Tape *t = m->tape;
+    Tensor *x = op_gather_stored(t, m->embed.w, m->c.width, tape_input_i32(t, ids, 2, b, n));
+    const LmSoft *s = &m->soft;
+    int64_t end = s->at + s->n;
+    if (!s->n || from || b != 1 || n < end)
+        return x;
+    Tensor *rows = tape_input_f32(t, s->rows, 3, (int64_t)1, s->n, m->c.width);
+    if (s->at)
+        rows = op_concat2(t, 1, op_slice(t, x, 1, 0, s->at), rows);
+    return n > end ? op_concat2(t, 1, rows, op_slice(t, x, 1, end, n - end)) : rows;
+}
+
+/* Rows behind the last layer, *out [b,n,width]. */
+static Err layers(Lm *m, StoredMode mode, const int32_t *ids, int64_t b, int64_t n, KvCache *cache,
+                  JobCtl *ctl, Tensor **out)
 {
     Tape *t = m->tape;
     int64_t from = cache ? kvcache_length(cache) : 0;
@@ -322,7 +344,7 @@ static Err step(Lm *m, StoredMode mode, const int32_t *ids, int64_t b, int64_t n
               .cache = cache,
               .mode = mode};
     free(pos);
-    Tensor *x = op_gather_stored(t, m->embed.w, m->c.width, tape_input_i32(t, ids, 2, b, n));
+    Tensor *x = embed(m, ids, b, n, from);
     TapeMark mark = tape_mark(t);
     for (int64_t i = 0; i < m->c.layers; i++) {
         x = tape_rewind(t, mark, layer_forward(t, m, i, x, &p));
@@ -331,6 +353,23 @@ static Err step(Lm *m, StoredMode mode, const int32_t *ids, int64_t b, int64_t n
     }
     if (cache)
         kvcache_advance(cache, n);
+    *out = x;
+    return OK;
+}
+
+Err lm_hidden(Lm *m, const int32_t *ids, int64_t n, JobCtl *ctl, float *hidden)
+{
+    Tensor *x;
+    TRY(layers(m, m->mode, ids, 1, n, NULL, ctl, &x));
+    return tensor_read(m->tape, norm_forward(m->tape, &m->norm, x), hidden);
+}
+
+static Err step(Lm *m, StoredMode mode, const int32_t *ids, int64_t b, int64_t n, KvCache *cache,
+                bool all, JobCtl *ctl, float *logits)
+{
+    Tape *t = m->tape;
+    Tensor *x;
+    TRY(layers(m, mode, ids, b, n, cache, ctl, &x));
     if (!all)
         x = op_take(t, x, n - 1);
     x = product(t, mode, norm_forward(t, &m->norm, x), &m->head);

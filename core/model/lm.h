@@ -37,11 +37,21 @@ const LmConfig *lm_config(const Lm *m);
  * that is faster (the default above; see STORED_FAST). Returns what it was. */
 bool lm_set_exact(Lm *m, bool exact);
 size_t lm_bytes(const Lm *m); /* of the weights, as stored */
+/* Rows that stand for the embeddings of tokens at .. at+n-1 of every prompt from now on; rows
+ * [n,width] are borrowed. NULL: none. */
+typedef struct LmSoft {
+    int64_t at, n;
+    const float *rows;
+} LmSoft;
+void lm_set_soft(Lm *m, const LmSoft *soft);
+/* ids[n] -> rows behind the last norm, before the output table: hidden [n, width] (host). */
+CHECKED Err lm_hidden(Lm *m, const int32_t *ids, int64_t n, JobCtl *ctl, float *hidden);
 /* ids[n] -> logits [n, vocab] (host), computed at once, in float32. Ids must be below vocab. */
 CHECKED Err lm_logits(Lm *m, const int32_t *ids, int64_t n, float *logits);
 
 typedef struct LmDecode {
     int max_new;        /* tokens */
+    int min_new;        /* the end token is not chosen before */
     int beams;          /* 1: greedy or sampling */
     double temperature; /* > 0: sampling */
     double top_p;       /* 1: all */

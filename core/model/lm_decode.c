@@ -86,6 +86,14 @@ static Err draw(const float *logits, int64_t v, const LmDecode *how, Rng *rng, i
     return OK;
 }
 
+/* The end cannot be chosen before min_new tokens. */
+static void hold_end(const LmConfig *c, const LmDecode *how, size_t written, float *logits)
+{
+    for (int i = 0; (int)written < how->min_new && i < c->n_eos; i++)
+        if (c->eos[i] >= 0 && c->eos[i] < c->vocab)
+            logits[c->eos[i]] = -INFINITY;
+}
+
 /* ---- one sequence ---- */
 
 static Err start_result(LmResult *r, size_t n_prompt, const LmDecode *how)
@@ -141,6 +149,7 @@ static Err one_sequence(Lm *m, const LmDecode *how, KvCache *cache, float *logit
     const LmConfig *c = lm_config(m);
     Rng rng = rng_make(how->seed, 0x6c6d);
     while ((int)r->n < how->max_new) {
+        hold_end(c, how, r->n, logits);
         int32_t id = argmax(logits, c->vocab);
         if (how->temperature > 0)
             TRY(draw(logits, c->vocab, how, &rng, &id));
@@ -173,7 +182,7 @@ typedef struct Candidate {
 
 typedef struct Search {
     const LmConfig *c;
-    int beams, keep, max_new;
+    int beams, keep, max_new, min_new;
     Beam open[BEAMS_MAX], next[BEAMS_MAX];
     Beam done[BEAMS_MAX]; /* best first */
     Candidate *top;       /* [keep] */
@@ -192,7 +201,7 @@ static void search_done(Search *s)
 
 static Err search_init(Search *s, const LmConfig *c, const LmDecode *how)
 {
-    *s = (Search){.c = c, .beams = how->beams, .max_new = how->max_new};
+    *s = (Search){.c = c, .beams = how->beams, .max_new = how->max_new, .min_new = how->min_new};
     s->keep = (c->n_eos > 1 ? 1 + c->n_eos : 2) * how->beams;
     TRY(NEW(s->top, (size_t)s->keep));
     for (int i = 0; i < s->beams; i++) {
@@ -228,7 +237,8 @@ static int rank_all(Search *s, const float *logits)
         double z = log_sum(x, v);
         for (int64_t i = 0; i < v; i++) {
             double score = s->open[b].score + (double)x[i] - z;
-            if (n < s->keep || score > s->top[n - 1].score)
+            bool held = (int)s->open[b].n < s->min_new && is_eos(s->c, (int32_t)i);
+            if (!held && (n < s->keep || score > s->top[n - 1].score))
                 insert_top(s, &n, (Candidate){score, (int32_t)b, (int32_t)i});
         }
     }

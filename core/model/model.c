@@ -1,6 +1,7 @@
 /* Loading a bundle. Each part is checked by name and shape as it is read. */
 #include "core/base/mem.h"
 #include "core/base/str.h"
+#include "core/model/imported.h"
 #include "core/model/model_impl.h"
 #include <stdio.h>
 #include <string.h>
@@ -37,7 +38,6 @@ static Err load_member(Model *m, const char *dir, size_t i)
 
 static Err load_config(Model *m, const char *dir)
 {
-    TRY(bundle_read_config(dir, false, &m->config));
     if (number(m->config, "format", 0) != 1)
         FAIL(ERR_MODEL,
              "%s/config.json: \"format\" is not 1; this program reads bundles of format 1", dir);
@@ -70,6 +70,33 @@ static Err load_texts(Model *m, const char *dir)
     return err;
 }
 
+static Err load_own(Model *m, const char *dir, JobCtl *ctl)
+{
+    TRY(bundle_read_genes(dir, &m->genes));
+    TRY(load_config(m, dir));
+    TRY(load_texts(m, dir));
+    TRY(NEW0(m->member, m->desc.members));
+    for (size_t i = 0; i < m->desc.members; i++) {
+        TRY(load_member(m, dir, i));
+        TRY(job_progress(ctl, i));
+    }
+    TRY(model_load_generator(m, dir));
+    return writer_load(m, dir);
+}
+
+/* What an imported bundle has instead of a text tower, members and files of its own. */
+static void describe_imported(ModelDesc *d, const Imported *x)
+{
+    const PartsConfig *c = &x->p.c;
+    bool tells = c->lm && c->projector && c->llm_width == c->l.width;
+    d->text_width = d->dim; /* a text's own vector is all that is known of it */
+    d->has_match = c->match;
+    d->has_decoder = tells;
+    d->has_generator = tells && c->expr;
+    d->own_words = true;
+    d->parameters = imported_parameters(x);
+}
+
 static void describe(Model *m, const char *dir)
 {
     ModelDesc *d = &m->desc;
@@ -82,11 +109,15 @@ static void describe(Model *m, const char *dir)
     d->width = (size_t)m->c.proj;
     d->dim = d->members * d->width;
     d->cls_width = d->members * (size_t)m->c.cell.width;
+    d->temperature = (float)number(m->config, "temperature", 0.1);
+    d->unknown_margin = (float)number(m->config, "unknown_margin", 0.05);
+    if (m->imported) {
+        describe_imported(d, m->imported);
+        return;
+    }
     d->text_width = (size_t)text_tower_config(m->tower)->width;
     d->has_match = m->c.text_width && m->c.match &&
                    cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(m->config, "match_trained"));
-    d->temperature = (float)number(m->config, "temperature", 0.1);
-    d->unknown_margin = (float)number(m->config, "unknown_margin", 0.05);
     d->parameters = text_tower_parameters(m->tower) + model_generator_parameters(m) +
                     writer_parameters(m->writer);
     for (size_t i = 0; i < d->members; i++)
@@ -99,18 +130,10 @@ static Err load(Model *m, const char *dir, const char *celltypes_dir, const char
     job_stage(ctl, "loading the model", 0);
     TRY(bundle_sha256(dir, m->desc.sha256));
     TRY(device_open(device ? device : "auto", &m->device));
-    TRY(bundle_read_genes(dir, &m->genes));
-    TRY(load_config(m, dir));
     TRY(celltypes_load(celltypes_dir, &m->types));
-    TRY(load_texts(m, dir));
-    TRY(NEW0(m->member, m->desc.members));
-    for (size_t i = 0; i < m->desc.members; i++) {
-        TRY(load_member(m, dir, i));
-        TRY(job_progress(ctl, i));
-    }
+    TRY(bundle_read_config(dir, false, &m->config));
+    TRY(imported_kind(m->config) ? imported_load(m, dir, ctl) : load_own(m, dir, ctl));
     TRY(tape_new(m->device, false, &m->tape));
-    TRY(model_load_generator(m, dir));
-    TRY(writer_load(m, dir));
     describe(m, dir);
     return OK;
 }
@@ -131,8 +154,9 @@ void model_free(Model *m)
 {
     if (!m)
         return;
-    for (size_t i = 0; m->member && i < m->desc.members; i++)
+    for (size_t i = 0; m->member && !m->imported && i < m->desc.members; i++)
         stage1_done(&m->member[i]);
+    imported_free(m->imported);
     free(m->member);
     free(m->lib_label);
     free(m->lib_mean);

@@ -33,6 +33,8 @@ typedef struct ModelDesc {
     size_t cls_width;               /* C, of all members together */
     size_t text_width;              /* W, of the text tower (384) */
     bool has_match, has_decoder, has_generator;
+    bool own_words;    /* the decoder writes from the cell alone, the generator from the prompt's
+                          words: it takes no beginning, and there are no anchors */
     float temperature; /* softmax(similarity / temperature) is calibrated */
     float unknown_margin;
 } ModelDesc;
@@ -113,10 +115,16 @@ CHECKED Err model_project_texts(Model *m, const float *raw, size_t n, float *vec
 void model_similarity(const Model *m, const float *query, size_t n, const float *text,
                       size_t n_text, float *s);
 
+/* Texts for the matching head: their vectors, and the words for models that read them inside. */
+typedef struct MatchTexts {
+    const float *raw; /* [.,W] text tower vectors */
+    const char *const *words;
+} MatchTexts;
 /* Probability that cell and text belong together, by the matching head: p[i] for cells[cell[i]] and
- * the text raw[text[i]] (text tower vectors). ERR_MODEL when the bundle has no matching head. */
-CHECKED Err model_match(Model *m, const CellTokens *cells, const size_t *cell, const float *raw,
-                        const size_t *text, size_t n_pairs, JobCtl *ctl, float *p);
+ * text[i] of texts. ERR_MODEL when the bundle has no matching head. */
+CHECKED Err model_match(Model *m, const CellTokens *cells, const size_t *cell,
+                        const MatchTexts *texts, const size_t *text, size_t n_pairs, JobCtl *ctl,
+                        float *p);
 
 /* A gene word: the meaning of a set of genes as a text-like row of D ("CCR7 SELL LEF1"); unit
  * length. */
@@ -180,6 +188,7 @@ CHECKED Err model_anchor_expression(Model *m, const int32_t *genes, size_t n, fl
 typedef struct GenerateSpec {
     const float *weights; /* [anchors] */
     const GeneMap *genes; /* columns of the result */
+    const char *prompt; /* for generators that read the words themselves (own_words) */
     size_t n;
     uint64_t seed;
     double log_size_mean,

@@ -4,7 +4,7 @@
 #include "core/base/rng.h"
 #include "core/base/str.h"
 #include "core/model/describer.h"
-#include "core/model/model_impl.h"
+#include "core/model/imported.h"
 #include <math.h>
 #include <string.h>
 #include <unistd.h>
@@ -491,10 +491,12 @@ static Err tell(Telling *t, Beam *b)
 
 Err model_describe(Model *m, const DescribeSpec *s, JobCtl *ctl, DescribeResult *out)
 {
-    if (!m->writer)
-        FAIL(ERR_MODEL, "%s: the model has no decoder", m->desc.dir);
     if (s->n_rows == 0)
         FAIL(ERR_NOT_FOUND, "no cell to describe");
+    if (m->imported)
+        return imported_describe(m, s, ctl, out);
+    if (!m->writer)
+        FAIL(ERR_MODEL, "%s: the model has no decoder", m->desc.dir);
     Telling t = {.m = m, .w = m->writer, .s = s, .ctl = ctl, .v = bpe_size(m->writer->bpe)};
     Beam b = {0};
     t.room = s->max_tokens > 0 && s->max_tokens < MAX_TOKENS ? (size_t)s->max_tokens : MAX_TOKENS;

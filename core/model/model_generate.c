@@ -3,7 +3,7 @@
 
 #include "core/base/mem.h"
 #include "core/model/generator.h"
-#include "core/model/model_impl.h"
+#include "core/model/imported.h"
 
 Err model_load_generator(Model *m, const char *dir)
 {
@@ -56,6 +56,8 @@ Err model_anchor_expression(Model *m, const int32_t *genes, size_t n, float *out
 
 Err model_generate(Model *m, const GenerateSpec *s, JobCtl *ctl, Csr *counts, int32_t *anchor)
 {
+    if (m->imported)
+        return imported_generate(m, s, ctl, counts);
     TRY(need_generator(m));
     return generator_draw(m->generator, s, ctl, counts, anchor);
 }

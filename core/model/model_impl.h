@@ -8,6 +8,7 @@
 #include "core/model/stage1.h"
 
 typedef struct Writer Writer;
+typedef struct Imported Imported;
 
 struct Model {
     ModelDesc desc;
@@ -22,6 +23,7 @@ struct Model {
     Tape *tape;           /* does not record */
     Generator *generator; /* NULL: none */
     Writer *writer;       /* NULL: none */
+    Imported *imported;   /* NULL: a bundle of this project (imported.h) */
     Library *library;
     LibraryVectors lib;
     float *lib_label, *lib_mean, *lib_text;

@@ -1,45 +1,88 @@
 /* Texts and gene words in, vectors out; similarities; the library. */
 #include "core/base/mem.h"
-#include "core/model/model_impl.h"
+#include "core/base/str.h"
+#include "core/model/imported.h"
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { BATCH = 1024, INSIDE = 64 };
 
-/* Texts through the Q-Former's own layers. */
-static Err embed_inside(Model *m, const char *const *texts, size_t n, float *vec)
+static Err words_of(const Model *m, const char *const *texts, size_t n, int32_t **ids,
+                    int32_t **len, size_t *width)
 {
-    size_t p = m->desc.width, d = m->desc.dim;
-    float *buf;
-    TRY(NEW(buf, INSIDE * p));
+    if (m->imported)
+        return imported_words(m->imported, texts, n, 0, ids, len, width);
+    return wordpiece_encode_rows(text_tower_words(m->tower), texts, n,
+                                 (size_t)m->c.query.positions, ids, len, width);
+}
+
+typedef struct Known {
+    size_t bytes, at;
+} Known;
+
+static int by_bytes(const void *a, const void *b)
+{
+    const Known *x = a, *y = b;
+    if (x->bytes != y->bytes)
+        return x->bytes < y->bytes ? -1 : 1;
+    return x->at < y->at ? -1 : x->at > y->at;
+}
+
+/* Texts k[0..b) through the Q-Former's own layers. */
+static Err embed_some(Model *m, const char *const *texts, const Known *k, size_t b, float *buf,
+                      float *vec)
+{
+    size_t p = m->desc.width, width;
+    int32_t *ids = NULL, *len = NULL;
+    const char *batch[INSIDE];
+    for (size_t i = 0; i < b; i++)
+        batch[i] = texts[k[i].at];
+    TRY(words_of(m, batch, b, &ids, &len, &width));
     Err err = OK;
+    for (size_t j = 0; err == OK && j < m->desc.members; j++) {
+        tape_reset(m->tape);
+        err = tensor_read(m->tape,
+                          stage1_texts_inside(m->tape, &m->member[j], ids, len, (int64_t)b,
+                                              (int64_t)width),
+                          buf);
+        for (size_t i = 0; err == OK && i < b; i++)
+            memcpy(vec + k[i].at * m->desc.dim + j * p, buf + i * p, p * sizeof *buf);
+    }
+    free(ids);
+    free(len);
+    return err;
+}
+
+static Err embed_inside(Model *m, const char *const *texts, size_t n, JobCtl *ctl, float *vec)
+{
+    float *buf;
+    Known *k = NULL;
+    TRY(NEW(buf, INSIDE * m->desc.width));
+    Err err = NEW(k, n);
+    for (size_t i = 0; err == OK && i < n; i++)
+        k[i] = (Known){strlen(texts[i]), i};
+    if (err == OK && n)
+        qsort(k, n, sizeof *k, by_bytes); /* batches of similar length */
+    if (err == OK && n > INSIDE)
+        job_stage(ctl, "reading texts", n);
     for (size_t at = 0; err == OK && at < n; at += INSIDE) {
-        size_t b = n - at < INSIDE ? n - at : INSIDE, width;
-        int32_t *ids = NULL, *len = NULL;
-        err = wordpiece_encode_rows(text_tower_words(m->tower), texts + at, b,
-                                    (size_t)m->c.query.positions, &ids, &len, &width);
-        for (size_t k = 0; err == OK && k < m->desc.members; k++) {
-            tape_reset(m->tape);
-            err = tensor_read(
-                m->tape,
-                stage1_texts_inside(m->tape, &m->member[k], ids, len, (int64_t)b, (int64_t)width),
-                buf);
-            for (size_t i = 0; err == OK && i < b; i++)
-                memcpy(vec + (at + i) * d + k * p, buf + i * p, p * sizeof *buf);
-        }
-        free(ids);
-        free(len);
+        err = n > INSIDE ? job_progress(ctl, at) : OK;
+        if (err == OK)
+            err = embed_some(m, texts, k + at, n - at < INSIDE ? n - at : INSIDE, buf, vec);
     }
     free(buf);
+    free(k);
     model_normalise(m, vec, err == OK ? n : 0);
     return err;
 }
 
 Err model_project_texts(Model *m, const float *raw, size_t n, float *vec)
 {
-    if (!m->c.text_width)
-        FAIL(ERR_MODEL, "%s: this model reads texts itself, not vectors of the text tower",
-             m->desc.dir);
+    if (!m->c.text_width) { /* a text read inside has no other vector */
+        memcpy(vec, raw, n * m->desc.dim * sizeof *vec);
+        return OK;
+    }
     size_t w = m->desc.text_width, p = m->desc.width, d = m->desc.dim;
     float *buf;
     TRY(NEW(buf, BATCH * p));
@@ -64,9 +107,12 @@ Err model_embed_texts(Model *m, const char *const *texts, size_t n, JobCtl *ctl,
     Err err = OK;
     TRY_GOTO(NEW(v.vec, n * v.d));
     TRY_GOTO(NEW(v.raw, n * v.w));
-    TRY_GOTO(text_tower_embed(m->tower, texts, n, ctl, v.raw));
+    if (m->tower)
+        TRY_GOTO(text_tower_embed(m->tower, texts, n, ctl, v.raw));
     TRY_GOTO(m->c.text_width ? model_project_texts(m, v.raw, n, v.vec)
-                             : embed_inside(m, texts, n, v.vec));
+                             : embed_inside(m, texts, n, ctl, v.vec));
+    if (!m->tower)
+        memcpy(v.raw, v.vec, n * v.d * sizeof *v.raw);
     *out = v;
     return OK;
 done:
@@ -81,11 +127,25 @@ void text_vectors_done(TextVectors *v)
     *v = (TextVectors){0};
 }
 
+/* A model without projected genes reads their names. */
+static Err gene_names(Model *m, const int32_t *genes, size_t n, float *vec)
+{
+    Str s = {0};
+    for (size_t i = 0; i < n; i++)
+        str_addf(&s, "%s%s", i ? " " : "", m->genes->name[genes[i]]);
+    const char *text = str_text(&s);
+    Err err = embed_inside(m, &text, 1, NULL, vec);
+    str_free(&s);
+    return err;
+}
+
 Err model_gene_words(Model *m, const int32_t *genes, size_t n, float *vec)
 {
     size_t p = m->desc.width;
     if (n == 0)
         FAIL(ERR_NOT_FOUND, "no gene was named");
+    if (m->imported)
+        return gene_names(m, genes, n, vec);
     for (size_t k = 0; k < m->desc.members; k++) {
         tape_reset(m->tape);
         Tensor *x = stage1_gene_words(m->tape, &m->member[k], genes, 1, (int64_t)n);
@@ -182,6 +242,8 @@ static void mean_of_type(const Model *m, size_t type, float *row)
 static void mark_trained(Model *m)
 {
     const cJSON *list = cJSON_GetObjectItemCaseSensitive(m->config, "trained"), *x;
+    if (m->imported) /* nobody says on what; every type may be among it */
+        memset(m->lib_trained, 1, m->library->n_types);
     cJSON_ArrayForEach(x, list)
     {
         int32_t i = cJSON_IsString(x) ? celltypes_find_id(m->types, x->valuestring) : -1;
@@ -200,14 +262,14 @@ static Err make_library(Model *m, JobCtl *ctl)
     TRY(NEW(m->lib_mean, l->n_types * d));
     TRY(NEW0(m->lib_trained, l->n_types));
     TRY(m->c.text_width ? model_project_texts(m, l->raw, l->n, m->lib_text)
-                        : embed_inside(m, l->text, l->n, m->lib_text));
+                        : embed_inside(m, l->text, l->n, ctl, m->lib_text));
     for (size_t i = 0; i < l->n_types; i++) {
         memcpy(m->lib_label + i * d, m->lib_text + l->first[i] * d, d * sizeof(float));
         mean_of_type(m, i, m->lib_mean + i * d);
     }
     model_normalise(m, m->lib_mean, l->n_types);
     mark_trained(m);
-    m->lib = (LibraryVectors){l->n_types, l->n,    m->lib_label, m->lib_mean, m->lib_text,   l->raw,
+    m->lib = (LibraryVectors){l->n_types, l->n,    m->lib_label, m->lib_mean, m->lib_text,   l->raw ? l->raw : m->lib_text,
                               l->type,    l->kind, l->text,      l->first,    m->lib_trained};
     return OK;
 }

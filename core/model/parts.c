@@ -100,28 +100,33 @@ Err parts_init(Device *d, const PartsConfig *c, uint64_t seed, Parts *p)
     return err;
 }
 
+Err parts_open_lm(const char *dir, JobCtl *ctl, Parts *p)
+{
+    StFile *f;
+    if (p->lm)
+        return OK;
+    if (!p->c.lm)
+        FAIL(ERR_MODEL, "%s: the bundle has no language model (import --llama)", dir);
+    char *path = str_format("%s/lm.safetensors", dir);
+    Err err = st_open(path, &f);
+    free(path);
+    return err == OK ? lm_open(&p->c.l, f, p->d, ctl, &p->lm) : err;
+}
+
 static Err load(const char *dir, bool with_parts, bool with_lm, JobCtl *ctl, Parts *p)
 {
     StFile *f = NULL;
     Err err = OK;
-    char *path = str_format("%s/model.safetensors", dir),
-         *lm = str_format("%s/lm.safetensors", dir);
+    char *path = str_format("%s/model.safetensors", dir);
     if (with_parts && (p->c.cell || p->c.query || p->c.text)) {
         TRY_GOTO(st_open(path, &f));
         TRY_GOTO(weights_load(p->ps, f, ""));
-        st_close(f);
-        f = NULL;
     }
-    if (with_lm && p->c.lm) {
-        TRY_GOTO(st_open(lm, &f));
-        StFile *taken = f;
-        f = NULL;
-        TRY_GOTO(lm_open(&p->c.l, taken, p->d, ctl, &p->lm));
-    }
+    if (with_lm && p->c.lm)
+        TRY_GOTO(parts_open_lm(dir, ctl, p));
 done:
     st_close(f);
     free(path);
-    free(lm);
     return err;
 }
 

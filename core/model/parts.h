@@ -46,6 +46,13 @@ CHECKED Err parts_init(Device *d, const PartsConfig *c, uint64_t seed, Parts *p)
 CHECKED Err parts_open(const char *dir, Device *d, bool with_parts, bool with_lm, JobCtl *ctl,
                        Parts *p);
 void parts_done(Parts *p);
+/* The language model of a bundle opened without it; nothing when it is there already. */
+CHECKED Err parts_open_lm(const char *dir, JobCtl *ctl, Parts *p);
+/* Projected queries [B,Q,W] -> what the language model reads, [B,Q,H]. */
+Tensor *parts_project(Tape *t, const Parts *p, Tensor *query);
+/* Expression decoder: token [B,H], gene rows ids[B,L] (host) -> [B,L,1]. */
+Tensor *parts_expression(Tape *t, const Parts *p, Tensor *token, const int32_t *ids, int64_t b,
+                         int64_t l);
 
 /* Input and output of the forward command; missing ones are NULL. Row-major host arrays. */
 typedef struct PartsInput {

@@ -119,26 +119,35 @@ static Err run_cells(Run *r, Cells *out)
 
 /* D(C[:,0], genes): with one key the attention's weights are 1, so the context is the projected
  * value alone. */
-static Err run_expr(Run *r, Tensor *tokens)
+Tensor *parts_expression(Tape *t, const Parts *p, Tensor *token, const int32_t *ids, int64_t b,
+                         int64_t l)
 {
-    const Parts *p = r->p;
-    const PartsInput *in = r->in;
-    Tape *t = r->t;
     int64_t e = p->c.expr_width;
-    Tensor *kv = linear_forward(t, &p->expr_cell, op_take(t, tokens, 0), ACT_NONE);
+    Tensor *kv = linear_forward(t, &p->expr_cell, token, ACT_NONE);
     Tensor *v = op_slice(t, kv, 1, e, e);
     Tensor *w = op_slice(t, &p->expr_in_w->t, 0, 2 * e, e);
     Tensor *bias = op_slice(t, &p->expr_in_b->t, 0, 2 * e, e);
     Tensor *ctx = linear_forward(t, &p->expr_out, op_linear(t, v, w, bias, ACT_NONE), ACT_NONE);
-    int32_t *row = mem_must((size_t)(in->b * in->l) * sizeof *row);
-    for (int64_t i = 0; i < in->b * in->l; i++)
-        row[i] = (int32_t)(i / in->l);
-    Tensor *c = op_gather(t, ctx, tape_input_i32(t, row, 2, in->b, in->l));
+    int32_t *row = mem_must((size_t)(b * l) * sizeof *row);
+    for (int64_t i = 0; i < b * l; i++)
+        row[i] = (int32_t)(i / l);
+    Tensor *c = op_gather(t, ctx, tape_input_i32(t, row, 2, b, l));
     free(row);
-    Tensor *g = op_gather(t, &p->gene_embed->t, tape_input_i32(t, in->gene_ids, 2, in->b, in->l));
+    Tensor *g = op_gather(t, &p->gene_embed->t, tape_input_i32(t, ids, 2, b, l));
     Tensor *h = linear_forward(t, &p->mlp0, op_concat2(t, 2, c, g), ACT_RELU);
-    return emit(r, "expr", linear_forward(t, &p->mlp2, h, ACT_NONE), 2,
-                SHAPE((uint64_t)in->b, (uint64_t)in->l), NULL);
+    return linear_forward(t, &p->mlp2, h, ACT_NONE);
+}
+
+Tensor *parts_project(Tape *t, const Parts *p, Tensor *query)
+{
+    return linear_forward(t, &p->fc2, linear_forward(t, &p->fc1, query, ACT_RELU), ACT_NONE);
+}
+
+static Err run_expr(Run *r, Tensor *tokens)
+{
+    const PartsInput *in = r->in;
+    Tensor *x = parts_expression(r->t, r->p, op_take(r->t, tokens, 0), in->gene_ids, in->b, in->l);
+    return emit(r, "expr", x, 2, SHAPE((uint64_t)in->b, (uint64_t)in->l), NULL);
 }
 
 static Err run_queries(Run *r, const Cells *cells)
@@ -158,7 +167,7 @@ static Err run_queries(Run *r, const Cells *cells)
     }
     if (!p->c.projector)
         return OK;
-    Tensor *c = linear_forward(t, &p->fc2, linear_forward(t, &p->fc1, h, ACT_RELU), ACT_NONE);
+    Tensor *c = parts_project(t, p, h);
     TRY(emit(r, "cell_tokens", c, 3, SHAPE(b, q, (uint64_t)p->c.llm_width), NULL));
     return p->c.expr ? run_expr(r, c) : OK;
 }

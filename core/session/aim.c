@@ -288,10 +288,31 @@ done:
     return err;
 }
 
+/* A generator that reads the words itself needs no anchors: only what the cells should be. */
+static Err words_alone(ModelState *m, const PromptMatch *p, Aim *out)
+{
+    Aim a = {0};
+    if (!model_desc(m->model)->has_generator)
+        FAIL(ERR_MODEL, "%s: this model has no generator; it cannot write cells", m->info.dir);
+    if (!p->n_types && !p->n_up)
+        FAIL(ERR_NOT_FOUND,
+             "\"%s\": no cell type is meant with confidence; name a type, what the cells do, or "
+             "marker genes",
+             p->text);
+    TRY(NEW(a.types, p->n_types));
+    for (size_t i = 0; i < p->n_types; i++)
+        if (p->weight[i] >= MEANT || i == 0)
+            a.types[a.n_types++] = p->type[i];
+    *out = a;
+    return OK;
+}
+
 Err aim_new(ModelState *m, const PromptMatch *p, JobCtl *ctl, Aim *out)
 {
     Aim a = {0};
     const Anchor *anchor = model_anchors(m->model, &a.n_anchors);
+    if (model_desc(m->model)->own_words)
+        return words_alone(m, p, out);
     if (!anchor)
         FAIL(ERR_MODEL, "%s: this model has no generator; it cannot write cells", m->info.dir);
     Err err = fill(m, p, ctl, anchor, &a);

@@ -169,6 +169,7 @@ static Err rerank(AnnotateWork *w)
     enum { BLOCK = 128 };
     size_t *cell = NULL, *text = NULL;
     float *odds = NULL, *row = NULL;
+    MatchTexts texts = {w->c->raw, (const char *const *)w->c->labels};
     Err err = OK;
     TRY_GOTO(NEW(cell, BLOCK * k));
     TRY_GOTO(NEW(text, BLOCK * k));
@@ -190,7 +191,7 @@ static Err rerank(AnnotateWork *w)
         }
         CellTokens t = {0};
         TRY_GOTO(model_state_tokens(w->s, w->m, rows, b, NULL, &t));
-        err = model_match(w->m->model, &t, cell, w->c->raw, text, b * k, NULL, odds);
+        err = model_match(w->m->model, &t, cell, &texts, text, b * k, NULL, odds);
         cell_tokens_done(&t);
         TRY_GOTO(err);
         for (size_t q = 0; q < b * k; q++) {

@@ -233,7 +233,10 @@ static Err write_text(Work *w)
         rows[i] = i;
     spec.cells = &tokens;
     spec.rows = rows;
-    TRY_GOTO(telling_write(w->m->model, &spec, facts, w->ctl, &r, &d->corrected));
+    if (model_desc(w->m->model)->own_words)
+        TRY_GOTO(model_describe(w->m->model, &spec, w->ctl, &r));
+    else
+        TRY_GOTO(telling_write(w->m->model, &spec, facts, w->ctl, &r, &d->corrected));
     d->text = mem_strdup(r.text);
     d->tokens = r.tokens;
     d->cancelled = r.cancelled;

@@ -90,9 +90,11 @@ static Err choose_genes(Work *w)
 
 /* ---- cells ---- */
 
-static Err draw(Work *w, const Aim *aim, size_t n, const GeneMap *genes, Csr *counts)
+static Err draw(Work *w, const Aim *aim, const char *prompt, size_t n, const GeneMap *genes,
+                Csr *counts)
 {
     GenerateSpec spec = {.weights = aim->weights,
+                         .prompt = prompt,
                          .genes = genes,
                          .n = n,
                          .seed = w->p->seed,
@@ -242,7 +244,8 @@ static Err judge(Work *w)
     TRY_GOTO(in_file_columns(w, &g->counts, &cells[0]));
     TRY_GOTO(draw_other_prompt(w, &other, &aim));
     if (other) {
-        TRY_GOTO(draw(w, &aim, w->p->n < CONTROL ? w->p->n : CONTROL, &w->genes, &raw));
+        TRY_GOTO(draw(w, &aim, other->text, w->p->n < CONTROL ? w->p->n : CONTROL, &w->genes,
+                      &raw));
         TRY_GOTO(in_file_columns(w, &raw, &cells[1]));
         in.cells[1] = &cells[1];
     }
@@ -297,7 +300,7 @@ static Err run(Work *w, const Map *map)
         TRY(reference_get(s, w->p->label_key, w->ctl, &w->real));
         TRY(model_state_embedded(s, w->ctl, &w->m));
     }
-    TRY(draw(w, &w->aim, w->p->n, &w->genes, &w->out->counts));
+    TRY(draw(w, &w->aim, w->p->prompt, w->p->n, &w->genes, &w->out->counts));
     TRY(look_at(w));
     if (w->real)
         TRY(judge(w));
