@@ -24,6 +24,7 @@ static const float PROMPT_SHARE = 0.3f, GENE_SHARE = 0.5f;
 static const float NEAR = 0.70f, FAR = 0.20f; /* signs that are sure; that say nothing */
 static const float NAMED = 0.08f;             /* a name or gene among other words */
 static const float REFUSE = 0.6f;
+static const float UNJUDGED = 0.4f; /* what the vectors of an imported model say: words must decide */
 enum { MAX_TYPES = 3 };
 
 typedef struct PromptState { /* kept by the session: TOPIC_QUERY */
@@ -40,7 +41,8 @@ static Err lexicon_of(Session *s, const ModelState *m, const Lexicon **out)
     PromptState *p = session_state(s, TOPIC_QUERY, sizeof *p, release);
     if (!p->lexicon) {
         p->lexicon = lexicon_new(model_celltypes(m->model));
-        char *words = str_format("%s/vocab.txt", m->info.dir);
+        bool imported = model_desc(m->model)->own_words;
+        char *words = str_format("%s/%s", m->info.dir, imported ? "text_vocab.txt" : "vocab.txt");
         Err err = lexicon_add_dictionary(p->lexicon, words); /* without it, spelling is only a little bolder */
         free(words);
         (void)err;
@@ -306,6 +308,10 @@ static Err judge(Match *x, const char *text, JobCtl *ctl, const float *raw)
 {
     size_t w = model_desc(x->m->model)->text_width;
     TextVectors v = {0};
+    if (model_desc(x->m->model)->own_words) {
+        x->own = UNJUDGED;
+        return OK;
+    }
     if (strcmp(text, x->r.text) != 0) {
         TRY(model_embed_texts(x->m->model, &text, 1, ctl, &v));
         raw = v.raw;
