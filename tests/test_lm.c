@@ -7,13 +7,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "core/model/describer.h"
+#include "core/model/import.h"
 #include "core/model/json_read.h"
 #include "core/model/lm_compare.h"
+#include "core/model/parts.h"
 #include "core/model/quantize.h"
 
 #define BUNDLE "assets/model/mini-1/"
@@ -232,6 +235,73 @@ static void missing_scales_are_named(void **state)
     assert_non_null(strstr(err_message(), "model.layers.2.self_attn.k_proj.weight: is missing"));
 }
 
+/* ---- import --quantize ---- */
+static void write_config(const char *dir)
+{
+    char *path = str_format("%s/config.json", dir);
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fprintf(f,
+            "{\"model_type\":\"llama\",\"vocab_size\":%d,\"hidden_size\":%d,"
+            "\"intermediate_size\":%d,\"num_hidden_layers\":%d,\"num_attention_heads\":%d,"
+            "\"rms_norm_eps\":%g,\"rope_theta\":%g,\"tie_word_embeddings\":true,"
+            "\"bos_token_id\":1,\"eos_token_id\":2}",
+            (int)config.vocab, (int)config.width, (int)config.ffn, (int)config.layers,
+            (int)config.heads, config.eps, config.theta);
+    fclose(f);
+    free(path);
+}
+static void remove_all(const char *dir)
+{
+    char *cmd = str_format("rm -r '%s'", dir);
+    assert_int_equal(system(cmd), 0);
+    free(cmd);
+}
+
+static void import_stores_what_was_asked_for(void **state)
+{
+    char *hf = temp_file(), *file = str_format("%s/model.safetensors", hf);
+    Writing w = {.w = st_writer_new(), .type = STORED_F32};
+    LmDifference d;
+    Lm *ref;
+    (void)state;
+    assert_int_equal(mkdir(hf, 0700), 0);
+    write_config(hf);
+    assert_ok(lm_each_parameter(&config, write_one, &w));
+    assert_ok(st_writer_save(w.w, file));
+    st_writer_free(w.w);
+    assert_ok(open_as(STORED_F32, NULL, &ref));
+    for (StoredType type = STORED_Q8; type <= STORED_Q4; type++) {
+        char *out = temp_file(), *lm = str_format("%s/lm.safetensors", out);
+        ImportReport r;
+        Parts p;
+        StFile *f;
+        ImportSpec spec = {.llama = hf, .out = out, .quantize = type};
+        assert_ok(import_bundle(&spec, NULL, &r));
+        import_report_done(&r);
+        assert_ok(st_open(lm, &f));
+        const StTensor *up = st_find(f, "model.layers.1.mlp.up_proj.weight");
+        assert_int_equal(up->type, type == STORED_Q4 ? ST_U8 : ST_I8);
+        assert_int_equal(st_find(f, "model.embed_tokens.weight")->type, ST_I8);
+        assert_int_equal(st_find(f, "model.embed_tokens.weight.scale")->type, ST_F16);
+        float *v = malloc((size_t)(config.ffn * config.width) * 4); /* others read it as float32 */
+        assert_ok(st_read_f32(f, up, v));
+        free(v);
+        st_close(f);
+        assert_ok(parts_open(out, dev, false, true, NULL, &p));
+        assert_ok(lm_compare(p.lm, ref, ids, (int64_t)n_ids, NULL, &d));
+        assert_true(d.logits < (type == STORED_Q4 ? 0.2 : 0.03) && d.logits > 1e-4);
+        parts_done(&p);
+        remove_all(out);
+        free(out);
+        free(lm);
+    }
+    lm_free(ref);
+    remove_all(hf);
+    free(hf);
+    free(file);
+}
+
 /* ---- memory ---- */
 static long private_kb(void)
 {
@@ -321,7 +391,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(rounding_costs_what_is_stated),        TEST(tokens_at_once_and_one_by_one_agree),
         TEST(beams_and_sampling_repeat_themselves), TEST(missing_scales_are_named),
-        TEST(weights_need_no_memory_of_their_own),
+        TEST(import_stores_what_was_asked_for),     TEST(weights_need_no_memory_of_their_own),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

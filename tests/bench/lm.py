@@ -7,7 +7,6 @@ second for a prompt of 256 tokens and for 32 tokens after it, the median of thre
 and left out. --load also measures decoding while two other processes compute on the same cores.
 """
 import argparse
-import importlib.util
 import json
 import os
 import statistics
@@ -180,8 +179,141 @@ def run_transformers(folder, threads):
     report("transformers bf16", prompt, new)
 
 
+def peak(p, seen):
+    """Largest resident and private memory of a running process so far, in MB."""
+    try:
+        with open(f"/proc/{p.pid}/status") as f:
+            v = {x.split(":")[0]: x.split()[1] for x in f if x.startswith(("VmHWM", "RssAnon"))}
+        seen[0] = max(seen[0], int(v["VmHWM"]) // 1024)
+        seen[1] = max(seen[1], int(v["RssAnon"]) // 1024)
+    except (OSError, KeyError):
+        pass
+
+
+def run(argv, o, quiet=True):
+    """stdout of a command on the cores, and its memory; None when it failed."""
+    n = len(o.cores.split(","))
+    env = dict(os.environ, OMP_NUM_THREADS=str(n), MKL_NUM_THREADS=str(n))
+    seen = [0, 0]
+    p = subprocess.Popen(["taskset", "-c", o.cores] + argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL if quiet else None, env=env)
+    while p.poll() is None:
+        peak(p, seen)
+        time.sleep(0.02)
+    out = p.stdout.read()
+    return (json.loads(out), seen) if p.returncode == 0 and out.strip() else (None, seen)
+
+
+def ours(bundle, o, prompt=PROMPT, new=NEW, runs=RUNS):
+    n = str(len(o.cores.split(",")))
+    out, mem = run([PROGRAM, "bench", "--model", bundle, "--runs", str(runs), "--prompt-tokens", str(prompt), "--new-tokens", str(new + 1), "--threads", n, "--json", "-q"], o)
+    p = out["parts"]
+    return [p["lm_prompt"]["by_threads"][n], p["lm_decode"]["by_threads"][n], p["memory"]["value"]], mem
+
+
+def peer_llama(folder, hf, kind, o):
+    if not o.llama:
+        return None
+    path = os.path.join(folder, kind + ".gguf")
+    me = os.path.abspath(__file__)
+    if not os.path.exists(path):
+        subprocess.check_call([o.llama, me, "gguf", hf, kind, path], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    out, _ = run([o.llama, me, "llama", path, str(len(o.cores.split(",")))], o)
+    if not o.keep:
+        os.unlink(path)
+    return list(out.values())[0] if out else None
+
+
+def line(name, x, best=None, note=""):
+    ratio = f"{x[0] / best[0]:6.2f} x {x[1] / best[1]:6.2f} x" if best else ""
+    print(f"  {name:24s} {x[0]:8.1f} {x[1]:9.2f}   {ratio} {note}", flush=True)
+
+
+class Load:
+    """A process on each core that only computes, for as long as the block lasts."""
+
+    def __init__(self, o):
+        self.o = o
+
+    def __enter__(self):
+        self.p = [subprocess.Popen(["taskset", "-c", c, sys.executable, "-c", "while True: pass"]) for c in self.o.cores.split(",")]
+        time.sleep(0.5)
+
+    def __exit__(self, *a):
+        for p in self.p:
+            p.kill()
+            p.wait()
+
+
+def has(python, *modules):
+    if not python:
+        return False
+    code = "import importlib.util as u, sys; sys.exit(not all(u.find_spec(m) for m in sys.argv[1:]))"
+    try:
+        return subprocess.run([python, "-c", code, *modules]).returncode == 0
+    except OSError:
+        return False
+
+
+def compare(folder, o):
+    hf = os.path.join(folder, "hf")
+    if not os.path.exists(os.path.join(hf, "model.safetensors")):
+        make(hf)
+    weights = sum(int(__import__("math").prod(s)) for _, s in tensors())
+    print(f"Llama, {weights / 1e9:.2f} billion random weights; cores {o.cores}; load average {os.getloadavg()[0]:.1f}")
+    print(f"  {'':24s} {'prompt':>8s} {'decoding':>9s}   tokens/s; ours over the peer")
+    for kind, quantize in (("F16", None), ("Q8_0", "q8"), ("Q4_0", "q4")):
+        bundle = os.path.join(folder, "ours_" + kind)
+        if not os.path.exists(bundle):
+            q = ["--quantize", quantize] if quantize else []
+            subprocess.check_call([PROGRAM, "import", "--llama", hf, *q, "-o", bundle, "-q"], stdout=subprocess.DEVNULL)
+        peer = peer_llama(folder, hf, kind, o)
+        if peer:
+            line(f"llama.cpp {kind}", peer)
+        mine, mem = ours(bundle, o)
+        size = os.path.getsize(os.path.join(bundle, "lm.safetensors"))
+        line(f"scmmgpt {quantize or 'bf16'}", mine, peer, f"weights at {mine[1] * size / 1e9:.1f} of {mine[2]:.1f} GB/s; resident {mem[0]} MB, private {mem[1]} MB")
+        if quantize is None and o.transformers:
+            out, _ = run([o.transformers, os.path.abspath(__file__), "transformers", hf, str(len(o.cores.split(",")))], o)
+            if out:
+                peer = list(out.values())[0]
+                line("transformers bf16", peer)
+                line("scmmgpt bf16", mine, peer, "(the run above)")
+        if o.load and quantize == "q8":
+            with Load(o):
+                os.environ.update(PROMPT="32", NEW="8", RUNS="1")
+                peer = peer_llama(folder, hf, kind, o)
+                if peer:
+                    line(f"llama.cpp {kind}, loaded", peer)
+                mine, _ = ours(bundle, o, 32, 8, 1)
+                line("scmmgpt q8, loaded", mine, peer, "a computing process beside on each core")
+                for k in ("PROMPT", "NEW", "RUNS"):
+                    os.environ.pop(k)
+        if not o.keep:
+            subprocess.call(["rm", "-r", bundle])
+    print(f"  load average at the end {os.getloadavg()[0]:.1f}")
+
+
 if __name__ == "__main__":
     step = {"make": make, "gguf": gguf, "llama": lambda a, b: run_llama(a, int(b)), "transformers": lambda a, b: run_transformers(a, int(b))}
     if len(sys.argv) > 1 and sys.argv[1] in step:
         step[sys.argv[1]](*sys.argv[2:])
         sys.exit()
+    p = argparse.ArgumentParser()
+    p.add_argument("--cores", default="0,1")
+    p.add_argument("--keep", default=None, help="folder for the models, kept for the next run")
+    p.add_argument("--no-load", dest="load", action="store_false", help="leave out decoding beside other work")
+    o = p.parse_args()
+    o.llama = os.environ.get("LLAMA_PYTHON", sys.executable)
+    o.transformers = os.environ.get("PYTHON", sys.executable)
+    if not has(o.llama, "llama_cpp", "gguf"):
+        print("== llama-cpp-python or gguf is not installed (LLAMA_PYTHON), skipped")
+        o.llama = None
+    if not has(o.transformers, "torch", "transformers"):
+        print("== torch or transformers is not installed (PYTHON), skipped")
+        o.transformers = None
+    if o.keep:
+        os.makedirs(o.keep, exist_ok=True)
+        compare(o.keep, o)
+    else:
+        with tempfile.TemporaryDirectory() as t:
+            compare(t, o)
