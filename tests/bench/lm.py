@@ -262,6 +262,8 @@ def compare(folder, o):
     print(f"Llama, {weights / 1e9:.2f} billion random weights; cores {o.cores}; load average {os.getloadavg()[0]:.1f}")
     print(f"  {'':24s} {'prompt':>8s} {'decoding':>9s}   tokens/s; ours over the peer")
     for kind, quantize in (("F16", None), ("Q8_0", "q8"), ("Q4_0", "q4")):
+        if kind not in o.only.split(","):
+            continue
         bundle = os.path.join(folder, "ours_" + kind)
         if not os.path.exists(bundle):
             q = ["--quantize", quantize] if quantize else []
@@ -301,6 +303,7 @@ if __name__ == "__main__":
     p = argparse.ArgumentParser()
     p.add_argument("--cores", default="0,1")
     p.add_argument("--keep", default=None, help="folder for the models, kept for the next run")
+    p.add_argument("--only", default="F16,Q8_0,Q4_0")
     p.add_argument("--no-load", dest="load", action="store_false", help="leave out decoding beside other work")
     o = p.parse_args()
     o.llama = os.environ.get("LLAMA_PYTHON", sys.executable)
