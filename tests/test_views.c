@@ -190,8 +190,8 @@ static void too_small(void **state)
 
 static void panes_alone_at_40x10(void **state)
 {
-    static const char *const names[N_PANES] = {"",     "clusters", "map", "markers",
-                                               "text", "cells",    "jobs"};
+    static const char *const names[N_PANES] = {"",     "clusters", "map",  "markers",
+                                               "text", "cells",    "jobs", "plot"};
     App *a = opened();
     app_act(a, ACT_DOWN);
     settle(a);
@@ -552,9 +552,9 @@ static void neighbours_change_with_a_key_and_the_map_follows(void **state)
     assert_true(app_map(a)->computed);
     assert_shows(a, "leiden r=1.00 k=20 (5)");
     char *command = app_export_command(a, "x.png");
-    assert_string_equal(command,
-                        "scmmgpt cluster fake.h5ad --neighbors 20 --resolution 1 -o "
-                        "clustered.h5ad && scmmgpt plot clustered.h5ad --color leiden -o x.png");
+    assert_string_equal(
+        command, "scmmgpt cluster fake.h5ad --neighbors 20 --resolution 1 -o "
+                 "clustered.h5ad && scmmgpt plot clustered.h5ad --groups x.groups.tsv -o x.png");
     free(command);
     type(a, ACT_EMBEDDING, "X_umap");
     assert_false(app_map(a)->computed);
@@ -626,6 +626,64 @@ static void names_of_groups_that_have_gone_are_not_taken(void **state)
     app_start(a, WORK_ANNOTATE, NULL); /* on its way while the groups change */
     type(a, ACT_COLOR, "donor");
     assert_int_equal(app_annotation(a)->n, 2);
+    app_free(a);
+}
+
+static const Chart *chart(App *a)
+{
+    for (int i = 0; i < 5; i++) /* it waits until the keys rest */
+        settle(a);
+    assert_non_null(a->chart);
+    return shared_get(a->chart);
+}
+
+static void genes_and_groups_are_plotted(void **state)
+{
+    App *a = opened();
+    app_act(a, ACT_NEXT_PLOT);
+    const Chart *c = chart(a);
+    assert_int_equal(c->kind, CHART_DOTS);
+    assert_int_equal(c->n_genes, 15); /* three of each group */
+    assert_int_equal(c->fraction[0], 1);
+    assert_int_equal(c->fraction[1], 0);
+    assert_screen(a, 120, 36, "plot-dots-120x36");
+    type(a, ACT_GENES, "MS4A1 LYZ");
+    c = chart(a);
+    assert_int_equal(c->n_genes, 2);
+    assert_string_equal(c->genes[1], "LYZ");
+    app_act(a, ACT_RIGHT);
+    c = chart(a);
+    assert_int_equal(c->kind, CHART_VIOLIN);
+    assert_int_equal(c->by_group.groups[2].n, 120);
+    assert_int_equal(c->by_group.groups[0].n, 0); /* none has it */
+    assert_screen(a, 120, 36, "plot-violins-120x36");
+    type(a, ACT_GENES, "NOGENE");
+    for (int i = 0; i < 5; i++)
+        settle(a);
+    assert_shows(a, "did you mean CD3E");
+    type(a, ACT_GENES, "");
+    type(a, ACT_COLOR, "n_counts");
+    app_act(a, ACT_NEXT_PLOT);
+    c = chart(a);
+    assert_int_equal(c->kind, CHART_HISTOGRAM);
+    assert_string_equal(c->name, "n_counts");
+    assert_int_equal(c->all.groups[0].n, FAKE_CELLS);
+    assert_screen(a, 120, 36, "plot-histogram-120x36");
+    app_act(a, ACT_NEXT_PLOT);
+    c = chart(a);
+    assert_int_equal(c->kind, CHART_BARS);
+    assert_string_equal(c->by, "donor");
+    assert_int_equal(c->counts[0] + c->counts[5], 200);
+    assert_screen(a, 120, 36, "plot-composition-120x36");
+    assert_screen(a, 80, 24, "plot-composition-80x24");
+    type(a, ACT_GATE, "leiden=2");
+    c = chart(a);
+    assert_int_equal(c->counts[0] + c->counts[5], 0); /* of the selected cells alone */
+    assert_int_equal(c->counts[2] + c->counts[7], 120);
+    type(a, ACT_COMMAND, "composition nothing");
+    for (int i = 0; i < 5; i++)
+        settle(a);
+    assert_shows(a, "there is no such column");
     app_free(a);
 }
 
@@ -947,6 +1005,7 @@ int main(void)
         TEST(clusters_are_merged_divided_and_brought_back),
         TEST(scores_of_genes_and_quality_colour_the_map),
         TEST(names_of_groups_that_have_gone_are_not_taken),
+        TEST(genes_and_groups_are_plotted),
         TEST(markers_are_sorted_and_filtered),
         TEST(a_ranking_of_the_file_is_shown_first_and_computed_on_request),
         TEST(the_table_of_markers_is_written_as_filtered),

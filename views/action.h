@@ -36,6 +36,10 @@
     X(FILTER, "filter", "f", "markers: show some: padj<0.05 logFC>1 CD3", "")                      \
     X(RERUN, "rerun", "r", "markers: compute them; again: those of the file", "")                  \
     X(TABLE, "write-table", "E", "write this table as .tsv or .csv", "")                           \
+    X(NEXT_PLOT, "plot", "p", "pane 7: dots, violins, histogram, composition; again: the next",    \
+      "")                                                                                          \
+    X(GENES, "genes", "F", "genes of the plots in pane 7; none: the markers", "")                  \
+    X(COMPOSITION, "composition", "P", "pane 7: which groups the values of a column have", "")     \
     X(GATE, "select", "s", "select cells by a rule: leiden=3 and CD3E>0", "Select")                \
     X(BOX, "box", "V", "select a rectangle of the map (or drag with the mouse)", "")               \
     X(LASSO, "lasso", "v", "select inside a polygon: Enter sets corners, v closes it", "")         \
@@ -60,6 +64,7 @@
     X(PANE_4, "text", "4", "text: what the model says, and on what evidence", "")                  \
     X(PANE_5, "cells", "5", "cells of the selection, or best matches first", "")                   \
     X(PANE_6, "jobs", "6", "running and waiting work", "")                                         \
+    X(PANE_7, "pane-plot", "7", "plots: genes and numbers by group", "")                           \
     X(ENTER, "enter", "Enter", "choose; on the map: whole screen, or set a corner", "")            \
     X(BACK, "back", "Esc", "leave a mode; drop the selection", "")                                 \
     X(EXPORT, "write", "w", "write the map as a figure (.png .svg .pdf)", "Take along")            \

@@ -47,9 +47,9 @@ static void told_free(App *a)
 void app_forget(App *a)
 {
     app_forget_edits(a);
-    Shared **all[] = {&a->file_map,        &a->made_map,        &a->map,  &a->groups,
-                      &a->computed_groups, &a->markers,         &a->de,   &a->annotation,
-                      &a->values,          &a->cell_annotation, &a->query};
+    Shared **all[] = {&a->file_map,   &a->chart,           &a->made_map,        &a->map,
+                      &a->groups,     &a->computed_groups, &a->markers,         &a->de,
+                      &a->annotation, &a->values,          &a->cell_annotation, &a->query};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         shared_drop(all[i]);
     for (size_t i = 0; i < a->n_generated; i++)
@@ -67,6 +67,10 @@ void app_forget(App *a)
     free(a->de_title);
     free(a->de_command);
     free(a->marker_rows);
+    free(a->chart_genes);
+    free(a->chart_column);
+    a->chart_genes = a->chart_column = NULL;
+    memset(a->chart_for, 0, sizeof a->chart_for);
     a->marker_rows = NULL;
     a->n_marker_rows = 0;
     a->tables++;
@@ -153,6 +157,9 @@ double app_tick(App *a)
                 app_start(a, WORK_DESCRIBE, NULL);
         }
     }
+    double chart = app_chart_tick(a);
+    if (chart >= 0 && (wait < 0 || chart < wait))
+        wait = chart;
     if (a->restoring)
         app_session_tick(a);
     JobInfo job;
@@ -267,6 +274,7 @@ void app_set_groups(App *a, Shared *take)
     free(a->marked);
     a->marked = NULL;
     a->n_marked = 0;
+    a->recolored = false;
     a->places++;
     shared_drop(&a->markers);
     a->tables++;

@@ -13,6 +13,7 @@
 #include "core/session/session.h"
 #include "views/action.h"
 #include "views/canvas.h"
+#include "views/chart.h"
 #include "views/marker_view.h"
 #include "views/shared.h"
 #include "views/theme.h"
@@ -26,6 +27,7 @@ typedef enum PaneId {
     PANE_TEXT,
     PANE_CELLS,
     PANE_JOBS,
+    PANE_PLOT,
     N_PANES
 } PaneId;
 
@@ -104,6 +106,8 @@ typedef enum PromptKind {
     PROMPT_DATA,
     PROMPT_FILTER,
     PROMPT_TABLE,
+    PROMPT_GENES,
+    PROMPT_COMPOSITION,
     PROMPT_CONFIRM_QUIT,
     N_PROMPTS
 } PromptKind;
@@ -166,10 +170,17 @@ typedef struct App {
     char marker_filter_text[MARKER_FILTER_LEN]; /* "": all are shown */
     size_t *marker_rows, n_marker_rows;         /* of the table, in the order shown; a cache */
     uint64_t marker_rows_for[5];                /* what it was made for */
-    uint64_t tables;                            /* counts changes of tables, sorting and filter */
-    Shared *annotation;                         /* Annotation of groups, one row a group */
-    Shared *cell_annotation;                    /* Annotation, one row a cell */
-    Shared *values;                             /* Values, colour */
+    /* pane 7 */
+    Shared *chart; /* Chart */
+    ChartKind chart_kind;
+    ListState chart_list;
+    char *chart_genes, *chart_column; /* asked for; NULL: chosen by the program */
+    uint64_t chart_for[9];            /* what the last chart was started for */
+    double chart_at;                  /* when the next is; 0: nothing is due */
+    uint64_t tables;                  /* counts changes of tables, sorting and filter */
+    Shared *annotation;               /* Annotation of groups, one row a group */
+    Shared *cell_annotation;          /* Annotation, one row a cell */
+    Shared *values;                   /* Values, colour */
     ColorMode color_mode;
     Shared *query;      /* QueryResult */
     float *query_means; /* [n_groups] mean score */
@@ -183,6 +194,7 @@ typedef struct App {
     double groups_resolution; /* of the clusters on the screen */
     int neighbors;            /* of the clustering */
     int map_neighbors;        /* what made_map was made with; 0: there is none */
+    bool recolored;           /* the clusters have colours of former ones */
     bool own_graph;  /* neighbours were asked for: the file's graph and map no longer serve */
     uint8_t *marked; /* [groups] to be merged; NULL: none */
     size_t n_marked, n_former;
@@ -326,6 +338,13 @@ void app_change_neighbors(App *a, int by);
 void app_split_groups(App *a, const Groups *sub, const char *name);
 bool app_groups_by_hand(const App *a);
 void app_forget_edits(App *a);
+
+/* ---- plots: app_chart.c ---- */
+/* Starts a new chart when pane 7 is seen and what it shows has changed; returns seconds to wait. */
+double app_chart_tick(App *a);
+void app_chart_next(App *a);
+void app_chart_genes(App *a, const char *text);
+void app_chart_column(App *a, const char *name);
 
 /* ---- selections: app_select.c ---- */
 void app_select_none(App *a);

@@ -218,10 +218,12 @@ static void start_prompt(App *a, Action act)
     default:
         if (has_file(a))
             app_prompt_open(a,
-                            act == ACT_COLOR       ? PROMPT_COLOR
-                            : act == ACT_SCORE     ? PROMPT_SCORE
-                            : act == ACT_EMBEDDING ? PROMPT_MAP
-                                                   : PROMPT_GATE,
+                            act == ACT_COLOR         ? PROMPT_COLOR
+                            : act == ACT_SCORE       ? PROMPT_SCORE
+                            : act == ACT_GENES       ? PROMPT_GENES
+                            : act == ACT_COMPOSITION ? PROMPT_COMPOSITION
+                            : act == ACT_EMBEDDING   ? PROMPT_MAP
+                                                     : PROMPT_GATE,
                             "");
         return;
     }
@@ -264,6 +266,8 @@ static void global(App *a, Action act)
     case ACT_FILTER:
     case ACT_TABLE:
     case ACT_SCORE:
+    case ACT_GENES:
+    case ACT_COMPOSITION:
         start_prompt(a, act);
         break;
     case ACT_DESCRIBE:
@@ -278,6 +282,10 @@ static void global(App *a, Action act)
         break;
     case ACT_ZOOM_PANE:
         a->zoomed = !a->zoomed;
+        break;
+    case ACT_NEXT_PLOT:
+        app_chart_next(a);
+        focus_pane(a, PANE_PLOT);
         break;
     case ACT_MORE_NEIGHBORS:
     case ACT_FEWER_NEIGHBORS:
@@ -344,6 +352,7 @@ static void global(App *a, Action act)
     case ACT_PANE_4:
     case ACT_PANE_5:
     case ACT_PANE_6:
+    case ACT_PANE_7:
         focus_pane(a, (PaneId)(PANE_CLUSTERS + (act - ACT_PANE_1)));
         break;
     case ACT_BACK:

@@ -12,7 +12,8 @@ const PaneOps *pane_ops(PaneId id)
     static const PaneOps *const all[N_PANES] = {
         [PANE_CLUSTERS] = &pane_clusters, [PANE_MAP] = &pane_map,
         [PANE_MARKERS] = &pane_markers,   [PANE_TEXT] = &pane_text,
-        [PANE_CELLS] = &pane_cells,       [PANE_JOBS] = &pane_jobs};
+        [PANE_CELLS] = &pane_cells,       [PANE_JOBS] = &pane_jobs,
+        [PANE_PLOT] = &pane_plot};
     return all[id];
 }
 
@@ -190,8 +191,11 @@ static void draw_message_line(App *a, Canvas *c)
     int y = c->h - 2;
     if (!a->n_messages || a->message_old) {
         canvas_text(c, 1, y, c->w - 2, theme_style(ROLE_DIM),
-                    "t ask   c colour   D describe   T generate   w figure   Tab next pane   : all "
-                    "commands   ? help   q quit");
+                    c->w >= 116
+                        ? "t ask   T generate   D describe   c colour   p plots   w figure   "
+                          "Tab next pane   : all commands   ? help   q quit"
+                        : "t ask  T generate  D describe  c colour  w figure  Tab pane  ? help  "
+                          "q quit");
         return;
     }
     const Message *m = &a->messages[a->n_messages - 1];
@@ -221,6 +225,8 @@ static void draw_ask_line(App *a, Canvas *c)
         [PROMPT_EXPORT] = "Enter: write   Esc",
         [PROMPT_DATA] = "Enter: write   Esc",
         [PROMPT_FILTER] = "padj<0.05 logFC>1 in>0.5 CD3   empty: all",
+        [PROMPT_GENES] = "CD3E MS4A1 LYZ   empty: the markers   Esc",
+        [PROMPT_COMPOSITION] = "Up, Down, Tab   Enter: show   Esc",
         [PROMPT_TABLE] = "Enter: write   Esc",
         [PROMPT_CONFIRM_QUIT] = "y: leave   n, Esc: stay",
     };

@@ -168,7 +168,8 @@ bool app_figure_needs_table(const App *a)
     const Groups *g = app_groups(a);
     const Map *m = app_map(a);
     return g && g->computed && !app_color_values(a) && !is_annotation(g) &&
-           (app_groups_by_hand(a) || !m || !m->computed || a->map_neighbors != a->neighbors);
+           (app_groups_by_hand(a) || a->recolored || !m || !m->computed ||
+            a->map_neighbors != a->neighbors);
 }
 
 char *app_figure_table(const char *figure)

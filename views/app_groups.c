@@ -46,6 +46,7 @@ void app_undo_groups(App *a)
     a->former[a->n_former].groups = NULL;
     app_set_groups(a, f.groups);
     a->resolution = a->groups_resolution = f.resolution;
+    a->recolored = true; /* perhaps: a table beside the figure is never wrong */
     app_message(a, ROLE_GOOD, "the clusters before: %s (%zu)", app_groups(a)->key,
                 app_groups(a)->n_groups);
 }

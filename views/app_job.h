@@ -14,6 +14,10 @@ typedef struct AppJob {
     char *text, *name, *key, *command;
     Shared *map, *groups, *values, *query, *generated, *annotation, *cell_annotation, *table;
     MarkerFilter filter;
+    char **genes, **columns; /* [n_genes], [n_columns] of a chart */
+    size_t n_genes, n_columns;
+    ChartKind chart;
+    bool column_asked;
     Selection *selection, *other;
     bool by_values, with_table;
     size_t cell, n;
@@ -35,10 +39,11 @@ typedef void WorkFailed(App *a, AppJob *j, Err err);
 
 WorkRun run_open, run_map, run_groups, run_names, run_cluster, run_markers, run_de, run_model,
     run_embed, run_annotate, run_describe, run_query, run_generate, run_color, run_gate, run_plot,
-    run_data, run_table, run_subcluster, run_sidecar;
+    run_data, run_table, run_subcluster, run_chart, run_sidecar;
 WorkDone done_open, done_map, done_groups, done_names, done_cluster, done_markers, done_de,
     done_model, done_embed, done_annotate, done_annotate_cells, done_describe, done_query,
     done_generate, done_color, done_gate, done_plot, done_data, done_table, done_subcluster,
-    done_sidecar;
-WorkFailed failed_open, failed_groups, failed_sidecar;
+    done_chart, done_sidecar;
+void fill_chart(App *a, AppJob *j); /* app_chart.c */
+WorkFailed failed_chart, failed_open, failed_groups, failed_sidecar;
 #endif

@@ -24,6 +24,8 @@ const char *app_prompt_label(PromptKind k)
                                                   "data to> ",
                                                   "show genes> ",
                                                   "table to> ",
+                                                  "genes to plot> ",
+                                                  "composition by> ",
                                                   "leave? (y/n) "};
     return labels[k];
 }
@@ -143,6 +145,9 @@ static void suggest(App *a)
     } else if (p->kind == PROMPT_COMMAND) {
         if (!strchr(p->text, ' '))
             offer_commands(&c);
+    } else if (p->kind == PROMPT_COMPOSITION) {
+        for (size_t i = 0; i < a->facts->n_obs; i++)
+            offer(&c, a->facts->obs[i], column_kind_name(a->facts->obs_kind[i]));
     } else if (p->kind == PROMPT_MAP) {
         for (size_t i = 0; i < a->facts->n_maps; i++)
             offer(&c, a->facts->maps[i], "in the file");
@@ -376,6 +381,12 @@ static void command(App *a, const char *line)
     case ACT_FILTER:
         filter_by(a, arg);
         break;
+    case ACT_GENES:
+        app_chart_genes(a, arg);
+        break;
+    case ACT_COMPOSITION:
+        app_chart_column(a, arg);
+        break;
     case ACT_TABLE:
         if (app_markers(a))
             app_start(a, WORK_TABLE, arg);
@@ -413,7 +424,7 @@ void app_prompt_accept(App *a, bool alternative)
     size_t len = strlen(text);
     while (len && text[len - 1] == ' ')
         text[--len] = 0;
-    bool pick = (kind == PROMPT_COLOR || kind == PROMPT_MAP ||
+    bool pick = (kind == PROMPT_COLOR || kind == PROMPT_COMPOSITION || kind == PROMPT_MAP ||
                  (kind == PROMPT_COMMAND && !strchr(text, ' '))) &&
                 p->chosen < p->n;
     if (pick) {
@@ -429,6 +440,8 @@ void app_prompt_accept(App *a, bool alternative)
     app_prompt_cancel(a);
     if (kind == PROMPT_FILTER) /* an empty one shows all */
         filter_by(a, text);
+    else if (kind == PROMPT_GENES)
+        app_chart_genes(a, text);
     else if (*text)
         switch (kind) {
         case PROMPT_ASK:
@@ -463,6 +476,9 @@ void app_prompt_accept(App *a, bool alternative)
             break;
         case PROMPT_DATA:
             write_data(a, text);
+            break;
+        case PROMPT_COMPOSITION:
+            app_chart_column(a, text);
             break;
         case PROMPT_TABLE:
             app_start(a, WORK_TABLE, text);

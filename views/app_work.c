@@ -40,6 +40,7 @@ static const WorkOps ops[N_WORK] = {
     [WORK_GATE] = {"selecting", false, true, true, run_gate, done_gate, NULL},
     [WORK_PLOT] = {"figure", false, true, false, run_plot, done_plot, NULL},
     [WORK_DATA] = {"data", false, true, false, run_data, done_data, NULL},
+    [WORK_CHART] = {"plot", false, true, true, run_chart, done_chart, failed_chart},
     [WORK_TABLE] = {"table", false, true, false, run_table, done_table, NULL},
     [WORK_SIDECAR] = {"genes on disk", false, false, false, run_sidecar, done_sidecar,
                       failed_sidecar},
@@ -89,6 +90,9 @@ static void free_result(AppJob *j)
     case WORK_COLOR:
         values_free(j->out);
         break;
+    case WORK_CHART:
+        chart_free(j->out);
+        break;
     case WORK_GATE:
         selection_free(j->out);
         break;
@@ -112,6 +116,12 @@ static void job_free(AppJob *j)
         shared_drop(held[i]);
     selection_free(j->selection);
     selection_free(j->other);
+    for (size_t i = 0; i < j->n_genes; i++)
+        free(j->genes[i]);
+    for (size_t i = 0; i < j->n_columns; i++)
+        free(j->columns[i]);
+    free(j->genes);
+    free(j->columns);
     free(j->text);
     free(j->name);
     free(j->key);
@@ -225,6 +235,9 @@ static void fill(App *a, AppJob *j)
         break;
     case WORK_GENERATE:
         j->map = shared_hold(a->map);
+        break;
+    case WORK_CHART:
+        fill_chart(a, j);
         break;
     case WORK_TABLE:
         j->table = shared_hold(a->show_de ? a->de : a->markers);

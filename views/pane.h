@@ -13,7 +13,8 @@ typedef struct PaneOps {
 } PaneOps;
 
 const PaneOps *pane_ops(PaneId id);
-extern const PaneOps pane_clusters, pane_map, pane_markers, pane_text, pane_cells, pane_jobs;
+extern const PaneOps pane_clusters, pane_map, pane_markers, pane_text, pane_cells, pane_jobs,
+    pane_plot;
 
 /* ---- lists ---- */
 /* Keeps the cursor within n rows and visible in h lines; returns the first row to show. */

@@ -25,6 +25,7 @@ typedef enum WorkKind {
     WORK_PLOT,
     WORK_DATA,
     WORK_TABLE,
+    WORK_CHART,
     WORK_SIDECAR,
     N_WORK
 } WorkKind;
