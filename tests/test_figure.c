@@ -243,7 +243,7 @@ static void stamps_are_clipped_at_the_edges(void **state)
     PointImage image;
     Stamps *s;
     assert_ok(point_image_init(&image, 8, 8));
-    assert_ok(stamps_new(5, 0, &s));
+    assert_ok(stamps_new(0, 5, 0, &s));
     const double at[][2] = {{0, 0}, {7.9, 7.9}, {-40, 3}, {1e9, 2}, {NAN, 1}, {4, 100}};
     for (int i = 0; i < 6; i++)
         point_image_stamp(&image, s, at[i][0], at[i][1], 0xFF0000);

@@ -14,6 +14,7 @@
 
 #include "core/base/mem.h"
 #include "core/base/str.h"
+#include "core/figure/palette.h"
 
 typedef enum Kind { KIND_PNG, KIND_SVG, KIND_PDF } Kind;
 
@@ -21,6 +22,7 @@ struct Draw {
     Kind kind;
     char *path, *temporary;
     bool force, transparent;
+    int simulate;
     double width, height, dpi;
     MetaPair *meta;
     size_t n_meta;
@@ -42,6 +44,34 @@ static Err find_kind(const char *path, Kind *out)
             return OK;
         }
     FAIL(ERR_USAGE, "%s: a figure's name ends in .png, .svg or .pdf", path);
+}
+
+/* What cairo would refuse, and a file could not hold: caller frees. */
+static char *clean_text(const char *text)
+{
+    Str s = {0};
+    for (const unsigned char *p = (const unsigned char *)text; *p;) {
+        int n = *p < 0x80 ? 1 : *p >= 0xC2 && *p < 0xE0 ? 2 : *p >= 0xE0 && *p < 0xF0 ? 3 : *p >= 0xF0 && *p < 0xF5 ? 4 : 0;
+        uint32_t code = n == 1 ? *p : n ? *p & (0xFFu >> (n + 1)) : 0;
+        for (int i = 1; i < n; i++) {
+            code = code << 6 | (p[i] & 63u);
+            n = (p[i] & 0xC0) == 0x80 ? n : 0;
+        }
+        bool good = n && code >= 0x20 && code != 0x7F && !(n == 3 && (code < 0x800 || (code >= 0xD800 && code < 0xE000))) &&
+                    !(n == 4 && (code < 0x10000 || code > 0x10FFFF)) && code != 0xFFFE && code != 0xFFFF;
+        if (good)
+            str_add_n(&s, (const char *)p, (size_t)n);
+        else
+            str_add_char(&s, '?');
+        p += good ? n : 1;
+    }
+    return str_take(&s);
+}
+
+/* Every colour of the page goes through here. */
+static uint32_t seen(const Draw *d, uint32_t rgb)
+{
+    return d->simulate ? color_simulate(rgb, d->simulate - 1) : rgb;
 }
 
 static void add_escaped(Str *s, const char *text)
@@ -146,6 +176,7 @@ Err draw_open(const char *path, const DrawParams *p, Draw **out)
         FAIL(ERR_GENERAL, "%s: exists already; --force overwrites it", path);
     Draw *d = mem_must(sizeof *d);
     *d = (Draw){.kind = kind, .path = mem_strdup(path), .force = p->force, .transparent = p->transparent,
+                .simulate = p->simulate,
                 .width = p->width, .height = p->height, .dpi = p->dpi, .n_meta = p->n_meta};
     d->temporary = str_format("%s.%ld.tmp", path, (long)getpid());
     d->meta = mem_must((p->n_meta + 1) * sizeof *d->meta);
@@ -265,6 +296,7 @@ static void set_color(Draw *d, uint32_t c)
 
 void draw_line(Draw *d, double x0, double y0, double x1, double y1, double width, uint32_t color)
 {
+    color = seen(d, color);
     if (d->kind == KIND_SVG) {
         str_addf(&d->svg, "<line x1=\"%.2f\" y1=\"%.2f\" x2=\"%.2f\" y2=\"%.2f\" stroke=\"#%06x\" stroke-width=\"%.2f\"/>\n",
                  x0, y0, x1, y1, color, width);
@@ -277,8 +309,9 @@ void draw_line(Draw *d, double x0, double y0, double x1, double y1, double width
     cairo_stroke(d->cr);
 }
 
-static void draw_polygon(Draw *d, const double *xy, int n, uint32_t color)
+void draw_polygon(Draw *d, const double *xy, int n, uint32_t color)
 {
+    color = seen(d, color);
     if (d->kind == KIND_SVG) {
         str_add(&d->svg, "<polygon points=\"");
         for (int i = 0; i < n; i++)
@@ -322,6 +355,7 @@ void draw_frame(Draw *d, double x, double y, double w, double h, double width, u
 
 static void draw_disc(Draw *d, double x, double y, double r, double stroke, uint32_t color)
 {
+    color = seen(d, color);
     if (d->kind == KIND_SVG) {
         if (stroke > 0)
             str_addf(&d->svg, "<circle cx=\"%.2f\" cy=\"%.2f\" r=\"%.2f\" fill=\"none\" stroke=\"#%06x\" stroke-width=\"%.2f\"/>\n",
@@ -348,10 +382,10 @@ void draw_ring(Draw *d, double x, double y, double diameter, double stroke, uint
 
 void draw_glyph(Draw *d, int glyph, double x, double y, double diameter, uint32_t color)
 {
-    double r = diameter / 2;
-    const double square[8] = {x - r, y - r, x + r, y - r, x + r, y + r, x - r, y + r};
-    const double diamond[8] = {x, y - r, x + r, y, x, y + r, x - r, y};
-    const double triangle[6] = {x, y - r, x + r, y + r, x - r, y + r};
+    double r = diameter / 2, q = r * 0.89, t = r * 1.25, b = r * 1.2; /* areas near the disc's, as in points.c */
+    const double square[8] = {x - q, y - q, x + q, y - q, x + q, y + q, x - q, y + q};
+    const double diamond[8] = {x, y - t, x + t, y, x, y + t, x - t, y};
+    const double triangle[6] = {x, y - r * 1.1, x + b, y + r * 0.9, x - b, y + r * 0.9};
     double stroke = fmax(0.25, diameter / 5);
     switch (glyph) {
     case 1:
@@ -387,8 +421,10 @@ static void set_font(Draw *d, const TextStyle *s)
 double draw_text_width(Draw *d, const TextStyle *s, const char *utf8)
 {
     cairo_text_extents_t e;
+    char *clean = clean_text(utf8);
     set_font(d, s);
-    cairo_text_extents(d->cr, utf8, &e);
+    cairo_text_extents(d->cr, clean, &e);
+    free(clean);
     return e.x_advance;
 }
 
@@ -396,7 +432,7 @@ static void svg_text(Draw *d, double x, double y, const TextStyle *s, const char
 {
     static const char *const anchors[] = {"start", "middle", "end"};
     Str *out = &d->svg;
-    str_addf(out, "<text x=\"%.2f\" y=\"%.2f\" font-size=\"%.2f\" fill=\"#%06x\" text-anchor=\"%s\"", x, y, s->size, s->color,
+    str_addf(out, "<text x=\"%.2f\" y=\"%.2f\" font-size=\"%.2f\" fill=\"#%06x\" text-anchor=\"%s\"", x, y, s->size, seen(d, s->color),
              anchors[s->align]);
     if (s->bold)
         str_add(out, " font-weight=\"bold\"");
@@ -411,12 +447,8 @@ static void svg_text(Draw *d, double x, double y, const TextStyle *s, const char
     str_add(out, "</text>\n");
 }
 
-void draw_text(Draw *d, double x, double y, const TextStyle *s, const char *utf8)
+static void cairo_text(Draw *d, double x, double y, const TextStyle *s, const char *utf8)
 {
-    if (d->kind == KIND_SVG) {
-        svg_text(d, x, y, s, utf8);
-        return;
-    }
     double shift = s->align == ALIGN_LEFT ? 0 : draw_text_width(d, s, utf8) * (s->align == ALIGN_CENTER ? 0.5 : 1);
     set_font(d, s);
     cairo_save(d->cr);
@@ -430,10 +462,20 @@ void draw_text(Draw *d, double x, double y, const TextStyle *s, const char *utf8
         cairo_set_line_join(d->cr, CAIRO_LINE_JOIN_ROUND);
         cairo_stroke(d->cr);
     }
-    set_color(d, s->color);
+    set_color(d, seen(d, s->color));
     cairo_move_to(d->cr, -shift, 0);
     cairo_show_text(d->cr, utf8);
     cairo_restore(d->cr);
+}
+
+void draw_text(Draw *d, double x, double y, const TextStyle *s, const char *utf8)
+{
+    char *clean = clean_text(utf8);
+    if (d->kind == KIND_SVG)
+        svg_text(d, x, y, s, clean);
+    else
+        cairo_text(d, x, y, s, clean);
+    free(clean);
 }
 
 /* ---- images ---- */
@@ -457,7 +499,7 @@ static void svg_image(Draw *d, double x, double y, double w, double h, const uin
     free(png);
 }
 
-void draw_image(Draw *d, double x, double y, double w, double h, const uint32_t *argb, int iw, int ih)
+static void place_image(Draw *d, double x, double y, double w, double h, const uint32_t *argb, int iw, int ih)
 {
     if (d->kind == KIND_SVG) {
         svg_image(d, x, y, w, h, argb, iw, ih);
@@ -472,4 +514,34 @@ void draw_image(Draw *d, double x, double y, double w, double h, const uint32_t 
     cairo_paint(d->cr);
     cairo_restore(d->cr);
     cairo_surface_destroy(image);
+}
+
+/* A copy as the simulated viewer sees it; NULL when memory is short (the page is then drawn with the colours it has). */
+static uint32_t *seen_image(const Draw *d, const uint32_t *argb, size_t n)
+{
+    uint32_t *copy, last = 0, last_seen = 0;
+    if (mem_alloc(&copy, n, sizeof *copy) != OK)
+        return NULL;
+    for (size_t i = 0; i < n; i++) {
+        uint32_t a = argb[i] >> 24, out = 0;
+        if (a && (argb[i] != last || !i)) {
+            uint32_t rgb = 0;
+            for (int shift = 16; shift >= 0; shift -= 8)
+                rgb |= (uint32_t)fmin(255, ((argb[i] >> shift & 255) * 255 + a / 2) / a) << shift;
+            rgb = seen(d, rgb);
+            for (int shift = 16; shift >= 0; shift -= 8)
+                out |= ((rgb >> shift & 255) * a + 127) / 255 << shift;
+            last = argb[i];
+            last_seen = a << 24 | out;
+        }
+        copy[i] = a ? last_seen : 0;
+    }
+    return copy;
+}
+
+void draw_image(Draw *d, double x, double y, double w, double h, const uint32_t *argb, int iw, int ih)
+{
+    uint32_t *copy = d->simulate ? seen_image(d, argb, (size_t)iw * (size_t)ih) : NULL;
+    place_image(d, x, y, w, h, copy ? copy : argb, iw, ih);
+    free(copy);
 }

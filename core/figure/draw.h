@@ -16,6 +16,7 @@ typedef struct DrawParams {
     double width, height; /* pt */
     double dpi;           /* of PNG, and of images inside vector files */
     bool force, transparent;
+    int simulate;         /* 0: colours as they are; else a kind of color_simulate + 1: everything as such a viewer sees it */
     const MetaPair *meta; /* provenance: PNG text chunks, SVG <metadata>, PDF keywords */
     size_t n_meta;
     const char *title;
@@ -41,11 +42,12 @@ void draw_abandon(Draw *d); /* frees d, leaves no file; NULL ok */
 void draw_line(Draw *d, double x0, double y0, double x1, double y1, double width, uint32_t color);
 void draw_arrow(Draw *d, double x0, double y0, double x1, double y1, double width, uint32_t color);
 void draw_rect(Draw *d, double x, double y, double w, double h, uint32_t fill);
+void draw_polygon(Draw *d, const double *xy /* [n,2] */, int n, uint32_t fill);
 void draw_frame(Draw *d, double x, double y, double w, double h, double width, uint32_t color);
 /* Glyphs of palette.h around (x, y), diameter in pt. */
 void draw_glyph(Draw *d, int glyph, double x, double y, double diameter, uint32_t color);
 void draw_ring(Draw *d, double x, double y, double diameter, double stroke, uint32_t color);
-/* Baseline starts (or is centred, or ends) at x, y. */
+/* Bytes that are not UTF-8 and control characters become "?". Baseline starts (or is centred, or ends) at x, y. */
 void draw_text(Draw *d, double x, double y, const TextStyle *s, const char *utf8);
 /* Width of a text in pt; the same for every kind of file. */
 double draw_text_width(Draw *d, const TextStyle *s, const char *utf8);

@@ -47,8 +47,13 @@ static const uint32_t maps[N_COLOR_MAPS][KNOTS] = {
      0xF7F6F6, 0xF9EEE7, 0xFBE5D8, 0xFDDCC9, 0xFBCCB4, 0xF8BB9E, 0xF5AA89, 0xEE9677,
      0xE48066, 0xDB6B55, 0xD05548, 0xC53E3D, 0xBA2832, 0xAB162A, 0x930E26, 0x7C0722,
      0x67001F},
+    {0xE6E6E6, 0xEAE2DE, 0xEDDDD7, 0xF1D9CF, 0xF4D4C7, 0xF8D0C0, 0xFCCCB8, 0xFDC4AE,
+     0xFDBAA2, 0xFDB096, 0xFCA68A, 0xFC9C7F, 0xFC9273, 0xFC8768, 0xFA7C5F, 0xF87156,
+     0xF6664D, 0xF55B45, 0xF3503C, 0xF14533, 0xEA3D2F, 0xE1362B, 0xD92E27, 0xD12723,
+     0xC81F20, 0xC0181C, 0xB51219, 0xA80F17, 0x9B0C15, 0x8D0913, 0x800611, 0x73030F,
+     0x67000D},
 };
-static const char *const map_names[N_COLOR_MAPS] = {"viridis", "magma", "cividis", "rdbu"};
+static const char *const map_names[N_COLOR_MAPS] = {"viridis", "magma", "cividis", "rdbu", "reds"};
 
 uint32_t color_map(ColorMap map, double t)
 {
@@ -71,7 +76,7 @@ Err color_map_find(const char *name, ColorMap *out)
             *out = (ColorMap)i;
             return OK;
         }
-    FAIL(ERR_USAGE, "'%s': no such colour map; there are viridis, magma, cividis, rdbu", name);
+    FAIL(ERR_USAGE, "'%s': no such colour map; use viridis, magma, cividis, rdbu or reds", name);
 }
 
 static double to_linear(double v)
@@ -101,12 +106,29 @@ uint32_t color_simulate(uint32_t rgb, int kind)
     double in[3];
     uint32_t out = 0;
     linear_of(rgb, in);
+    if (kind == 3)
+        return (uint32_t)lround(255 * to_srgb(0.2126 * in[0] + 0.7152 * in[1] + 0.0722 * in[2])) * 0x010101u;
     for (int i = 0; i < 3; i++) {
         const double *row = m[kind] + 3 * i;
         double v = to_srgb(row[0] * in[0] + row[1] * in[1] + row[2] * in[2]);
         out = out << 8 | (uint32_t)lround(255 * v);
     }
     return out;
+}
+
+Err color_simulate_find(const char *name, int *kind)
+{
+    static const char *const names[SIMULATE_KINDS][4] = {{"deuteranopia", "deutan", "deuter", "deuteranomaly"},
+                                                         {"protanopia", "protan", "prot", "protanomaly"},
+                                                         {"tritanopia", "tritan", "trit", "tritanomaly"},
+                                                         {"greyscale", "grayscale", "grey", "gray"}};
+    for (int k = 0; k < SIMULATE_KINDS; k++)
+        for (int i = 0; i < 4; i++)
+            if (str_equal_nocase(name, names[k][i])) {
+                *kind = k;
+                return OK;
+            }
+    FAIL(ERR_USAGE, "--simulate: '%s'; use deuteranopia, protanopia, tritanopia or greyscale", name);
 }
 
 static void lab_of(uint32_t rgb, double lab[3])

@@ -12,16 +12,21 @@
  * palette_glyph tell the repeats apart). Fills colors[n]. */
 void palette_categorical(uint32_t *colors, size_t n);
 /* 0 disc, 1 ring, 2 square, 3 diamond, 4 triangle, 5 cross: the glyph of group i among n (0 up to 20 groups). */
+enum { N_GLYPHS = 6 };
 int palette_glyph(size_t i, size_t n);
 
-typedef enum ColorMap { MAP_VIRIDIS, MAP_MAGMA, MAP_CIVIDIS, MAP_RDBU, N_COLOR_MAPS } ColorMap;
-/* t in 0..1 (clamped). Values of matplotlib 3.10, 33 knots, linear in sRGB between them. */
+typedef enum ColorMap { MAP_VIRIDIS, MAP_MAGMA, MAP_CIVIDIS, MAP_RDBU, MAP_REDS, N_COLOR_MAPS } ColorMap;
+/* t in 0..1 (clamped). Values of matplotlib 3.10 (reds: our own), 33 knots, linear in sRGB between them. */
 uint32_t color_map(ColorMap map, double t);
-/* By name ("viridis", "magma", "cividis", "rdbu"); ERR_USAGE lists them. */
+/* By name ("viridis", "magma", "cividis", "rdbu", "reds": light grey to dark red); ERR_USAGE lists them. */
 CHECKED Err color_map_find(const char *name, ColorMap *out);
 
-/* What a viewer with full deuteranopia (kind 0), protanopia (1) or tritanopia (2) sees; Machado et al. 2009. */
+/* What a viewer with full deuteranopia (kind 0), protanopia (1) or tritanopia (2) sees (Machado et al. 2009), or a printer
+ * without colours (3: grey of the same lightness). */
+enum { SIMULATE_KINDS = 4 };
 uint32_t color_simulate(uint32_t rgb, int kind);
+/* "deuteranopia", "deutan", "protanopia", "tritanopia", "greyscale", ... -> kind; ERR_USAGE lists them. */
+CHECKED Err color_simulate_find(const char *name, int *kind);
 /* Distance in CIELAB (CIE76); below about 10 two legend colours are hard to tell apart. */
 double color_distance(uint32_t a, uint32_t b);
 #endif

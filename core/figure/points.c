@@ -2,6 +2,7 @@
 #include "core/figure/points.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 
 #include "core/base/mem.h"
@@ -25,31 +26,47 @@ void point_image_done(PointImage *p)
     *p = (PointImage){0};
 }
 
-/* Share of pixel (px, py) that lies in the ring r_in..r_out around (cx, cy). */
-static uint8_t coverage(int px, int py, double cx, double cy, double r_in, double r_out)
+/* Is the point (dx, dy) from the centre inside the glyph of radius r? */
+static bool in_glyph(int glyph, double dx, double dy, double inner, double r)
+{
+    double ax = fabs(dx), ay = fabs(dy), r2 = dx * dx + dy * dy;
+    switch (glyph) {
+    case 2:
+        return ax <= r * 0.89 && ay <= r * 0.89; /* the area of the disc */
+    case 3:
+        return ax + ay <= r * 1.25;
+    case 4:
+        return dy <= r * 0.9 && dy >= -r * 1.1 && ax <= (dy + r * 1.1) * 0.6;
+    case 5:
+        return fmax(ax, ay) <= r && fabs(ax - ay) <= fmax(0.6, r * 0.4);
+    default:
+        return r2 <= r * r && r2 >= inner * inner;
+    }
+}
+
+/* Share of pixel (px, py) that the glyph around (cx, cy) covers. */
+static uint8_t coverage(int glyph, int px, int py, double cx, double cy, double inner, double r)
 {
     int hits = 0;
     for (int j = 0; j < SAMPLES; j++)
-        for (int i = 0; i < SAMPLES; i++) {
-            double dx = px + (i + 0.5) / SAMPLES - cx, dy = py + (j + 0.5) / SAMPLES - cy, r2 = dx * dx + dy * dy;
-            hits += r2 <= r_out * r_out && r2 >= r_in * r_in;
-        }
+        for (int i = 0; i < SAMPLES; i++)
+            hits += in_glyph(glyph, px + (i + 0.5) / SAMPLES - cx, py + (j + 0.5) / SAMPLES - cy, inner, r);
     return (uint8_t)(hits * 255 / (SAMPLES * SAMPLES));
 }
 
-Err stamps_new(double diameter, double stroke, Stamps **out)
+Err stamps_new(int glyph, double diameter, double stroke, Stamps **out)
 {
     Err err = OK;
     Stamps *s = mem_must(sizeof *s);
     double r = fmax(diameter / 2, 0.36), inner = stroke > 0 ? fmax(0, r - fmax(0.7, stroke)) : 0;
-    s->origin = (int)ceil(r) + 1;
+    s->origin = (int)ceil(r * 1.25) + 1;
     s->size = 2 * s->origin + 1;
     TRY_GOTO(NEW(s->mask, (size_t)(PHASES * PHASES * s->size * s->size)));
     uint8_t *m = s->mask;
     for (int phase = 0; phase < PHASES * PHASES; phase++)
         for (int y = 0; y < s->size; y++)
             for (int x = 0; x < s->size; x++)
-                *m++ = coverage(x, y, s->origin + (phase % PHASES + 0.5) / PHASES,
+                *m++ = coverage(glyph, x, y, s->origin + (phase % PHASES + 0.5) / PHASES,
                                 s->origin + (phase / PHASES + 0.5) / PHASES, inner, r);
     *out = s;
     s = NULL;

@@ -4,7 +4,8 @@
  * Conventions (scanpy's where it has one): point diameter 0.5*sqrt(120000/n) pt over all cells with coordinates,
  * clamped to 0.3..10, the same in all panels; equal aspect; no ticks, corner arrows with the basis' name; stored
  * category order; missing values light grey, drawn first, "NA" in the legend; continuous values drawn in rising
- * order, categories in a seeded random one; generated cells hollow with their own legend entry. */
+ * order, categories in a seeded random one; generated cells hollow with their own legend entry. Panels that show the same
+ * groups, or numbers on one scale, share one legend; one that has no room beside its plot goes below it. */
 #ifndef SCMM_FIGURE_SCATTER_H
 #define SCMM_FIGURE_SCATTER_H
 #include "core/base/job.h"
@@ -26,8 +27,10 @@ typedef struct ScatterPanel { /* everything borrowed */
     const char *unit;
     ColorMap map;
     double vmin, vmax;      /* equal: found from the values (shared by all continuous panels of the same unit) */
+    bool zero_grey;         /* cells with 0 light grey, drawn first */
 } ScatterPanel;
 
+typedef enum FrameKind { FRAME_ARROWS, FRAME_FULL, FRAME_NONE } FrameKind;
 typedef enum LegendPlace { LEGEND_RIGHT, LEGEND_ON_DATA, LEGEND_BOTH, LEGEND_NONE } LegendPlace;
 
 typedef struct Scatter {
@@ -41,7 +44,9 @@ typedef struct Scatter {
     const float *generated_xy; /* [n_generated,2] */
     const char *generated_label; /* "generated (n=200, seed=0)" */
     double view[4];       /* x0 y0 x1 y1; all 0: everything */
-    LegendPlace legend;
+    LegendPlace legend; /* names on the data leave the list out, unless there are generated cells or missing values to name */
+    FrameKind frame;
+    bool letters;         /* a, b, c before the titles */
     const char *caption;  /* under the figure; NULL none */
     double width_mm, height_mm; /* height 0: follows from the content */
     double point_scale;   /* 1 */
@@ -60,6 +65,7 @@ char *scatter_basis_name(const char *obsm_key);
 typedef struct RenderParams {
     double dpi;          /* 300 */
     bool force, transparent;
+    int simulate;        /* as in DrawParams */
     int vector_points;   /* -1 auto (up to 5,000 points), 0 never, 1 always */
     const MetaPair *meta;
     size_t n_meta;

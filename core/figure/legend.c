@@ -1,0 +1,365 @@
+/* Wrapping, columns, colour bars, ticks. */
+#include "core/figure/legend.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/mem.h"
+#include "core/base/str.h"
+
+static const double LEADING = 1.28;
+
+char *count_text(size_t v)
+{
+    char digits[32];
+    int n = snprintf(digits, sizeof digits, "%zu", v);
+    Str s = {0};
+    for (int i = 0; i < n; i++) {
+        if (i && (n - i) % 3 == 0)
+            str_add_char(&s, ',');
+        str_add_char(&s, digits[i]);
+    }
+    return str_take(&s);
+}
+
+/* ---- words ---- */
+
+static bool inside_character(const char *p)
+{
+    return ((unsigned char)*p & 0xC0) == 0x80;
+}
+
+static double width_of(Draw *d, const TextStyle *style, const char *text, size_t n)
+{
+    char *head = mem_strndup(text, n);
+    double w = draw_text_width(d, style, head);
+    free(head);
+    return w;
+}
+
+/* Where the first line of `text` ends: the last blank that fits, else the last punctuation, else the last character. */
+static size_t line_end(Draw *d, const TextStyle *style, double room, const char *text)
+{
+    size_t blank = 0, mark = 0, any = 0, n = strlen(text);
+    for (size_t i = 1; i <= n; i++) {
+        if (i < n && inside_character(text + i))
+            continue;
+        size_t shown = text[i - 1] == ' ' ? i - 1 : i;
+        if (width_of(d, style, text, shown) > room)
+            break;
+        any = i;
+        if (text[i] == ' ' || i == n)
+            blank = i;
+        if (strchr("_-/+.,:;)", text[i - 1]))
+            mark = i;
+    }
+    size_t best = blank ? blank : mark ? mark : any;
+    return best ? best : 1;
+}
+
+char *shorten_text(Draw *d, const TextStyle *style, double room, const char *text)
+{
+    if (draw_text_width(d, style, text) <= room)
+        return mem_strdup(text);
+    double dots = draw_text_width(d, style, "\xe2\x80\xa6");
+    size_t end = strlen(text);
+    while (end > 0 && (inside_character(text + end) || width_of(d, style, text, end) > room - dots))
+        end--;
+    while (end > 0 && text[end - 1] == ' ')
+        end--;
+    return str_format("%.*s\xe2\x80\xa6", (int)end, text);
+}
+
+int wrap_text(Draw *d, const TextStyle *style, double room, const char *text, char **lines, int most)
+{
+    int n = 0;
+    while (n < most - 1 && draw_text_width(d, style, text) > room) {
+        size_t end = line_end(d, style, room, text);
+        while (inside_character(text + end))
+            end++;
+        lines[n++] = mem_strndup(text, end);
+        text += end;
+        text += *text == ' ';
+    }
+    if (*text || n == 0)
+        lines[n++] = shorten_text(d, style, room, text);
+    return n;
+}
+
+/* ---- lists ---- */
+
+static void free_lines(LegendEntry *e)
+{
+    for (int k = 0; k < e->n_lines; k++)
+        free(e->lines[k]);
+    e->n_lines = 0;
+}
+
+void legend_done(Legend *l)
+{
+    for (size_t i = 0; i < l->n; i++) {
+        free_lines(&l->entries[i]);
+        free(l->entries[i].text);
+    }
+    free(l->entries);
+    *l = (Legend){0};
+}
+
+void legend_add(Legend *l, int glyph, uint32_t color, const char *text)
+{
+    if (l->n == l->cap) {
+        size_t cap = l->cap ? 2 * l->cap : 16;
+        LegendEntry *bigger = mem_must(cap * sizeof *bigger);
+        if (l->n)
+            memcpy(bigger, l->entries, l->n * sizeof *bigger);
+        free(l->entries);
+        l->entries = bigger;
+        l->cap = cap;
+    }
+    l->entries[l->n++] = (LegendEntry){.text = mem_strdup(text), .glyph = glyph, .color = color};
+}
+
+static double indent(const Legend *l)
+{
+    return l->size * 1.35;
+}
+
+static double title_height(const Legend *l)
+{
+    return l->title ? l->size * LEADING * 1.15 : 0;
+}
+
+static void wrap_entries(Legend *l, Draw *d, double room)
+{
+    TextStyle style = {.size = l->size};
+    double widest = 0;
+    for (size_t i = 0; i < l->n; i++) {
+        LegendEntry *e = &l->entries[i];
+        free_lines(e);
+        e->n_lines = wrap_text(d, &style, fmax(12, room - indent(l)), e->text, e->lines, 6);
+        for (int k = 0; k < e->n_lines; k++)
+            widest = fmax(widest, draw_text_width(d, &style, e->lines[k]));
+    }
+    l->column_width = widest + indent(l) + 7;
+}
+
+/* Columns that entries need when none is split between columns of per_column lines. */
+static int columns_for(const Legend *l, int per_column)
+{
+    int columns = l->n > 0, used = 0;
+    for (size_t i = 0; i < l->n; i++) {
+        int lines = l->entries[i].n_lines;
+        if (used > 0 && used + lines > per_column) {
+            columns++;
+            used = 0;
+        }
+        used += lines;
+    }
+    return columns;
+}
+
+static int total_lines(const Legend *l, int *tallest)
+{
+    int lines = 0;
+    *tallest = 1;
+    for (size_t i = 0; i < l->n; i++) {
+        lines += l->entries[i].n_lines;
+        *tallest = l->entries[i].n_lines > *tallest ? l->entries[i].n_lines : *tallest;
+    }
+    return lines;
+}
+
+/* The lowest list of at most `most` columns. */
+static void balance(Legend *l, Draw *d, int most)
+{
+    int tallest, lines = total_lines(l, &tallest), per = lines / most > tallest ? lines / most : tallest;
+    while (columns_for(l, per) > most)
+        per++;
+    TextStyle title = {.size = l->size, .bold = true};
+    l->per_column = per;
+    l->width = columns_for(l, per) * l->column_width - 7;
+    l->width = l->n ? l->width : 0;
+    if (l->title && l->n)
+        l->width = fmax(l->width, draw_text_width(d, &title, l->title));
+    l->height = l->n ? (lines < per ? lines : per) * l->size * LEADING + title_height(l) : 0;
+}
+
+void legend_fit_beside(Legend *l, Draw *d, double room, double max_height)
+{
+    l->size = FIGURE_TEXT;
+    for (;; l->size -= 0.5) {
+        wrap_entries(l, d, room);
+        int tallest, lines = total_lines(l, &tallest);
+        int per = (int)floor((max_height - title_height(l)) / (l->size * LEADING));
+        per = per > tallest ? per : tallest;
+        if (lines <= per || l->size <= FIGURE_TEXT_MIN + 0.01) {
+            balance(l, d, lines ? columns_for(l, per) : 1);
+            return;
+        }
+    }
+}
+
+static void drop_last(Legend *l)
+{
+    LegendEntry *e = &l->entries[--l->n];
+    free_lines(e);
+    free(e->text);
+}
+
+/* Too much for the room at the smallest size: what fits, and how many are missing. */
+static void leave_out(Legend *l, Draw *d, double width, double max_height, int columns)
+{
+    size_t all = l->n, kept = l->n;
+    while (kept > 0 && l->height > max_height) {
+        if (kept < all)
+            drop_last(l); /* the note of the round before */
+        drop_last(l);
+        kept--;
+        char *text = str_format("\xe2\x80\xa6 and %zu more", all - kept);
+        legend_add(l, GLYPH_NONE, 0, text);
+        free(text);
+        wrap_entries(l, d, width);
+        balance(l, d, columns);
+    }
+}
+
+void legend_fit_below(Legend *l, Draw *d, double width, double max_height)
+{
+    for (l->size = FIGURE_TEXT;; l->size -= 0.5) {
+        wrap_entries(l, d, width);
+        int columns = (int)fmax(1, floor((width + 7) / l->column_width));
+        balance(l, d, columns);
+        if (max_height <= 0 || l->height <= max_height)
+            return;
+        if (l->size <= FIGURE_TEXT_MIN + 0.01) {
+            leave_out(l, d, width, max_height, columns);
+            return;
+        }
+    }
+}
+
+void legend_draw(const Legend *l, Draw *d, double x, double y)
+{
+    TextStyle style = {.size = l->size, .color = FIGURE_INK}, title = {.size = l->size, .bold = true, .color = FIGURE_INK};
+    double line = l->size * LEADING;
+    if (l->title && l->n)
+        draw_text(d, x, y + l->size, &title, l->title);
+    double top = y + title_height(l), at = top;
+    int used = 0;
+    for (size_t i = 0; i < l->n; i++) {
+        const LegendEntry *e = &l->entries[i];
+        if (used > 0 && used + e->n_lines > l->per_column) {
+            x += l->column_width;
+            at = top;
+            used = 0;
+        }
+        if (e->glyph >= 0)
+            draw_glyph(d, e->glyph, x + l->size * 0.42, at + line * 0.5, l->size * 0.84, e->color);
+        for (int k = 0; k < e->n_lines; k++, at += line, used++)
+            draw_text(d, x + (e->glyph >= 0 ? indent(l) : 0), at + line * 0.5 + l->size * 0.36, &style, e->lines[k]);
+    }
+}
+
+/* ---- numbers ---- */
+
+int axis_ticks(double lo, double hi, int most, double *out)
+{
+    static const double nice[] = {1, 2, 2.5, 5, 10};
+    if (!(hi > lo) || !isfinite(hi - lo)) {
+        out[0] = lo;
+        return 1;
+    }
+    double power = pow(10, floor(log10((hi - lo) / most))), step = power;
+    for (int i = 0; i < 5 && (floor(hi / step + 1e-9) - ceil(lo / step - 1e-9) + 1) > most; i++)
+        step = nice[i] * power;
+    while ((floor(hi / step + 1e-9) - ceil(lo / step - 1e-9) + 1) > most)
+        step *= 2;
+    int n = 0;
+    for (double k = ceil(lo / step - 1e-9); k <= floor(hi / step + 1e-9) && n < most; k++)
+        out[n++] = k * step == 0 ? 0 : k * step;
+    if (n == 0)
+        out[n++] = lo;
+    return n;
+}
+
+void axis_text(double v, double step, char *out, size_t n)
+{
+    int decimals = step > 0 && isfinite(step) ? (int)fmax(0, ceil(-log10(step) - 1e-9)) : 2;
+    if (step > 0 && fabs(step * pow(10, decimals) - round(step * pow(10, decimals))) > 1e-6)
+        decimals++;
+    if (fabs(v) >= 1e6 || decimals > 4)
+        snprintf(out, n, "%.3g", v);
+    else
+        snprintf(out, n, "%.*f", decimals, v);
+    if (out[0] == '-' && n > 3 && strlen(out) + 3 < n) { /* a minus, not a hyphen */
+        memmove(out + 3, out + 1, strlen(out));
+        memcpy(out, "\xe2\x88\x92", 3);
+    }
+}
+
+/* ---- colour bars ---- */
+
+uint32_t bar_color(const Bar *b, double value)
+{
+    if (b->zero_grey && value == 0)
+        return COLOR_ZERO;
+    return color_map(b->map, (value - b->lo) / (b->hi - b->lo));
+}
+
+enum { STEPS = 96 };
+
+/* Rectangles, each reaching under the next, so that no seam shows. */
+static void strip(Draw *d, const Bar *b, double x, double y, double w, double h, bool flat)
+{
+    for (int i = 0; i < STEPS; i++) {
+        uint32_t c = color_map(b->map, (i + 0.5) / STEPS);
+        if (flat)
+            draw_rect(d, x + w * i / STEPS, y, w - w * i / STEPS, h, c);
+        else
+            draw_rect(d, x, y, w, h - h * i / STEPS, c);
+    }
+}
+
+void bar_draw(Draw *d, const Bar *b, double x, double y, double height)
+{
+    double ticks[5], w = 4.5;
+    char text[32];
+    TextStyle style = {.size = FIGURE_TEXT - 0.5, .color = FIGURE_INK};
+    int n = axis_ticks(b->lo, b->hi, 5, ticks);
+    double step = n > 1 ? ticks[1] - ticks[0] : fabs(ticks[0]), widest = 0;
+    strip(d, b, x, y, w, height, false);
+    for (int k = 0; k < n; k++) {
+        double at = y + height * (1 - (ticks[k] - b->lo) / (b->hi - b->lo));
+        axis_text(ticks[k], step, text, sizeof text);
+        draw_line(d, x + w, at, x + w + 1.8, at, 0.4, FIGURE_INK);
+        draw_text(d, x + w + 3, at + style.size * 0.36, &style, text);
+        widest = fmax(widest, draw_text_width(d, &style, text));
+    }
+    if (b->unit && b->unit[0]) {
+        style.rotate = 90;
+        style.align = ALIGN_CENTER;
+        style.color = FIGURE_INK;
+        draw_text(d, x + w + 3 + widest + style.size * 1.1, y + height / 2, &style, b->unit);
+    }
+}
+
+void bar_draw_flat(Draw *d, const Bar *b, double x, double y, double width)
+{
+    double ticks[5], h = 4.5, top = y + FIGURE_TEXT * 1.5;
+    char text[32];
+    TextStyle style = {.size = FIGURE_TEXT - 0.5, .align = ALIGN_CENTER, .color = FIGURE_INK};
+    TextStyle title = {.size = FIGURE_TEXT, .color = FIGURE_INK};
+    int n = axis_ticks(b->lo, b->hi, 4, ticks);
+    double step = n > 1 ? ticks[1] - ticks[0] : fabs(ticks[0]);
+    if (b->unit)
+        draw_text(d, x, y + FIGURE_TEXT, &title, b->unit);
+    strip(d, b, x, top, width, h, true);
+    for (int k = 0; k < n; k++) {
+        double at = x + width * (ticks[k] - b->lo) / (b->hi - b->lo);
+        axis_text(ticks[k], step, text, sizeof text);
+        draw_line(d, at, top + h, at, top + h + 1.8, 0.4, FIGURE_INK);
+        draw_text(d, at, top + h + 2.5 + style.size * 0.9, &style, text);
+    }
+}
