@@ -1,33 +1,65 @@
 /* `scmmgpt plot`: the embedding as a figure. */
 #include "tui/cli_commands.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "core/base/log.h"
 #include "core/base/mem.h"
+#include "core/figure/scatter.h"
+
+enum { MAX_COLORS = 200 };
 
 /* --color may be repeated. */
 static Err take_colors(CliArgs *a, const char **out, size_t cap, size_t *n)
 {
+    static const char *const spellings[] = {"--color", "--colour"};
     *n = 0;
     for (int i = 1; i < a->argc;) {
-        CliArgs one = {.argc = a->argc - i + 1, .argv = a->argv + i - 1};
-        if (one.argc < 2 || (strncmp(one.argv[1], "--color", 7) != 0 && strncmp(one.argv[1], "--colour", 8) != 0)) {
+        const char *at = a->argv[i], *value = NULL;
+        int used = 0;
+        if (strcmp(at, "--") == 0)
+            break;
+        for (int k = 0; k < 2; k++) {
+            size_t length = strlen(spellings[k]);
+            if (strncmp(at, spellings[k], length) == 0 && (at[length] == '=' || !at[length])) {
+                used = at[length] ? 1 : 2;
+                value = at[length] ? at + length + 1 : i + 1 < a->argc ? a->argv[i + 1] : NULL;
+            }
+        }
+        if (!used) {
             i++;
             continue;
         }
-        const char *value = strchr(one.argv[1], '=');
-        int used = value ? 1 : 2;
-        if (!value && one.argc < 3)
+        if (!value || !value[0])
             FAIL(ERR_USAGE, "--color: a value is missing after it");
         if (*n == cap)
-            FAIL(ERR_USAGE, "--color: %zu panels are the most", cap);
-        out[(*n)++] = value ? value + 1 : one.argv[2];
+            FAIL(ERR_USAGE, "--color: %zu are the most", cap);
+        out[(*n)++] = value;
         memmove(a->argv + i, a->argv + i + used, (size_t)(a->argc - i - used) * sizeof *a->argv);
         a->argc -= used;
     }
+    return OK;
+}
+
+/* --genes A,B,C: the same as --color for each. *copy holds the names. */
+static Err take_genes(CliArgs *a, const char **out, size_t cap, size_t *n, char **copy)
+{
+    const char *list = NULL;
+    TRY(cli_take_string(a, "--genes", &list));
+    if (!list)
+        return OK;
+    char *save = NULL;
+    *copy = mem_strdup(list);
+    for (char *name = strtok_r(*copy, ",", &save); name; name = strtok_r(NULL, ",", &save)) {
+        if (*n == cap)
+            FAIL(ERR_USAGE, "--genes: %zu are the most", cap);
+        out[(*n)++] = name;
+    }
+    if (*n == 0)
+        FAIL(ERR_USAGE, "--genes: '%s' names no gene", list);
     return OK;
 }
 
@@ -153,55 +185,121 @@ static Err ask(CliArgs *a, Session *s, PlotParams *p, Asked *k)
     return OK;
 }
 
-Err cli_plot(CliArgs *a)
+static Err take_looks(CliArgs *a, PlotParams *p)
+{
+    double columns = 0;
+    TRY(cli_take_string(a, "--size", &p->size));
+    TRY(cli_take_string(a, "--style", &p->style));
+    TRY(cli_take_string(a, "--legend", &p->legend));
+    TRY(cli_take_string(a, "--frame", &p->frame));
+    TRY(cli_take_string(a, "--cmap", &p->cmap));
+    TRY(cli_take_string(a, "--vmin", &p->vmin));
+    TRY(cli_take_string(a, "--vmax", &p->vmax));
+    TRY(cli_take_string(a, "--vcenter", &p->vcenter));
+    TRY(cli_take_string(a, "--simulate", &p->simulate));
+    TRY(cli_take_string(a, "--vector-points", &p->vector_points));
+    TRY(cli_take_number(a, "--dpi", 20, 2400, &p->dpi));
+    TRY(cli_take_number(a, "--size-scale", 0.01, 100, &p->point_scale));
+    TRY(cli_take_number(a, "--ncols", 1, 16, &columns));
+    p->columns = (int)columns;
+    p->sidecar = cli_take_flag(a, "--sidecar");
+    p->transparent = cli_take_flag(a, "--transparent");
+    p->strip_metadata = cli_take_flag(a, "--strip-metadata");
+    p->letters = cli_take_flag(a, "--letters");
+    p->zero_grey = cli_take_flag(a, "--zero-grey");
+    p->free_scales = cli_take_flag(a, "--free-scales");
+    p->force = a->g->force;
+    p->output = a->g->output;
+    return OK;
+}
+
+/* What can be checked before the file is read. */
+static Err check_looks(const PlotParams *p, const char *usage)
+{
+    double w, h;
+    int kind;
+    const char *dot = p->output ? strrchr(p->output, '.') : NULL;
+    if (!p->output)
+        FAIL(ERR_USAGE, "-o: a figure's name is missing; usage: scmmgpt plot %s", usage);
+    if (!dot || (strcmp(dot, ".png") != 0 && strcmp(dot, ".svg") != 0 && strcmp(dot, ".pdf") != 0))
+        FAIL(ERR_USAGE, "-o: %s: a figure's name ends in .png, .svg or .pdf", p->output);
+    TRY(scatter_size(p->size, &w, &h));
+    return p->simulate ? color_simulate_find(p->simulate, &kind) : OK;
+}
+
+/* Dot plots, violins and the like. */
+static Err chart(CliArgs *a, const ChartParams *c, const PlotParams *p)
+{
+    Session *s;
+    TRY(cli_open(a, a->argv[1], &s));
+    Err err = session_chart(s, c, p, a->ctl);
+    session_close(s);
+    return err;
+}
+
+static const char chart_usage[] =
+    "FILE --kind dotplot|matrix|heatmap|violin|composition --groupby KEY [--genes A,B,C | --markers 3] [--color PARTS] "
+    "[--cells RULE] [--scale-genes] [--absolute] -o FIG.png|.svg|.pdf";
+
+static Err plot_chart(CliArgs *a, ChartParams *c, PlotParams *p, const char **colors, char **copy)
+{
+    TRY(take_genes(a, colors, MAX_COLORS, &p->n_colors, copy));
+    TRY(cli_take_string(a, "--groupby", &c->groupby));
+    TRY(cli_take_string(a, "--cells", &c->rule));
+    TRY(cli_take_size(a, "--markers", 1, 50, &c->markers));
+    c->scale_genes = cli_take_flag(a, "--scale-genes");
+    c->absolute = cli_take_flag(a, "--absolute");
+    TRY(cli_finish(a, 1, 1, chart_usage));
+    if (c->markers && p->n_colors)
+        FAIL(ERR_USAGE, "--markers, --genes: one of them gives the genes");
+    TRY(check_looks(p, chart_usage));
+    return chart(a, c, p);
+}
+
+static Err plot_map(CliArgs *a, PlotParams *p)
 {
     static const char usage[] = "FILE --color KEY_OR_GENE [--color ...] | --query \"TEXT\" | --annotate | --groups T.tsv[:COLUMN] "
                                 "-o FIG.png|.svg|.pdf [--basis umap] [--split-by KEY] [--highlight A,B] "
                                 "[--generate \"TEXT\" [-n N] | --generated CELLS.h5ad] [--size 85mm|170mm|slide|square] [--dpi 300] "
-                                "[--view X0,Y0,X1,Y1]";
-    enum { MAX_COLORS = 64 };
-    const char *colors[MAX_COLORS];
-    PlotParams p = plot_params_default();
-    double columns = 0;
-    p.colors = colors;
-    TRY(take_colors(a, colors, MAX_COLORS, &p.n_colors));
-    TRY(cli_take_string(a, "--basis", &p.basis));
-    TRY(cli_take_string(a, "--split-by", &p.split_by));
-    TRY(cli_take_string(a, "--highlight", &p.highlight));
-    TRY(cli_take_string(a, "--size", &p.size));
-    TRY(cli_take_string(a, "--legend", &p.legend));
-    TRY(cli_take_string(a, "--cmap", &p.cmap));
-    TRY(cli_take_string(a, "--vmin", &p.vmin));
-    TRY(cli_take_string(a, "--vmax", &p.vmax));
-    TRY(cli_take_string(a, "--vector-points", &p.vector_points));
-    TRY(cli_take_number(a, "--dpi", 20, 2400, &p.dpi));
-    TRY(cli_take_number(a, "--size-scale", 0.01, 100, &p.point_scale));
-    TRY(cli_take_number(a, "--ncols", 1, 16, &columns));
-    p.columns = (int)columns;
-    p.sidecar = cli_take_flag(a, "--sidecar");
-    p.transparent = cli_take_flag(a, "--transparent");
-    p.strip_metadata = cli_take_flag(a, "--strip-metadata");
+                                "[--view X0,Y0,X1,Y1] [--simulate deuteranopia]; --kind dotplot|matrix|heatmap|violin|composition: other plots";
     Asked asked = {0};
     const char *view = NULL;
-    TRY(take_asked(a, &p, &asked));
+    TRY(cli_take_string(a, "--basis", &p->basis));
+    TRY(cli_take_string(a, "--split-by", &p->split_by));
+    TRY(cli_take_string(a, "--highlight", &p->highlight));
+    TRY(take_asked(a, p, &asked));
     TRY(cli_take_string(a, "--view", &view));
-    double *v = p.view;
+    double *v = p->view;
     if (view && (sscanf(view, "%lf,%lf,%lf,%lf", &v[0], &v[1], &v[2], &v[3]) != 4 || !(v[0] < v[2]) || !(v[1] < v[3])))
         FAIL(ERR_USAGE, "--view: '%s' is not X0,Y0,X1,Y1 with X0 < X1 and Y0 < Y1", view);
-    p.force = a->g->force;
-    p.output = a->g->output;
     TRY(cli_finish(a, 1, 1, usage));
-    if (!p.output)
-        FAIL(ERR_USAGE, "-o: a figure's name is missing; usage: scmmgpt plot %s", usage);
+    TRY(check_looks(p, usage));
     Session *s;
     TRY(cli_open(a, a->argv[1], &s));
-    Err err = ask(a, s, &p, &asked);
+    Err err = ask(a, s, p, &asked);
     if (err == OK)
-        err = session_plot(s, &p, a->ctl);
+        err = session_plot(s, p, a->ctl);
     groups_free(asked.types);
     query_result_free(asked.answer);
     generated_free(asked.made);
     map_free(asked.map);
     session_close(s);
+    return err;
+}
+
+Err cli_plot(CliArgs *a)
+{
+    const char *colors[MAX_COLORS], *kind = NULL;
+    PlotParams p = plot_params_default();
+    ChartParams c = {.kind = CHART_MAP};
+    char *copy = NULL;
+    p.colors = colors;
+    TRY(take_colors(a, colors, MAX_COLORS, &p.n_colors));
+    TRY(cli_take_string(a, "--kind", &kind));
+    if (kind)
+        TRY(chart_kind_find(kind, &c.kind));
+    TRY(take_looks(a, &p));
+    Err err = c.kind == CHART_MAP ? plot_map(a, &p) : plot_chart(a, &c, &p, colors, &copy);
+    free(copy);
     return err;
 }

@@ -23,7 +23,7 @@ struct Draw {
     char *path, *temporary;
     bool force, transparent;
     int simulate;
-    double width, height, dpi;
+    double width, height, dpi, zoom;
     MetaPair *meta;
     size_t n_meta;
     cairo_surface_t *surface;
@@ -98,7 +98,7 @@ static void begin_svg(Draw *d, const DrawParams *p)
              "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<svg xmlns=\"http://www.w3.org/2000/svg\" "
              "xmlns:xlink=\"http://www.w3.org/1999/xlink\" width=\"%.4gpt\" height=\"%.4gpt\" viewBox=\"0 0 %.4g %.4g\" "
              "font-family=\"'Liberation Sans', Arial, Helvetica, sans-serif\">\n",
-             d->width, d->height, d->width, d->height);
+             d->width * d->zoom, d->height * d->zoom, d->width, d->height);
     if (p->title) {
         str_add(s, "<title>");
         add_escaped(s, p->title);
@@ -138,12 +138,12 @@ static void set_pdf_metadata(Draw *d, const DrawParams *p)
 
 static Err make_surface(Draw *d, const DrawParams *p)
 {
-    double scale = d->dpi / 72;
+    double scale = d->dpi / 72 * d->zoom;
     int w = (int)ceil(d->width * scale), h = (int)ceil(d->height * scale);
     if (d->kind == KIND_PNG && (w > 32000 || h > 32000))
         FAIL(ERR_USAGE, "%s: %d x %d pixels are too many; lower --dpi", d->path, w, h);
     if (d->kind == KIND_PDF)
-        d->surface = cairo_pdf_surface_create(d->temporary, d->width, d->height);
+        d->surface = cairo_pdf_surface_create(d->temporary, d->width * d->zoom, d->height * d->zoom);
     else if (d->kind == KIND_PNG)
         d->surface = cairo_image_surface_create(CAIRO_FORMAT_ARGB32, w, h);
     else
@@ -154,6 +154,8 @@ static Err make_surface(Draw *d, const DrawParams *p)
         FAIL(ERR_GENERAL, "%s: cannot be drawn: %s", d->path, cairo_status_to_string(status));
     if (d->kind == KIND_PNG)
         cairo_scale(d->cr, scale, scale);
+    if (d->kind == KIND_PDF)
+        cairo_scale(d->cr, d->zoom, d->zoom);
     cairo_font_options_t *options = cairo_font_options_create();
     cairo_font_options_set_hint_metrics(options, CAIRO_HINT_METRICS_OFF);
     cairo_font_options_set_hint_style(options, CAIRO_HINT_STYLE_NONE);
@@ -168,6 +170,13 @@ static Err make_surface(Draw *d, const DrawParams *p)
     return OK;
 }
 
+DrawParams draw_params(double width, double height, const char *title, const RenderParams *p)
+{
+    return (DrawParams){.width = width, .height = height, .zoom = p->zoom, .dpi = p->dpi, .force = p->force,
+                        .transparent = p->transparent, .simulate = p->simulate, .meta = p->meta, .n_meta = p->n_meta,
+                        .title = title};
+}
+
 Err draw_open(const char *path, const DrawParams *p, Draw **out)
 {
     Kind kind = KIND_PNG;
@@ -177,7 +186,8 @@ Err draw_open(const char *path, const DrawParams *p, Draw **out)
     Draw *d = mem_must(sizeof *d);
     *d = (Draw){.kind = kind, .path = mem_strdup(path), .force = p->force, .transparent = p->transparent,
                 .simulate = p->simulate,
-                .width = p->width, .height = p->height, .dpi = p->dpi, .n_meta = p->n_meta};
+                .width = p->width, .height = p->height, .dpi = p->dpi,
+                .zoom = p->zoom > 0 ? p->zoom : 1, .n_meta = p->n_meta};
     d->temporary = str_format("%s.%ld.tmp", path, (long)getpid());
     d->meta = mem_must((p->n_meta + 1) * sizeof *d->meta);
     for (size_t i = 0; i < p->n_meta; i++)
@@ -324,6 +334,25 @@ void draw_polygon(Draw *d, const double *xy, int n, uint32_t color)
         (i ? cairo_line_to : cairo_move_to)(d->cr, xy[2 * i], xy[2 * i + 1]);
     cairo_close_path(d->cr);
     cairo_fill(d->cr);
+}
+
+void draw_outline(Draw *d, const double *xy, int n, double width, uint32_t color)
+{
+    color = seen(d, color);
+    if (d->kind == KIND_SVG) {
+        str_add(&d->svg, "<polygon points=\"");
+        for (int i = 0; i < n; i++)
+            str_addf(&d->svg, "%s%.2f,%.2f", i ? " " : "", xy[2 * i], xy[2 * i + 1]);
+        str_addf(&d->svg, "\" fill=\"none\" stroke=\"#%06x\" stroke-width=\"%.2f\" stroke-linejoin=\"round\"/>\n", color, width);
+        return;
+    }
+    set_color(d, color);
+    cairo_set_line_width(d->cr, width);
+    cairo_set_line_join(d->cr, CAIRO_LINE_JOIN_ROUND);
+    for (int i = 0; i < n; i++)
+        (i ? cairo_line_to : cairo_move_to)(d->cr, xy[2 * i], xy[2 * i + 1]);
+    cairo_close_path(d->cr);
+    cairo_stroke(d->cr);
 }
 
 void draw_arrow(Draw *d, double x0, double y0, double x1, double y1, double width, uint32_t color)

@@ -13,7 +13,8 @@ typedef struct MetaPair {
     const char *key, *value;
 } MetaPair;
 typedef struct DrawParams {
-    double width, height; /* pt */
+    double width, height; /* pt, before zoom */
+    double zoom;          /* the page is that much larger, with all that is on it; 0: 1 */
     double dpi;           /* of PNG, and of images inside vector files */
     bool force, transparent;
     int simulate;         /* 0: colours as they are; else a kind of color_simulate + 1: everything as such a viewer sees it */
@@ -43,6 +44,8 @@ void draw_line(Draw *d, double x0, double y0, double x1, double y1, double width
 void draw_arrow(Draw *d, double x0, double y0, double x1, double y1, double width, uint32_t color);
 void draw_rect(Draw *d, double x, double y, double w, double h, uint32_t fill);
 void draw_polygon(Draw *d, const double *xy /* [n,2] */, int n, uint32_t fill);
+/* A closed outline. */
+void draw_outline(Draw *d, const double *xy /* [n,2] */, int n, double width, uint32_t color);
 void draw_frame(Draw *d, double x, double y, double w, double h, double width, uint32_t color);
 /* Glyphs of palette.h around (x, y), diameter in pt. */
 void draw_glyph(Draw *d, int glyph, double x, double y, double diameter, uint32_t color);
@@ -55,6 +58,19 @@ double draw_text_width(Draw *d, const TextStyle *s, const char *utf8);
 void draw_image(Draw *d, double x, double y, double w, double h, const uint32_t *argb, int iw, int ih);
 bool draw_is_vector(const Draw *d);
 double draw_dpi(const Draw *d);
+
+/* How any figure is written. */
+typedef struct RenderParams {
+    double dpi;          /* 300 */
+    double zoom;         /* text and marks that much larger, for slides and posters; 0: 1 */
+    bool force, transparent;
+    int simulate;        /* as in DrawParams */
+    int vector_points;   /* -1 auto (up to 5,000 points), 0 never, 1 always */
+    const MetaPair *meta;
+    size_t n_meta;
+} RenderParams;
+/* The page of such a figure. */
+DrawParams draw_params(double width, double height, const char *title, const RenderParams *p);
 
 /* ARGB32 (opaque parts) as a PNG file in memory; caller frees. Used by SVG images; exposed for tests. */
 CHECKED Err png_encode(const uint32_t *argb, int w, int h, double dpi, bool alpha, const MetaPair *meta, size_t n_meta,

@@ -345,16 +345,21 @@ void bar_draw(Draw *d, const Bar *b, double x, double y, double height)
     }
 }
 
-void bar_draw_flat(Draw *d, const Bar *b, double x, double y, double width)
+void bar_draw_flat(Draw *d, const Bar *b, double x, double y, double width, double room)
 {
-    double ticks[5], h = 4.5, top = y + FIGURE_TEXT * 1.5;
+    double ticks[5], h = 4.5, top;
+    char *lines[2];
     char text[32];
     TextStyle style = {.size = FIGURE_TEXT - 0.5, .align = ALIGN_CENTER, .color = FIGURE_INK};
     TextStyle title = {.size = FIGURE_TEXT, .color = FIGURE_INK};
     int n = axis_ticks(b->lo, b->hi, 4, ticks);
     double step = n > 1 ? ticks[1] - ticks[0] : fabs(ticks[0]);
-    if (b->unit)
-        draw_text(d, x, y + FIGURE_TEXT, &title, b->unit);
+    int n_lines = b->unit && b->unit[0] ? wrap_text(d, &title, room, b->unit, lines, 2) : 0;
+    for (int k = 0; k < n_lines; k++, y += FIGURE_TEXT * 1.2) {
+        draw_text(d, x, y + FIGURE_TEXT, &title, lines[k]);
+        free(lines[k]);
+    }
+    top = y + FIGURE_TEXT * 0.35;
     strip(d, b, x, top, width, h, true);
     for (int k = 0; k < n; k++) {
         double at = x + width * (ticks[k] - b->lo) / (b->hi - b->lo);

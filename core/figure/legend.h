@@ -45,8 +45,8 @@ typedef struct Bar { /* a continuous scale */
 #define BAR_ROOM 34.0 /* width that a vertical bar takes */
 #define COLOR_ZERO 0xDADADAu
 void bar_draw(Draw *d, const Bar *b, double x, double y, double height);
-/* Lying: width x about 20 high, unit above. */
-void bar_draw_flat(Draw *d, const Bar *b, double x, double y, double width);
+/* Lying: width x about 20 high (28 with a long unit), unit above, wrapped at `room`. */
+void bar_draw_flat(Draw *d, const Bar *b, double x, double y, double width, double room);
 /* The colour of a value. */
 uint32_t bar_color(const Bar *b, double value);
 

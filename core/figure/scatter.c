@@ -314,8 +314,9 @@ static void lay_out(Page *g)
 {
     const Scatter *s = g->s;
     TextStyle style = {.size = FIGURE_TEXT};
-    g->width = s->width_mm * 72 / 25.4;
-    g->height = s->height_mm * 72 / 25.4;
+    double zoom = g->p->zoom > 0 ? g->p->zoom : 1;
+    g->width = s->width_mm * 72 / 25.4 / zoom;
+    g->height = s->height_mm * 72 / 25.4 / zoom;
     if (s->caption && s->caption[0])
         g->n_caption = wrap_text(g->d, &style, g->width - 2 * MARGIN, s->caption, g->caption_lines, 6);
     g->caption_height = g->n_caption ? g->n_caption * FIGURE_TEXT * 1.3 + 5 : 0;
@@ -384,7 +385,7 @@ static void draw_legend(const Page *g, size_t k, double left, double top)
     if (has_bar(g, p)) {
         Bar b = bar_of(g, p);
         if (g->below)
-            bar_draw_flat(g->d, &b, x, y, fmin(g->side, 110));
+            bar_draw_flat(g->d, &b, x, y, fmin(g->side, 110), fmax(g->side, 40));
         else
             bar_draw(g->d, &b, x, y + 2, bar_height(g));
         y += g->below ? FLAT_BAR + 4 : bar_height(g) + 10;
@@ -440,9 +441,7 @@ Err scatter_render(const Scatter *s, const char *path, const RenderParams *p, Jo
     lay_out(&g);
     draw_abandon(g.d);
     g.d = NULL;
-    DrawParams page = {.width = g.width, .height = g.height, .dpi = p->dpi, .force = p->force, .simulate = p->simulate,
-                       .transparent = p->transparent, .meta = p->meta, .n_meta = p->n_meta,
-                       .title = s->n_panels ? s->panels[0].title : NULL};
+    DrawParams page = draw_params(g.width, g.height, s->n_panels ? s->panels[0].title : NULL, p);
     TRY_GOTO(draw_open(path, &page, &g.d));
     for (size_t k = 0; k < s->n_panels; k++)
         TRY_GOTO(draw_panel(&g, k, ctl));

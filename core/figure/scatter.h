@@ -62,14 +62,6 @@ CHECKED Err scatter_label_positions(const float *xy, const int32_t *codes, size_
 /* "UMAP" of "X_umap", "t-SNE" of "X_tsne", ...; caller frees. */
 char *scatter_basis_name(const char *obsm_key);
 
-typedef struct RenderParams {
-    double dpi;          /* 300 */
-    bool force, transparent;
-    int simulate;        /* as in DrawParams */
-    int vector_points;   /* -1 auto (up to 5,000 points), 0 never, 1 always */
-    const MetaPair *meta;
-    size_t n_meta;
-} RenderParams;
 /* Draws s into path (.png, .svg, .pdf). */
 CHECKED Err scatter_render(const Scatter *s, const char *path, const RenderParams *p, JobCtl *ctl);
 #endif

@@ -75,7 +75,7 @@ bool scatter_inside(const Page *g, double x, double y)
 static Err top_of_pixels(const Page *g, const ScatterPanel *p, double lo, double hi, Dot **out, size_t *n)
 {
     const Scatter *s = g->s;
-    double k = g->p->dpi / 72;
+    double k = g->p->dpi / 72 * (g->p->zoom > 0 ? g->p->zoom : 1);
     size_t w = (size_t)ceil(g->side * k) + 1, m = 0;
     uint32_t *top; /* [w, w] cell + 1 */
     TRY(NEW0(top, w * w));
@@ -129,7 +129,7 @@ double scatter_generated_diameter(const Page *g)
 static Err raster_points(const Page *g, const Dot *dots, size_t n, double left, double top, JobCtl *ctl)
 {
     Err err = OK;
-    double k = g->p->dpi / 72;
+    double k = g->p->dpi / 72 * (g->p->zoom > 0 ? g->p->zoom : 1);
     int pixels = (int)ceil(g->side * k);
     PointImage image;
     Stamps *glyphs[N_GLYPHS] = {NULL}, *made = NULL;

@@ -316,6 +316,11 @@ typedef struct PlotParams {
     int columns;          /* panels side by side; 0: up to 4 */
     double point_scale;   /* 0: 1 */
     bool sidecar, force, transparent, strip_metadata;
+    const char *style;    /* "paper", "meeting", "poster": text and marks 1, 1.7, 2.5 times as large; NULL: meeting for slides */
+    const char *simulate; /* "deuteranopia", ...: as such a viewer sees it; NULL */
+    const char *frame;    /* "arrows", "full", "none" */
+    const char *vcenter;  /* a number in the middle of the scale, equally far from both ends; NULL */
+    bool letters, zero_grey, free_scales; /* free_scales: each panel of numbers its own limits */
     const Map *map;             /* NULL: the session's */
     const Groups *groups;       /* colour by these instead of colors; NULL */
     const Values *values;       /* colour by these; NULL */
@@ -325,6 +330,21 @@ typedef struct PlotParams {
 } PlotParams;
 PlotParams plot_params_default(void);
 CHECKED Err session_plot(Session *s, const PlotParams *p, JobCtl *ctl);
+
+/* Plots of groups: session_chart.c; the descriptions are core/figure/chart.h. */
+typedef enum ChartKind { CHART_MAP, CHART_DOTS, CHART_MATRIX, CHART_CELLS, CHART_VIOLIN, CHART_COMPOSITION } ChartKind;
+/* "map", "dotplot", "matrix", "heatmap", "violin", "composition"; ERR_USAGE lists them. */
+CHECKED Err chart_kind_find(const char *name, ChartKind *out);
+typedef struct ChartParams {
+    ChartKind kind;
+    const char *groupby;   /* obs key of the groups (composition: of the bars); NULL: the best there is */
+    size_t markers;        /* without colors in plot: this many marker genes of each group; 0: 3 */
+    bool scale_genes;      /* means of each gene from 0 to 1 */
+    bool absolute;         /* composition: cells instead of shares */
+    const char *rule;      /* only these cells; NULL: all */
+} ChartParams;
+/* plot: genes in colors (violin: obs columns too; composition: one key, the parts), size, colours, output. */
+CHECKED Err session_chart(Session *s, const ChartParams *c, const PlotParams *plot, JobCtl *ctl);
 
 /* ---- measuring: session_eval.c and eval_*.c; the report is core/eval/report.h ---- */
 enum { EVAL_ANNOTATE = 1, EVAL_DESCRIBE = 2, EVAL_GENERATE = 4, EVAL_RETRIEVE = 8, EVAL_CLUSTER = 16, EVAL_ALL = 31 };

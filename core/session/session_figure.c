@@ -1,22 +1,21 @@
 /* From a request ("colour by CD3E, split by donor") to a Scatter and its file. */
 #include "core/session/session_internal.h"
 
-#include <cjson/cJSON.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
+#include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
+#include "core/figure/legend.h"
 #include "core/figure/scatter.h"
-
-enum { HASHED_ANYWAY = 64 << 20 };
+#include "core/session/figure_file.h"
 
 PlotParams plot_params_default(void)
 {
-    return (PlotParams){.size = "85mm", .dpi = 300, .legend = "right", .cmap = "viridis", .vector_points = "auto"};
+    return (PlotParams){.size = "85mm", .dpi = 300, .legend = "right", .vector_points = "auto"};
 }
 
 /* What the panels borrow from, freed together. */
@@ -55,7 +54,7 @@ static int compare_floats(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static Err percentile_limit(const Values *v, const char *text, double *out)
+Err figure_limit(const float *v, size_t n, const char *text, double *out)
 {
     char *end;
     bool percentile = text[0] == 'p';
@@ -67,13 +66,13 @@ static Err percentile_limit(const Values *v, const char *text, double *out)
         return OK;
     }
     float *sorted;
-    size_t n = 0;
-    TRY(NEW(sorted, v->n));
-    for (size_t i = 0; i < v->n; i++)
-        if (isfinite(v->v[i]))
-            sorted[n++] = v->v[i];
-    qsort(sorted, n, sizeof *sorted, compare_floats);
-    *out = n ? sorted[(size_t)(x / 100 * (double)(n - 1) + 0.5)] : 0;
+    size_t m = 0;
+    TRY(NEW(sorted, n));
+    for (size_t i = 0; i < n; i++)
+        if (isfinite(v[i]))
+            sorted[m++] = v[i];
+    qsort(sorted, m, sizeof *sorted, compare_floats);
+    *out = m ? sorted[(size_t)(x / 100 * (double)(m - 1) + 0.5)] : 0;
     free(sorted);
     return OK;
 }
@@ -101,17 +100,51 @@ static void panel_of_groups(const Groups *g, const uint8_t *highlight, ScatterPa
                         .colors = g->colors, .highlight = highlight};
 }
 
+Err figure_limits(const float *v, size_t n, const PlotParams *pp, double *lo, double *hi)
+{
+    if (!pp->vmin && !pp->vmax && !pp->vcenter)
+        return OK;
+    TRY(figure_limit(v, n, pp->vmin ? pp->vmin : "p0", lo));
+    TRY(figure_limit(v, n, pp->vmax ? pp->vmax : "p100", hi));
+    if (pp->vmin && pp->vmax && *hi < *lo)
+        FAIL(ERR_USAGE, "--vmin %s, --vmax %s: the lower limit is above the upper one (%g, %g)", pp->vmin, pp->vmax, *lo, *hi);
+    if (pp->vcenter) {
+        double middle, half;
+        TRY(figure_limit(v, n, pp->vcenter, &middle));
+        half = fmax(fabs(*lo - middle), fabs(*hi - middle));
+        *lo = middle - half;
+        *hi = middle + half;
+    }
+    if (*hi <= *lo)
+        *hi = *lo + 1e-6;
+    return OK;
+}
+
+Err figure_map(const PlotParams *pp, const char *usual, ColorMap *out)
+{
+    return color_map_find(pp->cmap ? pp->cmap : pp->vcenter ? "rdbu" : usual, out);
+}
+
 static Err panel_of_values(const Values *v, const PlotParams *pp, bool gene, ScatterPanel *p)
 {
-    *p = (ScatterPanel){.title = v->name, .values = v->v, .unit = v->unit, .italic_title = gene};
-    TRY(color_map_find(pp->cmap ? pp->cmap : "viridis", &p->map));
-    if (!pp->vmin && !pp->vmax)
-        return OK;
-    TRY(percentile_limit(v, pp->vmin ? pp->vmin : "p0", &p->vmin));
-    TRY(percentile_limit(v, pp->vmax ? pp->vmax : "p100", &p->vmax));
-    if (p->vmax <= p->vmin)
-        p->vmax = p->vmin + 1e-6;
-    return OK;
+    *p = (ScatterPanel){.title = v->name, .values = v->v, .unit = v->unit, .italic_title = gene, .zero_grey = pp->zero_grey};
+    TRY(figure_map(pp, "viridis", &p->map));
+    return figure_limits(v->v, v->n, pp, &p->vmin, &p->vmax);
+}
+
+/* The limits of each panel alone. */
+static void own_limits(ScatterPanel *p, size_t n)
+{
+    double lo = INFINITY, hi = -INFINITY;
+    for (size_t i = 0; i < n; i++)
+        if (isfinite(p->values[i])) {
+            lo = fmin(lo, p->values[i]);
+            hi = fmax(hi, p->values[i]);
+        }
+    if (!(p->vmin < p->vmax) && lo <= hi) {
+        p->vmin = lo;
+        p->vmax = hi > lo ? hi : lo + 1;
+    }
 }
 
 /* An obs column with names colours by group, one with numbers by value; anything else is computed, or a gene. */
@@ -177,7 +210,10 @@ static Err split_panels(Session *s, const PlotParams *pp, Sources *o, JobCtl *ct
         for (size_t j = 0; j < g->n_groups; j++, k++) {
             split[k] = o->panels[i];
             split[k].in = o->split_in + j * g->n_cells;
-            o->titles[k] = o->panels[i].title ? str_format("%s, %s", o->panels[i].title, g->names[j]) : mem_strdup(g->names[j]);
+            char *count = count_text(g->sizes[j]);
+            o->titles[k] = o->n > 1 && o->panels[i].title ? str_format("%s, %s (%s)", o->panels[i].title, g->names[j], count)
+                                                          : str_format("%s (%s)", g->names[j], count);
+            free(count);
             split[k].title = o->titles[k];
         }
     free(o->panels);
@@ -197,86 +233,64 @@ static Err find_legend(const char *name, LegendPlace *out)
     FAIL(ERR_USAGE, "--legend: '%s'; use right, data, both or none", name);
 }
 
-static Err find_vector_points(const char *name, int *out)
+/* Numbers on one scale: the widest limits of all panels with the same unit. */
+static void share_limits(ScatterPanel *panels, size_t n)
 {
-    static const char *const names[] = {"auto", "never", "always"};
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < n; k++) {
+            ScatterPanel *a = &panels[i], *b = &panels[k];
+            if (a->values && b->values && strcmp(a->unit, b->unit) == 0 && b->vmin < b->vmax && a->vmin < a->vmax) {
+                a->vmin = b->vmin = fmin(a->vmin, b->vmin);
+                a->vmax = b->vmax = fmax(a->vmax, b->vmax);
+            }
+        }
+}
+
+static Err find_frame(const char *name, FrameKind *out)
+{
+    static const char *const names[] = {"arrows", "full", "none"};
     for (int i = 0; i < 3; i++)
         if (!name || strcmp(name, names[i]) == 0) {
-            *out = i - 1;
+            *out = (FrameKind)i;
             return OK;
         }
-    FAIL(ERR_USAGE, "--vector-points: '%s'; use auto, always or never", name);
+    FAIL(ERR_USAGE, "--frame: '%s'; use arrows, full or none", name);
 }
 
-static Err write_sidecar(const PlotParams *pp, const MetaPair *meta, size_t n_meta, const Scatter *f)
+/* Stored colours that one of four viewers cannot tell apart: said once, for the closest pair. */
+static void warn_of_colors(const Groups *g, const size_t *sizes)
 {
-    cJSON *json = cJSON_CreateObject(), *panels = cJSON_AddArrayToObject(json, "panels");
-    cJSON *provenance = cJSON_AddObjectToObject(json, "provenance");
-    for (size_t i = 0; i < n_meta; i++)
-        cJSON_AddStringToObject(provenance, meta[i].key, meta[i].value);
-    cJSON_AddStringToObject(json, "basis", f->basis);
-    cJSON_AddNumberToObject(json, "cells", (double)f->n);
-    cJSON_AddNumberToObject(json, "width_mm", f->width_mm);
-    cJSON_AddItemToObject(json, "view", cJSON_CreateDoubleArray(f->view, 4));
+    static const char *const viewers[] = {"deuteranopia", "protanopia", "tritanopia"};
+    enum { TOO_CLOSE = 5 };
+    double least = TOO_CLOSE;
+    size_t a = 0, b = 0;
+    int kind = -1;
+    for (size_t i = 0; i < g->n_groups && g->n_groups <= 20; i++)
+        for (size_t j = 0; j < i; j++)
+            for (int k = 0; sizes[i] && sizes[j] && k < 3; k++) {
+                double d = color_distance(color_simulate(g->colors[i], k), color_simulate(g->colors[j], k));
+                if (d < least) {
+                    least = d;
+                    a = j;
+                    b = i;
+                    kind = k;
+                }
+            }
+    if (kind >= 0)
+        log_warn("%s: '%s' and '%s' have nearly the same colour with %s; --simulate %s shows it, --legend both names groups on the map",
+                 g->key, g->names[a], g->names[b], viewers[kind], viewers[kind]);
+}
+
+static Err write_sidecar(const PlotParams *pp, const FigureFile *file, const Scatter *f)
+{
+    Strings titles = {mem_must((f->n_panels + 1) * sizeof(char *)), f->n_panels};
     for (size_t i = 0; i < f->n_panels; i++)
-        cJSON_AddItemToArray(panels, cJSON_CreateString(f->panels[i].title ? f->panels[i].title : ""));
-    if (f->n_generated)
-        cJSON_AddStringToObject(json, "generated", f->generated_label);
-    char *text = cJSON_Print(json);
-    char *path = str_format("%.*s.json", (int)(strrchr(pp->output, '.') - pp->output), pp->output);
-    FILE *out = fopen(path, "w");
-    bool ok = out && fputs(text, out) >= 0;
-    ok = out && fputc('\n', out) >= 0 && ok;
-    ok = out && fclose(out) == 0 && ok;
-    Err err = ok ? OK : err_set(ERR_GENERAL, "%s: cannot be written", path);
-    free(path);
-    cJSON_free(text);
-    cJSON_Delete(json);
+        titles.text[i] = f->panels[i].title ? f->panels[i].title : "";
+    Err err = figure_file_sidecar(pp, file, "map",
+                                  &(FigureFacts){.basis = f->basis, .cells = f->n, .width_mm = f->width_mm, .view = f->view,
+                                                 .panels = titles, .generated = f->n_generated ? f->generated_label : NULL});
+    free(titles.text);
     return err;
-}
-
-/* Hashing a large file takes longer than everything else about a figure: only where the figure may hold what a model
- * said, or the file is small. */
-static Err hash_for_figure(Session *s, const PlotParams *pp, JobCtl *ctl, char hash[65])
-{
-    struct stat st;
-    bool may_hold_model_output = pp->generated || pp->groups || pp->values;
-    const char *path = dataset_path(session_dataset(s));
-    hash[0] = 0;
-    if (may_hold_model_output || (stat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_size <= HASHED_ANYWAY))
-        return dataset_sha256(session_dataset(s), ctl, hash);
-    return OK;
-}
-
-static Err render(Session *s, const PlotParams *pp, Scatter *f, JobCtl *ctl)
-{
-    char hash[65] = "";
-    MetaPair meta[8];
-    size_t n = 0;
-    bool placed = f->n_generated > 0, modelled = placed || pp->query;
-    char seed[32];
-    RenderParams r = {.dpi = pp->dpi > 0 ? pp->dpi : 300, .force = pp->force, .transparent = pp->transparent};
-    TRY(find_vector_points(pp->vector_points, &r.vector_points));
-    if (!pp->strip_metadata) {
-        TRY(hash_for_figure(s, pp, ctl, hash));
-        snprintf(seed, sizeof seed, "%llu", (unsigned long long)f->seed);
-        meta[n++] = (MetaPair){"Software", "scmmgpt"};
-        if (session_params(s)->command)
-            meta[n++] = (MetaPair){"command", session_params(s)->command};
-        if (hash[0])
-            meta[n++] = (MetaPair){"dataset_sha256", hash};
-        meta[n++] = (MetaPair){"seed", seed};
-        if (pp->query)
-            meta[n++] = (MetaPair){"query", pp->query};
-        if (placed)
-            meta[n++] = (MetaPair){"prompt", pp->generated->prompt};
-        if (modelled && session_model(s))
-            meta[n++] = (MetaPair){"model_sha256", session_model(s)->sha256};
-    }
-    r.meta = meta;
-    r.n_meta = n;
-    TRY(scatter_render(f, pp->output, &r, ctl));
-    return pp->sidecar ? write_sidecar(pp, meta, n, f) : OK;
 }
 
 Err session_plot(Session *s, const PlotParams *pp, JobCtl *ctl)
@@ -288,10 +302,20 @@ Err session_plot(Session *s, const PlotParams *pp, JobCtl *ctl)
     Scatter f = {.columns = pp->columns, .point_scale = pp->point_scale, .seed = session_params(s)->seed};
     TRY(scatter_size(pp->size ? pp->size : "85mm", &f.width_mm, &f.height_mm));
     TRY(find_legend(pp->legend, &f.legend));
+    TRY(find_frame(pp->frame, &f.frame));
+    f.letters = pp->letters;
     if (!pp->map)
         TRY_GOTO(session_map(s, pp->basis, ctl, &map));
     const Map *m = pp->map ? pp->map : map;
     TRY_GOTO(make_panels(s, pp, &o, ctl));
+    for (size_t i = 0; pp->free_scales && i < o.n; i++)
+        if (o.panels[i].values)
+            own_limits(&o.panels[i], m->n);
+    if (!pp->free_scales)
+        share_limits(o.panels, o.n);
+    for (size_t i = 0; i < o.n; i++)
+        if (o.groups[i])
+            warn_of_colors(o.groups[i], o.groups[i]->sizes);
     if (pp->split_by)
         TRY_GOTO(split_panels(s, pp, &o, ctl));
     f.n = m->n;
@@ -308,7 +332,11 @@ Err session_plot(Session *s, const PlotParams *pp, JobCtl *ctl)
         f.generated_label = generated_label = str_format("generated (n=%zu, seed=%llu)", g->counts.rows, (unsigned long long)g->seed);
         f.caption = caption = str_format("generated cells: \"%s\"", g->prompt);
     }
-    TRY_GOTO(render(s, pp, &f, ctl));
+    FigureFile file;
+    TRY_GOTO(figure_file_begin(s, pp, f.n_generated > 0, f.seed, ctl, &file));
+    TRY_GOTO(scatter_render(&f, pp->output, &file.render, ctl));
+    if (pp->sidecar)
+        TRY_GOTO(write_sidecar(pp, &file, &f));
 done:
     map_free(map);
     sources_free(&o);

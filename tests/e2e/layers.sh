@@ -34,7 +34,7 @@ may core/nn $device $data core/analysis
 may core/model $model core/nn
 may core/train $train
 may core/eval $eval
-may core/figure $base
+may core/figure $base core/analysis
 may core/session $eval core/figure
 may gpu $device
 may views core views

@@ -37,10 +37,10 @@ AWAY = [0xD3D3D3, 0xFFFFFF]
 def main():
     rng = np.random.default_rng(3)
     fixed, away = views([split(h) for h in FIXED]), views([split(h) for h in AWAY])
-    pool = rng.integers(0, 256, (60000, 3))
+    pool = rng.integers(0, 256, (16000, 3))
     pv = views(pool)
     chroma = np.hypot(pv[:, 0, 1], pv[:, 0, 2])
-    good = (pv[:, 0, 0] > 18) & (pv[:, 0, 0] < 86) & (chroma > 22) & (chroma < 85)
+    good = (pv[:, 0, 0] > 32) & (pv[:, 0, 0] < 84) & (chroma > 28) & (chroma < 80)
     pool, pv = pool[good], pv[good]
     base = np.concatenate([fixed, away])
 
@@ -49,7 +49,7 @@ def main():
 
     to_base = dist(pv, base).min(1)
     best, chosen = 0, None
-    for _ in range(60):
+    for _ in range(15):
         near = to_base.copy()
         pick = []
         for k in range(12):

@@ -1,0 +1,154 @@
+/* What the plots of groups share: the page, row labels, brackets. */
+#include "core/figure/chart_page.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "core/base/mem.h"
+#include "core/base/str.h"
+
+Err chart_measure(ChartPage *page, const char *path, const RenderParams *p, double width_mm, double height_mm,
+                  const char *caption)
+{
+    double zoom = p->zoom > 0 ? p->zoom : 1;
+    TextStyle style = {.size = FIGURE_TEXT};
+    *page = (ChartPage){.p = p, .width = width_mm * 72 / 25.4 / zoom, .height = height_mm * 72 / 25.4 / zoom};
+    TRY(draw_open(path, &(DrawParams){.width = 10, .height = 10, .dpi = 72, .force = p->force}, &page->d));
+    if (caption && caption[0])
+        page->n_caption = wrap_text(page->d, &style, page->width - 2 * CHART_MARGIN, caption, page->caption, 6);
+    page->caption_height = page->n_caption ? page->n_caption * FIGURE_TEXT * 1.3 + 5 : 0;
+    return OK;
+}
+
+Err chart_begin(ChartPage *page, const char *path, const char *title)
+{
+    DrawParams p = draw_params(page->width, page->height, title, page->p);
+    draw_abandon(page->d);
+    page->d = NULL;
+    return draw_open(path, &p, &page->d);
+}
+
+void chart_abandon(ChartPage *page)
+{
+    draw_abandon(page->d);
+    for (int k = 0; k < page->n_caption; k++)
+        free(page->caption[k]);
+    *page = (ChartPage){0};
+}
+
+Err chart_end(ChartPage *page)
+{
+    TextStyle style = {.size = FIGURE_TEXT, .color = 0x555555};
+    double line = FIGURE_TEXT * 1.3, y = page->height - CHART_MARGIN - (page->n_caption - 1) * line;
+    for (int k = 0; k < page->n_caption; k++)
+        draw_text(page->d, CHART_MARGIN, y + k * line, &style, page->caption[k]);
+    Err err = draw_close(page->d);
+    page->d = NULL;
+    chart_abandon(page);
+    return err;
+}
+
+size_t chart_shown(const ChartGroups *g, size_t *index)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < g->n; i++)
+        if (g->sizes[i])
+            index[n++] = i;
+    return n;
+}
+
+Err chart_row_labels(Draw *d, const ChartGroups *g, double room, RowLabel **out, double *width)
+{
+    TextStyle style = {.size = FIGURE_TEXT};
+    RowLabel *l;
+    TRY(NEW0(l, g->n));
+    *width = 0;
+    for (size_t i = 0; i < g->n; i++) {
+        if (!g->sizes[i])
+            continue;
+        char *count = count_text(g->sizes[i]), *text = str_format("%s (%s)", g->names[i], count);
+        l[i].n_lines = wrap_text(d, &style, room, text, l[i].lines, 2);
+        for (int k = 0; k < l[i].n_lines; k++)
+            *width = fmax(*width, draw_text_width(d, &style, l[i].lines[k]));
+        free(text);
+        free(count);
+    }
+    *out = l;
+    return OK;
+}
+
+void chart_row_labels_free(RowLabel *l, size_t n)
+{
+    for (size_t i = 0; l && i < n; i++)
+        for (int k = 0; k < l[i].n_lines; k++)
+            free(l[i].lines[k]);
+    free(l);
+}
+
+void chart_draw_row_label(Draw *d, const RowLabel *l, double x, double y)
+{
+    TextStyle style = {.size = FIGURE_TEXT, .align = ALIGN_RIGHT, .color = FIGURE_INK};
+    double line = FIGURE_TEXT * 1.12;
+    y -= (l->n_lines - 1) * line / 2;
+    for (int k = 0; k < l->n_lines; k++)
+        draw_text(d, x, y + k * line + FIGURE_TEXT * 0.36, &style, l->lines[k]);
+}
+
+/* ---- brackets ---- */
+
+static bool fits_lying(Draw *d, const Bracket *b, size_t n, double cell)
+{
+    TextStyle style = {.size = FIGURE_TEXT};
+    for (size_t i = 0; i < n; i++)
+        if (draw_text_width(d, &style, b[i].name) > (double)b[i].n * cell - 3)
+            return false;
+    return true;
+}
+
+double chart_bracket_height(Draw *d, const Bracket *b, size_t n, double cell)
+{
+    TextStyle style = {.size = FIGURE_TEXT};
+    double widest = 0;
+    if (n == 0)
+        return 0;
+    if (fits_lying(d, b, n, cell))
+        return FIGURE_TEXT + 8;
+    for (size_t i = 0; i < n; i++)
+        widest = fmax(widest, draw_text_width(d, &style, b[i].name));
+    return fmin(widest, 110) + 9;
+}
+
+void chart_draw_brackets(Draw *d, const Bracket *b, size_t n, double x, double y, double cell, double height)
+{
+    bool lying = fits_lying(d, b, n, cell);
+    TextStyle style = {.size = FIGURE_TEXT, .color = FIGURE_INK, .align = lying ? ALIGN_CENTER : ALIGN_LEFT, .rotate = lying ? 0 : 90};
+    for (size_t i = 0; i < n; i++) {
+        double x0 = x + (double)b[i].first * cell + 1.5, x1 = x + (double)(b[i].first + b[i].n) * cell - 1.5, top = y - 4.5;
+        char *text = shorten_text(d, &style, lying ? 1e9 : height - 9, b[i].name);
+        draw_line(d, x0, top, x1, top, 0.6, FIGURE_INK);
+        draw_line(d, x0, top - 0.3, x0, top + 2.2, 0.6, FIGURE_INK);
+        draw_line(d, x1, top - 0.3, x1, top + 2.2, 0.6, FIGURE_INK);
+        draw_text(d, (x0 + x1) / 2 + (lying ? 0 : FIGURE_TEXT * 0.36), top - 3, &style, text);
+        free(text);
+    }
+}
+
+uint32_t chart_ink_on(uint32_t rgb)
+{
+    double grey = 0.299 * (rgb >> 16 & 255) + 0.587 * (rgb >> 8 & 255) + 0.114 * (rgb & 255);
+    return grey > 140 ? 0x000000 : 0xFFFFFF;
+}
+
+void chart_limits(const float *v, size_t n, double *lo, double *hi)
+{
+    if (*lo < *hi)
+        return;
+    *lo = *hi = 0;
+    for (size_t i = 0; i < n; i++)
+        if (isfinite(v[i])) {
+            *lo = fmin(*lo, v[i]);
+            *hi = fmax(*hi, v[i]);
+        }
+    if (!(*hi > *lo))
+        *hi = *lo + 1;
+}

@@ -1,0 +1,152 @@
+/* Dot plots and tile plots: groups down, genes across. */
+#include "core/figure/chart_page.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "core/base/mem.h"
+
+static const double LEGEND_ROOM = 66, CELL_MAX = 15, CELL_MIN = 5.6, ROW_MIN = 7;
+
+typedef struct Grid {
+    const GridPlot *g;
+    ChartPage page;
+    Bar bar;
+    RowLabel *labels;
+    size_t *shown, n;          /* groups with cells */
+    double left, top, cell, row; /* of the first cell */
+    double label_height, bracket_height;
+    double largest;            /* share that the largest dot stands for */
+} Grid;
+
+static Err choose_sizes(Grid *c, double label_width)
+{
+    const GridPlot *g = c->g;
+    TextStyle style = {.size = FIGURE_TEXT, .italic = true};
+    ChartPage *page = &c->page;
+    double free_width = page->width - 2 * CHART_MARGIN - label_width - 5 - LEGEND_ROOM - 8;
+    c->cell = fmin(g->height_mm > 0 ? 26 : CELL_MAX, free_width / (double)g->n_genes);
+    if (c->cell < CELL_MIN)
+        FAIL(ERR_USAGE, "%zu genes have no room in a figure %.0f mm wide, about %.0f have; fewer genes or a larger --size",
+             g->n_genes, g->width_mm, fmax(1, floor(free_width / CELL_MIN)));
+    for (size_t i = 0; i < g->n_genes; i++)
+        c->label_height = fmax(c->label_height, draw_text_width(page->d, &style, g->genes[i]) + 4);
+    c->bracket_height = chart_bracket_height(page->d, g->brackets, g->n_brackets, c->cell);
+    int lines = 1;
+    for (size_t i = 0; i < c->n; i++)
+        lines = c->labels[c->shown[i]].n_lines > lines ? c->labels[c->shown[i]].n_lines : lines;
+    double around = 2 * CHART_MARGIN + c->bracket_height + c->label_height + page->caption_height;
+    double least = fmax(ROW_MIN, lines * FIGURE_TEXT * 1.2);
+    c->row = fmax(least, fmin(c->cell, CELL_MAX));
+    if (page->height > 0) {
+        c->row = fmin((page->height - around) / (double)(c->n ? c->n : 1), fmax(c->cell, least));
+        if (c->row < ROW_MIN)
+            FAIL(ERR_USAGE, "%zu groups have no room in a figure %.0f mm high; use a width alone, such as --size 170mm", c->n, g->height_mm);
+    } else {
+        page->height = around + fmax(c->row * (double)c->n, 92 - c->label_height);
+    }
+    double wide = label_width + 5 + c->cell * (double)g->n_genes + 8 + LEGEND_ROOM;
+    c->left = CHART_MARGIN + fmax(0, page->width - 2 * CHART_MARGIN - wide) / 2 + label_width + 5;
+    double high = around - 2 * CHART_MARGIN - page->caption_height + c->row * (double)c->n;
+    c->top = CHART_MARGIN + c->bracket_height;
+    if (g->height_mm > 0)
+        c->top += fmax(0, page->height - page->caption_height - 2 * CHART_MARGIN - high) / 2;
+    return OK;
+}
+
+static double dot_diameter(const Grid *c, double fraction)
+{
+    return sqrt(fmin(1, fraction / c->largest)) * (fmin(c->cell, c->row) - 1);
+}
+
+static void draw_dot(const Grid *c, double x, double y, double fraction, uint32_t color)
+{
+    double size = dot_diameter(c, fraction);
+    if (size < 0.4)
+        return;
+    draw_glyph(c->page.d, 0, x, y, size, color);
+    draw_ring(c->page.d, x, y, size, 0.3, 0x777777);
+}
+
+static void draw_cells(const Grid *c)
+{
+    const GridPlot *g = c->g;
+    Draw *d = c->page.d;
+    for (size_t r = 0; r < c->n; r++)
+        for (size_t k = 0; k < g->n_genes; k++) {
+            size_t at = k * g->groups.n + c->shown[r];
+            double x = c->left + ((double)k + 0.5) * c->cell, y = c->top + ((double)r + 0.5) * c->row;
+            bool missing = !isfinite(g->mean[at]);
+            uint32_t color = missing ? COLOR_MISSING : bar_color(&c->bar, g->mean[at]);
+            if (g->kind == GRID_TILES)
+                draw_rect(d, x - c->cell / 2, y - c->row / 2, c->cell - 0.4, c->row - 0.4, color);
+            else if (!missing)
+                draw_dot(c, x, y, g->fraction[at], color);
+        }
+}
+
+static void draw_names(const Grid *c)
+{
+    const GridPlot *g = c->g;
+    Draw *d = c->page.d;
+    double bottom = c->top + c->row * (double)c->n;
+    TextStyle gene = {.size = fmin(FIGURE_TEXT, c->cell), .italic = true, .align = ALIGN_RIGHT, .color = FIGURE_INK, .rotate = 90};
+    for (size_t r = 0; r < c->n; r++)
+        chart_draw_row_label(d, &c->labels[c->shown[r]], c->left - 5, c->top + ((double)r + 0.5) * c->row);
+    for (size_t k = 0; k < g->n_genes; k++)
+        draw_text(d, c->left + ((double)k + 0.5) * c->cell + gene.size * 0.36, bottom + 4, &gene, g->genes[k]);
+    chart_draw_brackets(d, g->brackets, g->n_brackets, c->left, c->top, c->cell, c->bracket_height);
+    if (g->kind == GRID_DOTS)
+        draw_frame(d, c->left - 1, c->top - 1, c->cell * (double)g->n_genes + 2, c->row * (double)c->n + 2, 0.5, FIGURE_FAINT);
+}
+
+static void draw_key(const Grid *c)
+{
+    Draw *d = c->page.d;
+    TextStyle title = {.size = FIGURE_TEXT, .color = FIGURE_INK}, small = {.size = FIGURE_TEXT - 0.5, .color = FIGURE_INK, .align = ALIGN_CENTER};
+    double x = c->left + c->cell * (double)c->g->n_genes + 10, y = c->top;
+    char text[32];
+    if (c->g->kind == GRID_DOTS) {
+        double largest = dot_diameter(c, c->largest), at = x;
+        draw_text(d, x, y + FIGURE_TEXT * 0.8, &title, "% of cells");
+        for (int k = 1; k <= 4; k++) {
+            double share = c->largest * k / 4, size = dot_diameter(c, share), step = fmax(size, 11) + 3;
+            draw_dot(c, at + step / 2, y + FIGURE_TEXT * 1.4 + largest / 2, share, 0xB5B5B5);
+            snprintf(text, sizeof text, "%.0f", 100 * share);
+            draw_text(d, at + step / 2, y + FIGURE_TEXT * 1.4 + largest + small.size + 0.5, &small, text);
+            at += step;
+        }
+        y += FIGURE_TEXT * 3 + largest + 7;
+    }
+    bar_draw_flat(d, &c->bar, x, y - FIGURE_TEXT * 0.2, LEGEND_ROOM - 14, LEGEND_ROOM);
+}
+
+Err grid_render(const GridPlot *g, const char *path, const RenderParams *p, JobCtl *ctl)
+{
+    Err err = OK;
+    Grid c = {.g = g, .bar = {.map = g->map, .lo = g->vmin, .hi = g->vmax, .unit = g->unit}, .largest = 0.04};
+    double label_width;
+    job_stage(ctl, "figure", g->n_genes);
+    TRY_GOTO(chart_measure(&c.page, path, p, g->width_mm, g->height_mm, g->caption));
+    TRY_GOTO(NEW(c.shown, g->groups.n));
+    c.n = chart_shown(&g->groups, c.shown);
+    chart_limits(g->mean, g->n_genes * g->groups.n, &c.bar.lo, &c.bar.hi);
+    for (size_t i = 0; g->kind == GRID_DOTS && i < g->n_genes * g->groups.n; i++)
+        if (g->fraction[i] > c.largest)
+            c.largest = g->fraction[i];
+    c.largest = fmin(1, ceil(c.largest * 25 - 1e-6) / 25); /* quarters of it are whole per cents */
+    TRY_GOTO(chart_row_labels(c.page.d, &g->groups, c.page.width * 0.32, &c.labels, &label_width));
+    TRY_GOTO(choose_sizes(&c, label_width));
+    TRY_GOTO(chart_begin(&c.page, path, g->groups.key));
+    draw_cells(&c);
+    draw_names(&c);
+    draw_key(&c);
+    TRY_GOTO(job_progress(ctl, g->n_genes));
+    err = chart_end(&c.page);
+done:
+    chart_abandon(&c.page);
+    chart_row_labels_free(c.labels, g->groups.n);
+    free(c.shown);
+    return err;
+}
