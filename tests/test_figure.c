@@ -93,13 +93,46 @@ static void viridis_ends_are_the_published_ones(void **state)
     assert_int_equal(color_map(MAP_VIRIDIS, NAN), 0x440154);
 }
 
-static void eight_colours_stay_apart_for_deuteranopes(void **state)
+static void palette_colours_stay_apart_for_every_viewer(void **state)
 {
-    uint32_t c[8];
-    palette_categorical(c, 8);
-    for (int i = 0; i < 8; i++)
-        for (int j = 0; j < i; j++)
-            assert_true(color_distance(color_simulate(c[i], 0), color_simulate(c[j], 0)) > 7);
+    for (size_t n = 8; n <= 20; n += 12) {
+        uint32_t c[20];
+        palette_categorical(c, n);
+        for (size_t i = 0; i < n; i++) {
+            assert_true(color_distance(c[i], COLOR_MISSING) > 15);
+            for (size_t j = 0; j < i; j++) {
+                assert_true(color_distance(c[i], c[j]) > 15);
+                for (int kind = 0; kind < 3; kind++)
+                    assert_true(color_distance(color_simulate(c[i], kind), color_simulate(c[j], kind)) > 9.5);
+            }
+        }
+    }
+}
+
+static void colours_repeat_with_another_glyph_beyond_twenty(void **state)
+{
+    enum { MANY = 103 };
+    uint32_t c[MANY];
+    palette_categorical(c, MANY);
+    for (size_t i = 0; i < MANY; i++)
+        for (size_t j = 0; j < i; j++)
+            assert_true(c[i] != c[j] || palette_glyph(i, MANY) != palette_glyph(j, MANY));
+}
+
+static void simulated_viewers_confuse_what_they_should(void **state)
+{
+    int kind;
+    /* red and green of the same lightness, seen with deuteranopia; blue and yellow stay apart */
+    assert_true(color_distance(color_simulate(0xB15A00, 0), color_simulate(0x6B7A00, 0)) < color_distance(0xB15A00, 0x6B7A00) / 2);
+    assert_true(color_distance(color_simulate(0x0072B2, 0), color_simulate(0xE69F00, 0)) > 60);
+    uint32_t grey = color_simulate(0xD55E00, 3);
+    assert_int_equal(grey & 255, grey >> 16);
+    assert_int_equal(color_simulate(0xFFFFFF, 3), 0xFFFFFF);
+    assert_ok(color_simulate_find("deutan", &kind));
+    assert_int_equal(kind, 0);
+    assert_ok(color_simulate_find("grayscale", &kind));
+    assert_int_equal(kind, 3);
+    assert_err(color_simulate_find("colourblind", &kind), ERR_USAGE);
 }
 
 static void label_lies_in_the_densest_part(void **state)
@@ -259,7 +292,9 @@ int main(void)
         TEST(sizes_are_read_and_refused),
         TEST(point_size_follows_scanpy),
         TEST(viridis_ends_are_the_published_ones),
-        TEST(eight_colours_stay_apart_for_deuteranopes),
+        TEST(palette_colours_stay_apart_for_every_viewer),
+        TEST(colours_repeat_with_another_glyph_beyond_twenty),
+        TEST(simulated_viewers_confuse_what_they_should),
         TEST(label_lies_in_the_densest_part),
         TEST(png_has_the_size_the_dpi_asks_for_and_its_texts),
         TEST(same_input_gives_the_same_bytes),

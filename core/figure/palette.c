@@ -8,9 +8,11 @@
 /* Okabe and Ito 2008, without black. */
 static const uint32_t okabe_ito[8] = {0xE69F00, 0x56B4E9, 0x009E73, 0xF0E442,
                                       0x0072B2, 0xD55E00, 0xCC79A7, 0x7F7F7F};
+/* The same with twelve more, found by tests/ref/palette.py: any two differ by 9.7 (CIE76) at least, for normal sight and the
+ * three simulated ones, each pair with an added colour by 16; ordered so that the first ones differ most. */
 static const uint32_t twenty[20] = {0x0072B2, 0xE69F00, 0x009E73, 0xCC79A7, 0x56B4E9, 0xD55E00, 0xF0E442,
-                                    0x7B3294, 0x66A61E, 0xA6761D, 0x1B3A5C, 0xFB9A99, 0x00C5CD, 0x8C2D04,
-                                    0xB2DF8A, 0x6A51A3, 0xFDBF6F, 0x3F3F3F, 0xB2ABD2, 0x8DA0CB};
+                                    0x7F7F7F, 0xA0DEA6, 0xB10D11, 0x574372, 0x7A5BDE, 0x80344C, 0x2F43A3,
+                                    0xE9BD61, 0x8BB16E, 0x918EF9, 0xF23345, 0x981C28, 0x2DE4FA};
 
 void palette_categorical(uint32_t *colors, size_t n)
 {
