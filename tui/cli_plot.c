@@ -291,15 +291,15 @@ Err cli_plot(CliArgs *a)
 {
     const char *colors[MAX_COLORS], *kind = NULL;
     PlotParams p = plot_params_default();
-    ChartParams c = {.kind = CHART_MAP};
+    ChartParams c = {.kind = FIGURE_MAP};
     char *copy = NULL;
     p.colors = colors;
     TRY(take_colors(a, colors, MAX_COLORS, &p.n_colors));
     TRY(cli_take_string(a, "--kind", &kind));
     if (kind)
-        TRY(chart_kind_find(kind, &c.kind));
+        TRY(figure_kind_find(kind, &c.kind));
     TRY(take_looks(a, &p));
-    Err err = c.kind == CHART_MAP ? plot_map(a, &p) : plot_chart(a, &c, &p, colors, &copy);
+    Err err = c.kind == FIGURE_MAP ? plot_map(a, &p) : plot_chart(a, &c, &p, colors, &copy);
     free(copy);
     return err;
 }

@@ -332,11 +332,11 @@ PlotParams plot_params_default(void);
 CHECKED Err session_plot(Session *s, const PlotParams *p, JobCtl *ctl);
 
 /* Plots of groups: session_chart.c; the descriptions are core/figure/chart.h. */
-typedef enum ChartKind { CHART_MAP, CHART_DOTS, CHART_MATRIX, CHART_CELLS, CHART_VIOLIN, CHART_COMPOSITION } ChartKind;
+typedef enum FigureKind { FIGURE_MAP, FIGURE_DOTS, FIGURE_MATRIX, FIGURE_CELLS, FIGURE_VIOLIN, FIGURE_COMPOSITION } FigureKind;
 /* "map", "dotplot", "matrix", "heatmap", "violin", "composition"; ERR_USAGE lists them. */
-CHECKED Err chart_kind_find(const char *name, ChartKind *out);
+CHECKED Err figure_kind_find(const char *name, FigureKind *out);
 typedef struct ChartParams {
-    ChartKind kind;
+    FigureKind kind;
     const char *groupby;   /* obs key of the groups (composition: of the bars); NULL: the best there is */
     size_t markers;        /* without colors in plot: this many marker genes of each group; 0: 3 */
     bool scale_genes;      /* means of each gene from 0 to 1 */

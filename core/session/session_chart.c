@@ -13,11 +13,11 @@
 
 static const char *const kind_names[] = {"map", "dotplot", "matrix", "heatmap", "violin", "composition"};
 
-Err chart_kind_find(const char *name, ChartKind *out)
+Err figure_kind_find(const char *name, FigureKind *out)
 {
     for (int i = 0; i < 6; i++)
         if (strcmp(name, kind_names[i]) == 0 || (i == 0 && strcmp(name, "scatter") == 0)) {
-            *out = (ChartKind)i;
+            *out = (FigureKind)i;
             return OK;
         }
     FAIL(ERR_USAGE, "--kind: '%s'; use map, dotplot, matrix, heatmap, violin or composition", name);
@@ -137,9 +137,9 @@ static Err read_values(Session *s, const PlotParams *pp, bool columns_too, JobCt
 
 static Err genes_of(Session *s, const ChartParams *c, const PlotParams *pp, JobCtl *ctl, ChartData *d)
 {
-    if (!pp->n_colors && c->kind != CHART_COMPOSITION)
-        TRY(marker_genes(s, c->markers ? c->markers : c->kind == CHART_VIOLIN ? 1 : 3, ctl, d));
-    return read_values(s, pp, c->kind == CHART_VIOLIN, ctl, d);
+    if (!pp->n_colors && c->kind != FIGURE_COMPOSITION)
+        TRY(marker_genes(s, c->markers ? c->markers : c->kind == FIGURE_VIOLIN ? 1 : 3, ctl, d));
+    return read_values(s, pp, c->kind == FIGURE_VIOLIN, ctl, d);
 }
 
 static Err summarise(const ChartParams *c, const PlotParams *pp, ChartData *d)
@@ -161,8 +161,8 @@ static Err summarise(const ChartParams *c, const PlotParams *pp, ChartData *d)
 static Err draw_grid(const ChartParams *c, const PlotParams *pp, ChartData *d, const RenderParams *r, JobCtl *ctl)
 {
     TRY(summarise(c, pp, d));
-    TRY(figure_map(pp, c->kind == CHART_DOTS ? "reds" : "viridis", &d->map));
-    GridPlot g = {.kind = c->kind == CHART_DOTS ? GRID_DOTS : GRID_TILES, .groups = chart_groups(d->groups, d->sizes),
+    TRY(figure_map(pp, c->kind == FIGURE_DOTS ? "reds" : "viridis", &d->map));
+    GridPlot g = {.kind = c->kind == FIGURE_DOTS ? GRID_DOTS : GRID_TILES, .groups = chart_groups(d->groups, d->sizes),
                   .n_genes = d->n, .genes = d->names, .fraction = d->fraction, .mean = d->mean, .unit = d->unit, .map = d->map,
                   .vmin = d->lo, .vmax = d->hi, .n_brackets = d->n_brackets, .brackets = d->brackets,
                   .width_mm = d->width_mm, .height_mm = d->height_mm};
@@ -246,11 +246,11 @@ static Err draw_bars(Session *s, const ChartParams *c, const PlotParams *pp, Cha
 static Err draw(Session *s, const ChartParams *c, const PlotParams *pp, ChartData *d, const RenderParams *r, JobCtl *ctl)
 {
     switch (c->kind) {
-    case CHART_VIOLIN:
+    case FIGURE_VIOLIN:
         return draw_violins(s, pp, d, r, ctl);
-    case CHART_COMPOSITION:
+    case FIGURE_COMPOSITION:
         return draw_bars(s, c, pp, d, r, ctl);
-    case CHART_CELLS:
+    case FIGURE_CELLS:
         return draw_cells(pp, d, r, ctl);
     default:
         return draw_grid(c, pp, d, r, ctl);
@@ -264,7 +264,7 @@ Err session_chart(Session *s, const ChartParams *c, const PlotParams *pp, JobCtl
     FigureFile file;
     TRY(scatter_size(pp->size ? pp->size : "85mm", &d.width_mm, &d.height_mm));
     TRY_GOTO(read_groups(s, c, ctl, &d));
-    if (c->kind != CHART_COMPOSITION)
+    if (c->kind != FIGURE_COMPOSITION)
         TRY_GOTO(genes_of(s, c, pp, ctl, &d));
     TRY_GOTO(figure_file_begin(s, pp, false, session_params(s)->seed, ctl, &file));
     TRY_GOTO(draw(s, c, pp, &d, &file.render, ctl));
