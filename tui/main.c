@@ -1,5 +1,7 @@
 /* argv -> explorer or subcommand. */
+#include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "tui/cli.h"
@@ -7,10 +9,19 @@
 
 /* On shared cores threads that spin while they wait starve those that work, so they spin briefly
  * and then sleep. OpenMP reads this before main(): the program starts itself once more when nobody
- * chose. */
-static void wait_politely(char **argv)
+ * chose, but not for what takes less time than that. */
+static bool is_short(const char *command)
 {
-    if (getenv("GOMP_SPINCOUNT") || getenv("OMP_WAIT_POLICY"))
+    static const char *const list[] = {"info", "genes", "plot", "cache", "doctor", "model", "help", "tokenize"};
+    for (size_t i = 0; i < sizeof list / sizeof *list; i++)
+        if (strcmp(command, list[i]) == 0)
+            return true;
+    return command[0] == '-';
+}
+
+static void wait_politely(int argc, char **argv)
+{
+    if (getenv("GOMP_SPINCOUNT") || getenv("OMP_WAIT_POLICY") || (argc > 1 && is_short(argv[1])))
         return;
     setenv("GOMP_SPINCOUNT", "10000", 1);
     execv("/proc/self/exe", argv); /* returns only when it cannot: then as things are */
@@ -18,6 +29,6 @@ static void wait_politely(char **argv)
 
 int main(int argc, char **argv)
 {
-    wait_politely(argv);
+    wait_politely(argc, argv);
     return explorer_is_asked(argc, argv) ? explorer_main(argc, argv) : cli_main(argc, argv);
 }

@@ -148,10 +148,12 @@ void chunked_convert(const Chunked *a, const unsigned char *p, size_t n, MemType
 static void copy_run(const Chunked *a, const Chunk *c, size_t from, size_t step, size_t n,
                      MemType type, unsigned char *out)
 {
-    const unsigned char *p = c->data + from * a->element;
-    if (!c->data)
+    if (!c->data) {
         chunked_fill(a, n, type, out);
-    else if (step == 1)
+        return;
+    }
+    const unsigned char *p = c->data + from * a->element;
+    if (step == 1)
         chunked_convert(a, p, n, type, out);
     else
         for (size_t i = 0; i < n; i++)

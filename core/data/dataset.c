@@ -72,8 +72,11 @@ void dataset_close(Dataset *d)
 
 void dataset_warn(Dataset *d, const char *fmt, ...)
 {
+    enum { MOST = 500 }; /* a damaged file can have one for each of a hundred thousand elements */
     char text[512];
     va_list ap;
+    if (d->n_warnings >= MOST)
+        return;
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
@@ -82,7 +85,8 @@ void dataset_warn(Dataset *d, const char *fmt, ...)
         memcpy(grown, d->warnings, d->n_warnings * sizeof *grown);
     free(d->warnings);
     d->warnings = grown;
-    d->warnings[d->n_warnings++] = mem_strdup(text);
+    bool last = d->n_warnings == MOST - 1;
+    d->warnings[d->n_warnings++] = mem_strdup(last ? "uns: further warnings are left out" : text);
 }
 
 Matrix *dataset_new_matrix(Dataset *d, const char *name)
