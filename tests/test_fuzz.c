@@ -25,6 +25,10 @@ int fuzz_filters(const uint8_t *data, size_t size);
 int fuzz_h5_raw(const uint8_t *data, size_t size);
 #include "tests/fuzz/fuzz_h5_raw.c"
 #undef LLVMFuzzerTestOneInput
+#define LLVMFuzzerTestOneInput fuzz_genes
+int fuzz_genes(const uint8_t *data, size_t size);
+#include "tests/fuzz/fuzz_genes.c"
+#undef LLVMFuzzerTestOneInput
 #define LLVMFuzzerTestOneInput fuzz_ckpt
 int fuzz_ckpt(const uint8_t *data, size_t size);
 #include "tests/fuzz/fuzz_ckpt.c"
@@ -80,6 +84,11 @@ static void raw_corpus(void **state)
     replay("h5_raw", fuzz_h5_raw);
 }
 
+static void gene_corpus(void **state)
+{
+    replay("genes", fuzz_genes);
+}
+
 static void checkpoint_corpus(void **state)
 {
     replay("ckpt", fuzz_ckpt);
@@ -101,7 +110,7 @@ static int remove_scratch(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {TEST(mtx_corpus), TEST(zarr_corpus), TEST(h5ad_corpus),
-                                       TEST(filter_corpus), TEST(raw_corpus),
+                                       TEST(filter_corpus), TEST(raw_corpus), TEST(gene_corpus),
                                        TEST(checkpoint_corpus), TEST(token_corpus)};
     return cmocka_run_group_tests(tests, NULL, remove_scratch);
 }
