@@ -237,6 +237,16 @@ static void clusters_and_map_are_made_selected_and_written(void **state)
     await(&r, "wrote /tmp/scmmgpt-e2e", false);
     assert_int_equal(access(figure, R_OK), 0);
     unlink(figure);
+    press(&r, "pF");
+    press(&r, "CD3E LYZ\r");
+    await(&r, "Plot  genes by leiden", false);
+    await(&r, "% of cells with it", false);
+    press(&r, "1jS"); /* sub-clusters of the largest cluster, on which its table waits */
+    await(&r, "leiden_edited", false);
+    press(&r, "u");
+    await(&r, "leiden_edited", true);
+    press(&r, ">");
+    await(&r, "leiden r=1.00 k=20", false);
     press(&r, "\x03"); /* nothing runs: says so, and how to quit */
     press(&r, "\x03");
     await(&r, "leave? (y/n)", false);

@@ -18,12 +18,14 @@ static const char usage[] =
     "usage: scmmgpt [open] FILE [--device D] [--model DIR] [--seed N] [--threads N] [--matrix "
     "NAME] "
     "[--gene-column NAME] [--genome NAME] [--feature-type TYPE] [--max-memory 4G] [--log FILE] "
+    "[--map-orthologs] [--min-genes N] [--allow-external] "
     "[--no-mouse] [--color auto|never|16|256|truecolor] [--glyphs auto|braille|block|ascii]";
 
 /* Options with a value; a subcommand's own ones never get here. */
 static const char *const with_value[] = {
-    "--device", "--model",  "--seed",   "--threads",     "--color",      "--glyphs",
-    "--log",    "--genome", "--matrix", "--gene-column", "--max-memory", "--feature-type"};
+    "--device",     "--model",        "--seed",     "--threads", "--color",
+    "--glyphs",     "--log",          "--genome",   "--matrix",  "--gene-column",
+    "--max-memory", "--feature-type", "--min-genes"};
 
 static bool takes_value(const char *arg)
 {
@@ -89,6 +91,8 @@ static Err set_option(Given *g, const char *name, const char *value)
         g->o.term.glyphs = value;
     else if (!strcmp(name, "--seed"))
         s->seed = strtoull(value, &end, 10);
+    else if (!strcmp(name, "--min-genes"))
+        s->min_genes = strtoull(value, &end, 10);
     else if (!strcmp(name, "--threads"))
         omp_set_num_threads((int)strtol(value, &end, 10) > 0 ? (int)strtol(value, &end, 10) : 1);
     else if (!strcmp(name, "--max-memory")) {
@@ -123,6 +127,10 @@ static Err parse(int argc, char **argv, Given *g)
             options = false;
         } else if (options && !strcmp(arg, "--no-mouse")) {
             g->o.app.mouse = g->o.term.mouse = false;
+        } else if (options && !strcmp(arg, "--map-orthologs")) {
+            g->o.app.session.dataset.map_orthologs = true;
+        } else if (options && !strcmp(arg, "--allow-external")) {
+            g->o.app.session.dataset.allow_external = true;
         } else if (options && arg[0] == '-' && arg[1]) {
             char name[32];
             char *equals = strchr(arg, '=');

@@ -177,14 +177,25 @@ Err term_start(const TermOptions *opt, TermInfo *info)
     return 0;
 }
 
+/* Where there is no second screen to leave, the shell goes on below an empty last line. */
+static void leave(void)
+{
+    if (!tigetstr("rmcup")) {
+        move(LINES - 1, 0);
+        clrtoeol();
+        refresh();
+    }
+    modes(false);
+    curs_set(1);
+    endwin();
+}
+
 void term_stop(void)
 {
     if (!T.on)
         return;
     T.on = false;
-    modes(false);
-    curs_set(1);
-    endwin();
+    leave();
     delscreen(T.screen);
     T.screen = NULL;
     redirect_stderr(false);
@@ -194,9 +205,7 @@ void term_stop(void)
 
 void term_suspend(void)
 {
-    modes(false);
-    curs_set(1);
-    endwin();
+    leave();
     redirect_stderr(false);
     kill(0, SIGTSTP); /* the whole group, as the shell's own Ctrl-Z */
     redirect_stderr(true);

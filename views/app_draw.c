@@ -194,7 +194,7 @@ static void draw_message_line(App *a, Canvas *c)
                     c->w >= 116
                         ? "t ask   T generate   D describe   c colour   p plots   w figure   "
                           "Tab next pane   : all commands   ? help   q quit"
-                        : "t ask  T generate  D describe  c colour  w figure  Tab pane  ? help  "
+                        : "t ask  T generate  D describe  c colour  p plot  w figure  ? help  "
                           "q quit");
         return;
     }

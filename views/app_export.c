@@ -146,6 +146,12 @@ static void add_reading(Str *s, const App *a, uint64_t seed)
     add_option(s, "--feature-type", p->dataset.feature_type);
     add_option(s, "--gene-column", p->dataset.gene_column);
     add_option(s, "--matrix", p->dataset.matrix);
+    if (p->dataset.map_orthologs)
+        str_add(s, " --map-orthologs");
+    if (p->dataset.allow_external)
+        str_add(s, " --allow-external");
+    if (p->min_genes)
+        str_addf(s, " --min-genes %zu", p->min_genes);
     if (seed)
         str_addf(s, " --seed %llu", (unsigned long long)seed);
 }

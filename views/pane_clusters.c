@@ -14,15 +14,16 @@ static size_t n_rows(const App *a)
 static void title(const App *a, char *out, size_t cap)
 {
     const Groups *g = app_groups(a);
+    const char *name = a->wide ? "Clusters  " : ""; /* where it is narrow they say enough */
     if (!g)
         snprintf(out, cap, "Clusters");
     else if (g->computed && !strcmp(g->key, "leiden") && a->own_graph)
-        snprintf(out, cap, "Clusters  leiden r=%.2f k=%d (%zu)", a->resolution, a->neighbors,
+        snprintf(out, cap, "%sleiden r=%.2f k=%d (%zu)", name, a->resolution, a->neighbors,
                  g->n_groups);
     else if (g->computed && !strcmp(g->key, "leiden"))
-        snprintf(out, cap, "Clusters  leiden r=%.2f (%zu)", a->resolution, g->n_groups);
+        snprintf(out, cap, "%sleiden r=%.2f (%zu)", name, a->resolution, g->n_groups);
     else
-        snprintf(out, cap, "Clusters  %.60s (%zu)", g->key, g->n_groups);
+        snprintf(out, cap, "%s%.60s (%zu)", name, g->key, g->n_groups);
 }
 
 /* The swatch that ties a row to its points: a colour, or a letter where colours are too few. */
@@ -170,7 +171,8 @@ static bool act(App *a, Action act_)
     case ACT_RESET:
         if (!a->facts)
             return true;
-        a->resolution = act_ == ACT_RESET ? 1 : a->resolution * (act_ == ACT_PLUS ? 1.25 : 0.8);
+        if (a->groups) /* else it tries again */
+            a->resolution = act_ == ACT_RESET ? 1 : a->resolution * (act_ == ACT_PLUS ? 1.25 : 0.8);
         a->resolution = a->resolution < 0.05 ? 0.05 : a->resolution > 20 ? 20 : a->resolution;
         app_message(a, ROLE_DIM, "leiden at resolution %.2f", a->resolution);
         app_start(a, WORK_CLUSTER, NULL);

@@ -221,10 +221,9 @@ static void draw_histogram(Frame *f)
     for (int b = 0; b < HISTOGRAM_BINS; b++)
         most = s->bins[b] > most ? s->bins[b] : most;
     canvas_textf(f->c, f->r.x + 1, f->r.y, f->r.w - 1, theme_style(ROLE_DIM),
-                 "%s%s: %s cells%s, mean %.3g, median %.3g, quartiles %.3g to %.3g",
-                 one ? app_group_name(f->a, k) : "all groups", "", thousands(s->n, n),
-                 f->chart->above_zero ? " that have the gene" : "", s->mean, s->median, s->q1,
-                 s->q3);
+                 "%s cells%s  mean %.3g  median %.3g  middle half %.3g to %.3g  %s",
+                 thousands(s->n, n), f->chart->above_zero ? " with it" : "", s->mean, s->median,
+                 s->q1, s->q3, one ? app_group_name(f->a, k) : "all groups");
     if (!most || h < 1)
         return;
     canvas_textf(f->c, f->r.x + 1, f->r.y + 1, 6, theme_style(ROLE_DIM), "%6s", thousands(most, n));
