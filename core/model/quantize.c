@@ -101,10 +101,9 @@ void dequantize_row(StoredType type, int64_t k, const void *q, const void *scale
     const uint8_t *b = q;
     for (int64_t i = 0; i < k; i++) {
         int64_t g = i / STORED_GROUP, j = i % STORED_GROUP, half = STORED_GROUP / 2;
-        int v = (int8_t)b[i];
         uint16_t s;
-        if (type == STORED_Q4)
-            v = (b[g * half + j % half] >> (j < half ? 0 : 4) & 15) - 8;
+        int v = type == STORED_Q4 ? (b[g * half + j % half] >> (j < half ? 0 : 4) & 15) - 8
+                                  : (int8_t)b[i];
         memcpy(&s, (const char *)scale + 2 * g, 2);
         w[i] = (float)v * half_to_float(s);
     }
