@@ -19,8 +19,8 @@ void quantize_scales(StoredType type, int64_t k, const float *w, uint16_t *scale
 void quantize_codes(StoredType type, int64_t k, const float *w, const uint16_t *scale, void *q);
 void dequantize_row(StoredType type, int64_t k, const void *q, const void *scale, float *w);
 
-/* I8 [rows,cols] or U8 [rows,cols/2] with NAME.scale as float32 [rows,cols]; false: t is no such
- * tensor. */
+/* I8 [rows,cols] or U8 [rows,cols/2] with NAME.scale as float32 [rows,cols]: for U8 that is twice
+ * t->elements. False: t is no such tensor. */
 bool dequantize_tensor(const StFile *f, const StTensor *t, float *out);
 /* Is t what the parameter [dim] is stored as, in any of the forms? */
 bool stored_fits(const StFile *f, const StTensor *t, int ndim, const int64_t *dim);

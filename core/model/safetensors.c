@@ -322,7 +322,7 @@ static void scale_rows(const int8_t *q, const float *scale, size_t rows, size_t 
 Err st_read_f32(const StFile *f, const StTensor *t, float *out)
 {
     char name[512];
-    if (dequantize_tensor(f, t, out))
+    if (t->type == ST_I8 && dequantize_tensor(f, t, out))
         return OK;
     snprintf(name, sizeof name, "%s.scale", t->name);
     const StTensor *s = t->type == ST_I8 ? st_find(f, name) : NULL;

@@ -46,8 +46,8 @@ const StTensor *st_find(const StFile *f, const char *name); /* NULL */
 const char *st_meta(const StFile *f, const char *key);
 const char *st_path(const StFile *f);
 /* Any number type to float32 [elements]. An I8 tensor with a companion NAME.scale (F32 or F16, one
- * number a row, row = first dimension) is dequantised; so are matrices in groups (quantize.h), where
- * out has as many numbers as the matrix. */
+ * number a row, row = first dimension) is dequantised; so is one in groups (quantize.h).
+ */
 CHECKED Err st_read_f32(const StFile *f, const StTensor *t, float *out);
 
 float st_half_to_float(uint16_t h);
