@@ -306,6 +306,7 @@ static void expect_crashes(const char *path)
     stack_t alt = {.ss_sp = stack, .ss_size = sizeof stack};
     sigaltstack(&alt, NULL);
     struct sigaction sa = {.sa_handler = on_crash, .sa_flags = SA_ONSTACK | SA_RESETHAND};
+    (void)sa;
 #ifndef __SANITIZE_ADDRESS__ /* it says more */
     sigaction(SIGSEGV, &sa, NULL);
     sigaction(SIGBUS, &sa, NULL);
