@@ -464,6 +464,8 @@ int cli_main(int argc, char **argv)
         err = err_set(ERR_USAGE, "%s: no such command or file; 'scmmgpt help' lists the commands", argv[1]);
     } else if (cli_take_flag(&a, "--help") || cli_take_flag(&a, "-h")) {
         printf("scmmgpt %s %s\n  %s\n", c->name, c->usage, c->help);
+        cli_print_options(stdout, c->name);
+        puts("  'scmmgpt help' lists the options of all commands");
         err = OK;
     } else {
         err = run_command(c, &a, &g);

@@ -39,6 +39,8 @@ bool cli_take_flag(CliArgs *a, const char *name);
 /* After all options are taken: between `min` and `max` positional arguments are left (argv[1]...), else ERR_USAGE
  * naming the first option that is unknown or the argument that is missing. */
 CHECKED Err cli_finish(CliArgs *a, int min, int max, const char *usage);
+/* The options of one command with their meanings, one a line. */
+void cli_print_options(FILE *f, const char *command);
 /* Opens the session on a file with the global options; sets a->file. */
 CHECKED Err cli_open(CliArgs *a, const char *path, Session **out);
 SessionParams cli_session_params(const CliArgs *a);
