@@ -257,6 +257,7 @@ static void score(Session *s, const char *path, float *out)
     SessionParams p = session_params_default();
     QueryResult *q;
     p.device = "cpu";
+    p.min_genes = 30;
     if (path)
         assert_ok(session_open(&p, path, NULL, &s));
     assert_ok(session_query(s, "B cell", NULL, &q));

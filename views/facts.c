@@ -25,15 +25,16 @@ static void describe_matrix(FileFacts *f, const Dataset *d)
     const char *reason = dataset_model_matrix_reason(d);
     f->matrix_reason = mem_strdup(reason ? reason : "");
     f->matrix_ok = dataset_model_matrix(d) >= 0;
+    RecoveryInfo counts;
+    bool hidden = dataset_recoverable(d, &counts);
     if (m < 0) {
-        f->matrix = mem_strdup("no usable matrix");
+        f->matrix = hidden ? str_format("%s, counts recoverable", counts.matrix) : mem_strdup("no usable matrix");
         return;
     }
     const MatrixInfo *info = dataset_matrix(d, (size_t)m);
     const MatrixInfo *first = dataset_matrix(d, 0);
     bool other = strcmp(info->name, "X") && !strcmp(first->name, "X");
-    RecoveryInfo counts;
-    if (!other && dataset_recoverable(d, &counts)) {
+    if (!other && hidden) {
         f->matrix =
             str_format("%s %s, %s", info->name, matrix_state_name(info->state),
                        counts.logarithm ? "counts recoverable" : "counts perhaps recoverable");

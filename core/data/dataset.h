@@ -17,9 +17,9 @@ typedef struct DatasetOptions {
     const char *feature_type; /* NULL: "Gene Expression" */
     const char *gene_column;  /* var column with gene names; NULL: found */
     const char *matrix;       /* force the model matrix ("raw/X"); NULL: found */
-    bool any_genome;    /* open 10x files with several genomes without a choice (for `info`) */
+    bool any_genome;     /* open 10x files with several genomes without a choice (for `info`) */
     bool allow_external; /* links to other files, external storage, virtual datasets are followed */
-    bool map_orthologs; /* mouse gene symbols with one human counterpart take its name */
+    bool map_orthologs;  /* mouse gene symbols with one human counterpart take its name */
 } DatasetOptions;
 
 typedef enum MatrixState { STATE_COUNTS, STATE_LOGNORM, STATE_SCALED, STATE_UNKNOWN } MatrixState;
@@ -84,11 +84,13 @@ int dataset_model_matrix(const Dataset *d);
 const char *dataset_model_matrix_reason(const Dataset *d);
 /* What the model and analysis read: the model matrix, else a lognorm one (X first), else -1. */
 int dataset_working_matrix(const Dataset *d);
-/* Counts behind a log-normalised working matrix. Opening looks at a few cells: */
+/* Counts behind a log-normalised working matrix, or behind an X of counts per million and the like
+ * (then there is no working matrix). Opening looks at a few cells: */
 typedef struct RecoveryInfo {
-    const char *matrix;    /* borrowed */
-    const char *logarithm; /* "log1p", "log2(1 + x)", "log10(1 + x)"; NULL: not looked at yet */
-    double target_sum;     /* of a cell's values before the logarithm; 0: differs between cells */
+    const char *matrix; /* borrowed */
+    const char
+        *logarithm;    /* "log1p", "log2(1 + x)", "log10(1 + x)", "none"; NULL: not looked at yet */
+    double target_sum; /* of a cell's values before the logarithm; 0: differs between cells */
     size_t cells_checked;
     bool recovered; /* on all cells, by dataset_recover_counts */
 } RecoveryInfo;
@@ -106,6 +108,9 @@ const char *dataset_warning(const Dataset *d, size_t i); /* each names the eleme
  * dataset_gene_names_from(). */
 CHECKED Err dataset_gene_names(Dataset *d, int matrix, const char *const **names, size_t *n);
 const char *dataset_gene_names_from(const Dataset *d); /* "index", "feature_name", ... */
+/* 1 for each column of a matrix that is a gene (caller frees), NULL when all are; *others: how many
+ * are not (proteins beside genes, by var/feature_types or their names). */
+CHECKED Err dataset_rna_columns(Dataset *d, int matrix, uint8_t **mask, size_t *others);
 CHECKED Err dataset_cell_names(Dataset *d, const char *const **names); /* [cells] */
 /* Names of the cells row0.. row0+n-1, each allocated, without keeping those of all cells. */
 CHECKED Err dataset_cell_names_block(Dataset *d, size_t row0, size_t n, char **out);

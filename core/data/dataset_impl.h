@@ -133,6 +133,11 @@ Obsm *dataset_new_obsm(Dataset *d, const char *name, ObsmKind kind, size_t n, si
  */
 CHECKED Err dataset_settle(Dataset *d, const DatasetOptions *opt);
 
+/* ---- rna_columns.c ---- */
+CHECKED Err rna_columns(Dataset *d, Frame *var, uint8_t **mask, size_t *others, const char **what);
+/* A warning when var has a column of types that names others than genes. */
+void warn_of_proteins(Dataset *d);
+
 /* ---- uns_read.c ---- */
 /* The member `name` of uns into the dict, with a warning for what has no place there. */
 void uns_read_item(Dataset *d, const char *name, struct Tree *into);

@@ -17,10 +17,22 @@ static const struct {
     {1.0, "log1p"},
     {0.69314718055994531, "log2(1 + x)"},
     {2.30258509299404568, "log10(1 + x)"},
+    {0, "none"}, /* counts per million and their like */
 };
-enum { N_LOGARITHMS = 3, CELLS_SAMPLED = 24, MOST_VALUES = 65536, SMALL_MATRIX = 1 << 22 };
+enum {
+    N_LOGARITHMS = 3,
+    LINEAR = 3,
+    CELLS_SAMPLED = 24,
+    MOST_VALUES = 65536,
+    SMALL_MATRIX = 1 << 22
+};
 
 /* ---- one cell ---- */
+
+static double before_log(double x, double ln_base)
+{
+    return ln_base > 0 ? expm1(x * ln_base) : x;
+}
 
 /* Relative error of y = base^x - 1 for an x that was rounded, and so were the steps before. */
 static double error_of(double x, double y, double ln_base, double eps)
@@ -38,13 +50,13 @@ static bool fits(const float *x, size_t n, double ln_base, double eps, double un
     for (size_t i = 0; i < n; i++) {
         if (x[i] == 0)
             continue;
-        double y = expm1(x[i] * ln_base), c = rint(y / unit);
+        double y = before_log(x[i], ln_base), c = rint(y / unit);
         double allowed = 1e-4 + 1.5 * c * (error_of(x[i], y, ln_base, eps) + unit_error);
         if (allowed > 0.4) {
             *large = true;
             return false;
         }
-        if (c < 1 || fabs(y / unit - c) > allowed)
+        if (!(c >= 1) || !(fabs(y / unit - c) <= allowed)) /* NaN too */
             return false;
         *different |= first != 0 && c != first;
         first = c;
@@ -62,7 +74,7 @@ double recovery_unit(const float *x, size_t n, double ln_base, double eps, const
             least = x[i];
     if (!isfinite(least))
         return 1;
-    double y = expm1(least * ln_base);
+    double y = before_log(least, ln_base);
     for (int k = 1; least > 0 && k <= MOST_LEAST; k++)
         if (fits(x, n, ln_base, eps, y / k, error_of(least, y, ln_base, eps), &different, &large)) {
             *why = "has a single value, which does not tell its factor";
@@ -128,7 +140,7 @@ static Err sample_with(Dataset *d, Matrix *m, int log, Sample *s)
         TRY(cell_values(d, m, row, &x, &n));
         double sum = 0;
         for (size_t i = 0; i < n; i++)
-            sum += expm1(x[i] * ln);
+            sum += before_log(x[i], ln);
         const char *why = "";
         bool fit = recovery_unit(x, n, ln, precision_of(m), &why) > 0;
         free(x);
@@ -175,17 +187,50 @@ static void add_hidden(Dataset *d, int source)
     d->recovery.hidden = (int)d->n_matrices - 1;
 }
 
+/* The log-normalised matrix in use; where there is none, an X in another unit. */
+static int source_of(const Dataset *d)
+{
+    int w = d->working_matrix;
+    if (w >= 0)
+        return d->matrices[w].info.state == STATE_LOGNORM ||
+                       d->matrices[w].info.state == STATE_UNKNOWN
+                   ? w
+                   : -1;
+    for (size_t i = 0; i < d->n_matrices; i++) {
+        const MatrixInfo *m = &d->matrices[i].info;
+        bool x = strcmp(m->name, "X") == 0 || strcmp(m->name, "raw/X") == 0;
+        if (x && m->readable && m->state == STATE_UNKNOWN && m->nnz)
+            return (int)i;
+    }
+    return -1;
+}
+
+/* How the counts were changed, for people. */
+static char *how_changed(const Recovery *r, bool same)
+{
+    Str s = {0};
+    if (r->log == LINEAR)
+        str_add(&s, "counts times a factor for each cell");
+    else
+        str_addf(&s, "%s of counts times a factor for each cell", logarithms[r->log].name);
+    if (same)
+        str_addf(&s, ", %.0f a cell", r->target);
+    return str_take(&s);
+}
+
 Err recovery_sample(Dataset *d)
 {
     Recovery *r = &d->recovery;
     *r = (Recovery){.source = -1, .hidden = -1};
-    int at = d->working_matrix;
-    if (at < 0 || d->matrices[at].info.state != STATE_LOGNORM)
+    int at = source_of(d);
+    if (at < 0)
         return OK;
     Matrix *m = &d->matrices[at];
+    bool linear = m->info.state == STATE_UNKNOWN;
     r->source = at;
     bool cheap = m->by_cells || m->info.nnz <= SMALL_MATRIX;
-    if (m->kind == MATRIX_MTX || !cheap) { /* stored by genes: a cell costs a pass over the file */
+    if ((m->kind == MATRIX_MTX || !cheap) &&
+        !linear) { /* stored by genes: a cell costs a pass over the file */
         r->possible = true;
         set_text(r, str_format("%s is stored by genes; whether its counts can be recovered is seen "
                                "when the model needs them",
@@ -194,24 +239,22 @@ Err recovery_sample(Dataset *d)
         return OK;
     }
     Sample s = {0}, first = {0};
-    for (int log = 0; log < N_LOGARITHMS; log++) {
+    for (int log = linear ? LINEAR : 0; log <= (linear ? LINEAR : N_LOGARITHMS - 1); log++) {
         TRY(sample_with(d, m, log, &s));
         if (s.cells && s.fit == s.cells) {
             bool same = s.sum_high - s.sum_low < 1e-3 * s.sum_high;
-            char target[48];
             r->log = log;
             r->possible = true;
             r->checked = s.cells;
             r->target = same ? rint((s.sum_low + s.sum_high) / 2) : 0;
-            snprintf(target, sizeof target, "%.0f a cell", r->target);
-            set_text(r, str_format("its counts can be recovered (%s of counts times a factor for "
-                                   "each cell%s%s; %zu cells looked at)",
-                                   logarithms[log].name, same ? ", " : "", same ? target : "",
+            char *how = how_changed(r, same);
+            set_text(r, str_format("its counts can be recovered (%s; %zu cells looked at)", how,
                                    s.cells));
+            free(how);
             add_hidden(d, at);
             return OK;
         }
-        if (log == 0)
+        if (log == 0 || linear)
             first = s;
     }
     if (first.cells)
@@ -283,10 +326,10 @@ Err dataset_recover_counts(Dataset *d, JobCtl *ctl, int *matrix)
             r->log = log;
             r->unit = unit;
             *matrix = r->hidden;
-            set_text(r,
-                     str_format("its counts were recovered (%s of counts times a factor for each "
-                                "cell, verified on all %zu cells)",
-                                logarithms[log].name, m->info.rows));
+            char *how = how_changed(r, false);
+            set_text(r, str_format("its counts were recovered (%s, verified on all %zu cells)", how,
+                                   m->info.rows));
+            free(how);
             return OK;
         }
         if (log == first) {
@@ -303,7 +346,7 @@ done:
 
 static float count_of(const Recovery *r, float x, size_t row)
 {
-    return x == 0 ? 0 : (float)rint(expm1(x * logarithms[r->log].ln_base) / r->unit[row]);
+    return x == 0 ? 0 : (float)rint(before_log(x, logarithms[r->log].ln_base) / r->unit[row]);
 }
 
 Err recovery_read_rows(Dataset *d, Matrix *m, size_t row0, size_t n, JobCtl *ctl, Csr *out)

@@ -168,6 +168,33 @@ static int name_slot(Dataset *d, Frame *f)
     return -1;
 }
 
+/* A few hundred names tell the species. */
+static void warn_of_species(Dataset *d)
+{
+    enum { SAMPLE = 400 };
+    char *names[SAMPLE] = {0};
+    size_t n = 0;
+    Slot *s = d->var_name_slot >= 0 ? &d->var.slots[d->var_name_slot] : &d->var.index;
+    if (!d->var.n || d->map_orthologs)
+        return;
+    if (d->var.names && s == &d->var.index)
+        for (n = 0; n < SAMPLE && n < d->var.n; n++)
+            names[n] = mem_strdup(d->var.names[n]);
+    else if (slot_sample(d, &d->var, s, SAMPLE, names, &n))
+        return;
+    for (size_t i = 0; i < n; i++)
+        if (!names[i])
+            names[i] = mem_strdup("");
+    const char *naming = gene_naming((const char *const *)names, n);
+    if (str_starts(naming, "mouse"))
+        dataset_warn(d, "var: gene names look like mouse symbols, the model knows human genes; add "
+                        "--map-orthologs");
+    else if (strstr(naming, "another species"))
+        dataset_warn(d, "var: gene names are %s, the model knows human genes", naming);
+    for (size_t i = 0; i < n; i++)
+        free(names[i]);
+}
+
 static Err choose_names(Dataset *d, const char *forced)
 {
     int var_slot = -1, raw_slot = -1;
@@ -207,6 +234,8 @@ Err dataset_settle(Dataset *d, const DatasetOptions *opt)
     }
     TRY(choose_matrices(d, opt ? opt->matrix : NULL));
     TRY(choose_names(d, opt ? opt->gene_column : NULL));
+    warn_of_species(d);
+    warn_of_proteins(d);
     if (recovery_sample(d)) { /* a damaged matrix is named when it is read */
         d->recovery.possible = false;
         d->recovery.source = -1;

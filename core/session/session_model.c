@@ -152,7 +152,7 @@ static Err choose_matrix(Session *s, JobCtl *ctl, ModelState *m)
     TRY(session_working_matrix(s, &m->matrix));
     const MatrixInfo *info = dataset_matrix(d, (size_t)m->matrix);
     m->lognorm = info->state != STATE_COUNTS;
-    if (!m->lognorm) {
+    if (!m->lognorm) { /* "X (counts recovered)" when there was no other */
         snprintf(m->info.matrix, sizeof m->info.matrix, "%.*s", 100, info->name);
         return OK;
     }
@@ -172,21 +172,45 @@ static Err choose_matrix(Session *s, JobCtl *ctl, ModelState *m)
     return OK;
 }
 
+/* The names with "" for columns that are no genes. */
+static Err names_of_genes(Dataset *d, const ModelState *m, size_t n, const char ***out)
+{
+    uint8_t *mask;
+    size_t others;
+    const char **names;
+    TRY(dataset_rna_columns(d, m->matrix, &mask, &others));
+    Err err = NEW(names, n);
+    for (size_t i = 0; !err && i < n; i++)
+        names[i] = !mask || mask[i] ? m->names[i] : "";
+    free(mask);
+    if (!err)
+        *out = names;
+    return err;
+}
+
 static Err map_genes(Session *s, JobCtl *ctl, ModelState *m)
 {
     size_t n, genes = model_desc(m->model)->genes;
     TRY(choose_matrix(s, ctl, m));
     TRY(dataset_gene_names(s->dataset, m->matrix, &m->names, &n));
-    TRY(model_map_genes(m->model, m->names, n, genes_needed(s, m->names, n), &m->map));
+    const char **genes_only;
+    TRY(names_of_genes(s->dataset, m, n, &genes_only));
+    Err err = model_map_genes(m->model, genes_only, n, genes_needed(s, genes_only, n), &m->map);
+    if (err) {
+        free(genes_only);
+        return err;
+    }
     TRY(NEW(m->column_of, genes));
     for (size_t g = 0; g < genes; g++)
         m->column_of[g] = -1;
     m->by_name = strmap_new(n);
     for (size_t c = 0; c < n; c++) {
-        strmap_put(m->by_name, m->names[c], (int64_t)c);
+        if (*genes_only[c])
+            strmap_put(m->by_name, genes_only[c], (int64_t)c);
         if (m->map.gene[c] >= 0 && m->column_of[m->map.gene[c]] < 0)
             m->column_of[m->map.gene[c]] = (int32_t)c;
     }
+    free(genes_only);
     m->info.genes_matched = m->map.matched;
     m->info.genes_in_file = n;
     m->mapped = true;

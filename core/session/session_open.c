@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "core/base/log.h"
 #include "core/base/mem.h"
 
 SessionParams session_params_default(void)
@@ -90,12 +91,18 @@ Err session_working_matrix(Session *s, int *matrix)
     if (!s->dataset)
         FAIL(ERR_USAGE, "no dataset is open");
     int m = dataset_working_matrix(s->dataset);
+    RecoveryInfo counts; /* once the model has recovered the counts, all else in the session sees them too */
+    if (dataset_recoverable(s->dataset, &counts) && (counts.recovered || m < 0)) {
+        int recovered;
+        TRY(dataset_recover_counts(s->dataset, NULL, &recovered));
+        if (recovered >= 0 && !counts.recovered)
+            log_warn("%s: %s holds no counts; %s", dataset_path(s->dataset), counts.matrix,
+                     dataset_recovery_text(s->dataset));
+        m = recovered >= 0 ? recovered : m;
+    }
     if (m < 0)
         FAIL(ERR_FEW_GENES, "no matrix with counts or log-normalised values: %s; add raw counts as layers/counts",
              dataset_model_matrix_reason(s->dataset));
-    RecoveryInfo counts; /* once the model has recovered the counts, all else in the session sees them too */
-    if (dataset_recoverable(s->dataset, &counts) && counts.recovered)
-        TRY(dataset_recover_counts(s->dataset, NULL, &m));
     *matrix = m;
     return OK;
 }

@@ -299,7 +299,7 @@ h5ad("excel.h5ad", None, lambda a: setattr(a, "var_names", ["1-Mar", "2-Sep", "D
      ask=[("MARCHF1", 0, "alias"), ("SEPTIN2", 1, "alias"), ("SEPT2", 1, "alias"), ("1-Mar", 0, "exact")])
 h5ad("duplicates.h5ad", None, lambda a: setattr(a, "var_names", ["LYZ", "CD3E", "LYZ"] + GENES[3:]),
      ask=[("LYZ", 0, "exact"), ("LYZ#2", 2, "exact"), ("lyz", 0, "case")])
-h5ad("mouse.h5ad", None, lambda a: setattr(a, "var_names", [x.capitalize() for x in GENES]), ask=[("Cd3e", 0, "exact"), ("CD3E", 0, "case")])
+h5ad("mouse.h5ad", None, lambda a: setattr(a, "var_names", [x.capitalize() for x in GENES]), warns=["mouse"], ask=[("Cd3e", 0, "exact"), ("CD3E", 0, "case")])
 h5ad("aliases.h5ad", None, lambda a: setattr(a, "var_names", ["CXCL8", "FCGR3A", "CD45"] + GENES[3:]), ask=[("IL8", 0, "alias"), ("PTPRC", 2, "alias")])
 
 
@@ -308,6 +308,11 @@ def feature_name(a):
     a.var_names = IDS
 
 
+def cite(a):
+    a.var["feature_types"] = ["Gene Expression"] * 15 + ["Antibody Capture"] * 5
+
+
+h5ad("cite.h5ad", None, cite, warns=["feature_types"])
 h5ad("feature_name.h5ad", None, feature_name, names_from="feature_name", ask=[("CD3E", 0, "exact"), (IDS[4], 4, "ensembl")])
 
 # ---- 0.7 with references, 0.5 by hand is in file_versions
