@@ -24,6 +24,11 @@ static inline int64_t panel_vectors(int64_t m, int64_t panel)
     return left < 3 ? left : 3;
 }
 
+static inline int64_t panel_count(int64_t m)
+{
+    return (m + PANEL - 1) / PANEL;
+}
+
 /* One kind of kernel. */
 typedef struct PromptKernel {
     const char *name;

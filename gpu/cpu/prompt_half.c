@@ -8,7 +8,6 @@
 
 #ifdef __x86_64__
 #include <immintrin.h>
-#define INLINE static inline __attribute__((always_inline))
 #define THALF                                                                                      \
     __attribute__((                                                                                \
         target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512fp16,avx2,fma,f16c")))
@@ -19,18 +18,14 @@ static bool runs_here(void)
 {
     return __builtin_cpu_supports("avx512fp16") && quant_tier_named("vnni");
 }
-static int64_t panels(int64_t m)
-{
-    return (m + PANEL - 1) / PANEL;
-}
 static int64_t bytes(int64_t m, int64_t k)
 {
-    return panels(m) * PANEL * (k * 2 + 4) + 64;
+    return panel_count(m) * PANEL * (k * 2 + 4) + 64;
 }
 static void places(Panels *p, void *memory)
 {
     p->x = memory;
-    p->scale = (float *)(void *)((char *)memory + panels(p->m) * PANEL * p->k * 2);
+    p->scale = (float *)(void *)((char *)memory + panel_count(p->m) * PANEL * p->k * 2);
 }
 
 THALF static void lay_out(const Panels *p, StoredType type, const float *x, int64_t panel)

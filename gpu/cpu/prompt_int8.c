@@ -15,27 +15,22 @@ static bool runs_here(void)
 
 #ifdef __x86_64__
 #include <immintrin.h>
-#define INLINE static inline __attribute__((always_inline))
 #define TVNNI __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")))
 enum { ROWS = 4, STEPS = GROUP / 4 };
 
-static int64_t panels(int64_t m)
-{
-    return (m + PANEL - 1) / PANEL;
-}
 static int64_t bytes(int64_t m, int64_t k)
 {
     int64_t per = PANEL * k + 2 * PANEL * (k / GROUP) * 4;
-    return panels(m) * per + 192;
+    return panel_count(m) * per + 192;
 }
 
 static void places(Panels *p, void *memory)
 {
     char *at = memory;
     p->x = at;
-    at += panels(p->m) * PANEL * p->k;
+    at += panel_count(p->m) * PANEL * p->k;
     p->scale = (float *)(void *)at;
-    p->start = (int32_t *)(void *)(p->scale + panels(p->m) * PANEL * (p->k / GROUP));
+    p->start = (int32_t *)(void *)(p->scale + panel_count(p->m) * PANEL * (p->k / GROUP));
 }
 
 static void lay_out(const Panels *p, StoredType type, const float *x, int64_t panel)
@@ -45,7 +40,7 @@ static void lay_out(const Panels *p, StoredType type, const float *x, int64_t pa
     float *scale = p->scale + panel * PANEL * groups;
     int32_t *start = p->start + panel * PANEL * groups;
     for (int64_t t = 0; t < v * LANES; t++) {
-        int64_t token = panel * PANEL + t, lane = t / LANES * LANES + t % LANES;
+        int64_t token = panel * PANEL + t;
         int8_t q[GROUP];
         float s, sum;
         for (int64_t g = 0; g < groups; g++) {
@@ -54,9 +49,9 @@ static void lay_out(const Panels *p, StoredType type, const float *x, int64_t pa
             else
                 memset(q, 0, sizeof q), s = sum = 0;
             for (int i = 0; i < STEPS; i++)
-                memcpy(out + ((g * STEPS + i) * v * LANES + lane) * 4, q + 4 * i, 4);
-            scale[g * v * LANES + lane] = s;
-            start[g * v * LANES + lane] = (type == STORED_Q4 ? -8 : -128) * (int32_t)sum;
+                memcpy(out + ((g * STEPS + i) * v * LANES + t) * 4, q + 4 * i, 4);
+            scale[g * v * LANES + t] = s;
+            start[g * v * LANES + t] = (type == STORED_Q4 ? -8 : -128) * (int32_t)sum;
         }
     }
 }

@@ -46,6 +46,21 @@ int64_t stored_row_bytes(StoredType type, int64_t k);
 /* One row of x in int8. */
 void quant_row(int64_t k, const float *x, int8_t *q, float *scale, float *sum);
 
+/* ---- for the kernels ---- */
+#define INLINE static inline __attribute__((always_inline))
+/* Calls kernel(m, ...) with a constant m, so that its loops unroll into registers. */
+#define BY_ROWS(kernel, m, ...)                                                                    \
+    do {                                                                                           \
+        if ((m) == 1)                                                                              \
+            kernel(1, __VA_ARGS__);                                                                \
+        else if ((m) == 2)                                                                         \
+            kernel(2, __VA_ARGS__);                                                                \
+        else if ((m) == 3)                                                                         \
+            kernel(3, __VA_ARGS__);                                                                \
+        else                                                                                       \
+            kernel(4, __VA_ARGS__);                                                                \
+    } while (0)
+
 static inline float dot_scale(const uint16_t *s)
 {
     uint16_t h;

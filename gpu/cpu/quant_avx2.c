@@ -3,21 +3,7 @@
 
 #ifdef __x86_64__
 #include <immintrin.h>
-#define INLINE static inline __attribute__((always_inline))
 #define T256 __attribute__((target("avx2,fma,f16c")))
-
-/* Calls kernel(m, ...) with a constant m, so that its loops unroll into registers. */
-#define BY_ROWS(kernel, m, ...)                                                                    \
-    do {                                                                                           \
-        if ((m) == 1)                                                                              \
-            kernel(1, __VA_ARGS__);                                                                \
-        else if ((m) == 2)                                                                         \
-            kernel(2, __VA_ARGS__);                                                                \
-        else if ((m) == 3)                                                                         \
-            kernel(3, __VA_ARGS__);                                                                \
-        else                                                                                       \
-            kernel(4, __VA_ARGS__);                                                                \
-    } while (0)
 
 T256 INLINE float sum_of(__m256 v)
 {
