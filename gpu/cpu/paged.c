@@ -5,7 +5,7 @@
 #include "gpu/cpu/cpu.h"
 #include <stdlib.h>
 
-enum { STRETCH = 512, SMALL = 1 << 17 }; /* SMALL: not worth waking anybody */
+enum { STRETCH = 128, SMALL = 1 << 17 }; /* SMALL: not worth waking anybody */
 
 typedef struct Paged {
     const PagedAttention *a;
