@@ -59,6 +59,8 @@ Err describer_init(Device *d, const DescriberConfig *c, uint64_t seed, Describer
 {
     *x = (Describer){.c = *c};
     TRY(params_new(d, &x->ps));
+    if (seed == PARAMS_BLANK)
+        params_blank(x->ps);
     Err err = init_parts(c, seed, x);
     if (err != OK)
         describer_done(x);

@@ -31,7 +31,7 @@ static Err load_files(Model *m, const char *json, const char *weights, Writer *w
     if (c.lm.vocab != (int64_t)bpe_size(w->bpe) || c.queries != m->c.queries ||
         c.query_width != m->c.query.width || c.cell_width != m->c.cell.width)
         FAIL_GOTO(ERR_MODEL, "does not fit the tokenizer or stage 1 of this bundle");
-    TRY_GOTO(describer_init(m->device, &c, 0, &w->x));
+    TRY_GOTO(describer_init(m->device, &c, PARAMS_BLANK, &w->x));
     TRY_GOTO(st_open(weights, &f));
     TRY_GOTO(weights_load(w->x.ps, f, ""));
     TRY_GOTO(params_pack(w->x.ps, "llm_model.model.layers", WEIGHT_F32));

@@ -143,6 +143,8 @@ Err stage1_init(Device *d, const Stage1Config *c, uint64_t seed, Stage1 *s)
 {
     *s = (Stage1){.c = *c};
     TRY(params_new(d, &s->ps));
+    if (seed == PARAMS_BLANK)
+        params_blank(s->ps);
     Err err = init_parts(c, seed, s);
     if (err != OK)
         stage1_done(s);

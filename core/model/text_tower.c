@@ -77,6 +77,7 @@ static Err load(const char *dir, TextTower *t)
         FAIL(ERR_MODEL, "%s/vocab.txt: %zu tokens, text.json says %lld", dir,
              wordpiece_size(t->words), (long long)t->c.vocab);
     TRY(params_new(t->d, &t->ps));
+    params_blank(t->ps);
     TRY(bert_new(t->ps, "text", &t->c, PARAMS_BLANK, &t->bert));
     path = str_format("%s/text.safetensors", dir);
     StFile *f = NULL;

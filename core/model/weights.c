@@ -28,25 +28,35 @@ static Err find(const StFile *f, const char *prefix, const char *name, const cha
     return err;
 }
 
+static Err load_one(ParamSet *ps, Param *p, const StFile *f, const StTensor *x, float *host)
+{
+    Err err = check_shape(x, p);
+    if (err == OK)
+        err = st_read_f32(f, x, host);
+    if (err == OK)
+        err = param_write(ps, p, host);
+    return err == OK ? OK : err_context(err, "%s", st_path(f));
+}
+
 Err weights_load(ParamSet *ps, const StFile *f, const char *prefix)
 {
+    int64_t most = 0;
+    float *host;
+    Err err = OK;
     for (size_t i = 0; i < params_count(ps); i++) {
+        int64_t n = tensor_size(&params_at(ps, i)->t);
+        most = n > most ? n : most;
+    }
+    TRY(NEW(host, (size_t)most)); /* one for all: fresh memory costs more than the values */
+    for (size_t i = 0; err == OK && i < params_count(ps); i++) {
         Param *p = params_at(ps, i);
         const StTensor *x;
-        TRY(find(f, prefix, p->name, "", &x));
-        Err err = check_shape(x, p);
-        float *host = NULL;
+        err = find(f, prefix, p->name, "", &x);
         if (err == OK)
-            err = NEW(host, x->elements);
-        if (err == OK)
-            err = st_read_f32(f, x, host);
-        if (err == OK)
-            err = param_write(ps, p, host);
-        free(host);
-        if (err != OK)
-            return err_context(err, "%s", st_path(f));
+            err = load_one(ps, p, f, x, host);
     }
-    return OK;
+    free(host);
+    return err;
 }
 
 enum { SMALL_ROW = 32 }; /* shorter rows do not pay for a scale */

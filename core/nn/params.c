@@ -44,6 +44,10 @@ void params_free(ParamSet *ps)
     free(ps->param);
     free(ps);
 }
+void params_blank(ParamSet *ps)
+{
+    ps->blank = true;
+}
 Device *params_device(const ParamSet *ps)
 {
     return ps->d;
@@ -64,7 +68,8 @@ Err params_add(ParamSet *ps, const char *name, const int64_t *dims, Param **out)
         t.dim[i] = i < t.ndim ? dims[i + 1] : 1;
     size_t bytes = (size_t)tensor_size(&t) * sizeof(float);
     TRY(err_context(device_alloc(ps->d, bytes, &t.data), "%s", name));
-    ps->d->ops->zero(ps->d, t.data, bytes);
+    if (!ps->blank)
+        ps->d->ops->zero(ps->d, t.data, bytes);
     Param *p = mem_must(sizeof *p);
     p->t = t;
     p->t.param = p;

@@ -21,6 +21,8 @@ typedef struct ParamSet ParamSet;
 
 CHECKED Err params_new(Device *d, ParamSet **out);
 void params_free(ParamSet *ps); /* NULL ok */
+/* Parameters added from now on are not zeroed: every one will be loaded (zeroing touches all memory once more). */
+void params_blank(ParamSet *ps);
 Device *params_device(const ParamSet *ps);
 /* Adds a float32 parameter of zeros; dims as in tape.h: TAPE_DIMS(ndim, ...). ERR_MODEL when the
  * name is taken. 1-D parameters start with decay 0, others with 1; trainable. The Param lives as
@@ -39,7 +41,7 @@ CHECKED Err param_read_grad(ParamSet *ps, const Param *p,
 /* Fills with the value / N(mean 0, sd) / U(-bound, bound), by (seed, name): independent of the
  * order of addition. */
 CHECKED Err param_init_const(ParamSet *ps, Param *p, float value);
-/* seed PARAMS_BLANK: stays zero, for parameters that will be loaded (drawing ten million numbers takes a second). */
+/* seed PARAMS_BLANK: stays as it is, for parameters that will be loaded (drawing ten million numbers takes a second). */
 #define PARAMS_BLANK UINT64_MAX
 CHECKED Err param_init_normal(ParamSet *ps, Param *p, float sd, uint64_t seed);
 CHECKED Err param_init_uniform(ParamSet *ps, Param *p, float bound, uint64_t seed);

@@ -10,6 +10,7 @@ struct ParamSet {
     size_t count, cap;
     StrMap *names;
     double *acc; /* one number on the device, for norms */
+    bool blank;  /* values come later: not zeroed */
 };
 /* Drops what was prepared from the old values. */
 void param_changed(ParamSet *ps, Param *p);

@@ -4,6 +4,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/base/mem.h"
 
@@ -93,9 +94,12 @@ done:
     return err;
 }
 
+/* sim NULL: the markers alone. */
 static Err raw_sample(const ModelState *m, const Candidates *lib, const CellVectors *v, const size_t *rows, size_t n,
                       float *sim, float *marker)
 {
+    if (!sim)
+        return evidence_scores(m->evidence, lib->markers, lib->n, rows, n, m->corpus, marker);
     return v->query ? scoring_raw_of(m, lib, v->query, rows, n, sim, marker)
                     : scoring_raw(m, lib, rows, n, sim, marker);
 }
@@ -127,7 +131,7 @@ Err scoring_prepare(Session *s, ModelState *m, JobCtl *ctl)
     const Candidates *lib;
     size_t *rows = NULL, n = 0;
     CellVectors v = {0};
-    float *sim = NULL, *marker = NULL;
+    float *sim = NULL, *marker = NULL, *both = NULL;
     Err err = OK;
     if (m->scaled)
         return OK;
@@ -139,10 +143,12 @@ Err scoring_prepare(Session *s, ModelState *m, JobCtl *ctl)
     TRY_GOTO(raw_sample(m, lib, &v, rows, n, sim, marker));
     m->scale = scores_scale(sim, marker, n * lib->n);
     if (m->evidence->n_cells >= OWN_YARDSTICK) {
-        scores_combine(sim, marker, n, lib->n, ANNOTATE_LIBRARY_SHARE, m->scale);
-        TRY_GOTO(is_uniform(m, sim, n, lib->n, &m->corpus));
+        TRY_GOTO(NEW(both, n * lib->n));
+        memcpy(both, sim, n * lib->n * sizeof *both);
+        scores_combine(both, marker, n, lib->n, ANNOTATE_LIBRARY_SHARE, m->scale);
+        TRY_GOTO(is_uniform(m, both, n, lib->n, &m->corpus));
         if (!m->corpus) {
-            TRY_GOTO(raw_sample(m, lib, &v, rows, n, sim, marker));
+            TRY_GOTO(raw_sample(m, lib, &v, rows, n, NULL, marker));
             m->scale = scores_scale(sim, marker, n * lib->n);
         }
     }
@@ -150,6 +156,7 @@ Err scoring_prepare(Session *s, ModelState *m, JobCtl *ctl)
 done:
     cell_vectors_done(&v);
     free(rows);
+    free(both);
     free(sim);
     free(marker);
     return err;
