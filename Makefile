@@ -101,7 +101,7 @@ train-demo: all
 	  $(PROGRAM) train assets/train/mini-$$part.json --data $(DATA) -o $(OUT) || exit 1; done
 	$(PROGRAM) model $(OUT) --verify
 
-bench: program
+bench: program $(BUILD)/tests/bench/encoder
 	@for b in tests/bench/*.sh; do echo "--- $$b"; SCMMGPT=$(PROGRAM) sh $$b || exit 1; done
 
 install: all
