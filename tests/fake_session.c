@@ -382,7 +382,7 @@ static MarkerTable *fake_table(size_t n_groups)
     for (size_t g = 0; g < n_groups; g++)
         for (int k = 0; k < 4; k++)
             t->rows[t->n++] = (Marker){.group = (int32_t)g,
-                                       .gene = fake_markers[g][k],
+                                       .gene = fake_markers[g % FAKE_GROUPS][k],
                                        .score = 20 - (float)k,
                                        .logfoldchange = 4.91f - (float)k,
                                        .frac_in = 0.86f - 0.1f * (float)k,
@@ -705,6 +705,13 @@ Err session_generate(Session *s, const GenerateParams *p, const Map *map, JobCtl
 PlotParams plot_params_default(void)
 {
     return (PlotParams){.size = "85mm", .dpi = 300};
+}
+
+Err session_chart(Session *s, const ChartParams *c, const PlotParams *p, JobCtl *ctl)
+{
+    snprintf(fake.last_plot, sizeof fake.last_plot, "%s kind %d, %zu colours", p->output,
+             (int)c->kind, p->n_colors);
+    return OK;
 }
 
 Err session_plot(Session *s, const PlotParams *p, JobCtl *ctl)

@@ -647,8 +647,15 @@ static void genes_and_groups_are_plotted(void **state)
     assert_int_equal(c->fraction[0], 1);
     assert_int_equal(c->fraction[1], 0);
     assert_screen(a, 120, 36, "plot-dots-120x36");
+    app_act(a, ACT_EXPORT);
+    assert_string_equal(a->prompt.text, "fake_dots_leiden.png");
+    app_prompt_cancel(a);
     type(a, ACT_GENES, "MS4A1 LYZ");
     c = chart(a);
+    type(a, ACT_EXPORT, "x.pdf");
+    assert_string_equal(fake.last_plot, "x.pdf kind 1, 2 colours");
+    assert_shows(a, "again: scmmgpt plot fake.h5ad --kind dotplot --size 170mm --groupby leiden "
+                    "--genes MS4A1,LYZ -o x.pdf");
     assert_int_equal(c->n_genes, 2);
     assert_string_equal(c->genes[1], "LYZ");
     app_act(a, ACT_RIGHT);

@@ -63,6 +63,17 @@ static Err take_genes(CliArgs *a, const char **out, size_t cap, size_t *n, char 
     return OK;
 }
 
+/* "T.tsv:COLUMN", or T.tsv alone: its second column. */
+static Err read_groups(Session *s, const char *table, Groups **out)
+{
+    const char *colon = strrchr(table, ':');
+    bool whole = !colon || access(table, R_OK) == 0;
+    char *path = whole ? mem_strdup(table) : mem_strndup(table, (size_t)(colon - table));
+    Err err = groups_read(s, path, whole ? NULL : colon + 1, out);
+    free(path);
+    return err_context(err, "--groups");
+}
+
 /* Cells that `generate --like` placed on a map: their coordinates, prompt and seed. */
 static Err read_generated(CliArgs *a, const char *path, Generated *g)
 {
@@ -134,17 +145,6 @@ static Err types_of_cells(CliArgs *a, Session *s, Groups **out)
     *out = annotation_groups(an);
     annotation_free(an);
     return OK;
-}
-
-/* "T.tsv:COLUMN", or T.tsv alone: its second column. */
-static Err read_groups(Session *s, const char *table, Groups **out)
-{
-    const char *colon = strrchr(table, ':');
-    bool whole = !colon || access(table, R_OK) == 0;
-    char *path = whole ? mem_strdup(table) : mem_strndup(table, (size_t)(colon - table));
-    Err err = groups_read(s, path, whole ? NULL : colon + 1, out);
-    free(path);
-    return err_context(err, "--groups");
 }
 
 /* The map first: without one there is no figure, and the model need not be asked. */
@@ -228,17 +228,22 @@ static Err check_looks(const PlotParams *p, const char *usage)
 }
 
 /* Dot plots, violins and the like. */
-static Err chart(CliArgs *a, const ChartParams *c, const PlotParams *p)
+static Err chart(CliArgs *a, ChartParams *c, const PlotParams *p, const char *table)
 {
     Session *s;
+    Groups *groups = NULL;
     TRY(cli_open(a, a->argv[1], &s));
-    Err err = session_chart(s, c, p, a->ctl);
+    Err err = table ? read_groups(s, table, &groups) : OK;
+    c->groups = groups;
+    if (err == OK)
+        err = session_chart(s, c, p, a->ctl);
+    groups_free(groups);
     session_close(s);
     return err;
 }
 
 static const char chart_usage[] =
-    "FILE --kind dotplot|matrix|heatmap|violin|composition --groupby KEY [--genes A,B,C | --markers 3] [--color PARTS] "
+    "FILE --kind dotplot|matrix|heatmap|violin|composition --groupby KEY | --groups T.tsv[:COLUMN] [--genes A,B,C | --markers 3] [--color PARTS] "
     "[--cells RULE] [--scale-genes] [--absolute] -o FIG.png|.svg|.pdf";
 
 static Err plot_chart(CliArgs *a, ChartParams *c, PlotParams *p, const char **colors, char **copy)
@@ -246,6 +251,8 @@ static Err plot_chart(CliArgs *a, ChartParams *c, PlotParams *p, const char **co
     TRY(take_genes(a, colors, MAX_COLORS, &p->n_colors, copy));
     TRY(cli_take_string(a, "--groupby", &c->groupby));
     TRY(cli_take_string(a, "--cells", &c->rule));
+    const char *table = NULL;
+    TRY(cli_take_string(a, "--groups", &table));
     TRY(cli_take_size(a, "--markers", 1, 50, &c->markers));
     c->scale_genes = cli_take_flag(a, "--scale-genes");
     c->absolute = cli_take_flag(a, "--absolute");
@@ -253,7 +260,7 @@ static Err plot_chart(CliArgs *a, ChartParams *c, PlotParams *p, const char **co
     if (c->markers && p->n_colors)
         FAIL(ERR_USAGE, "--markers, --genes: one of them gives the genes");
     TRY(check_looks(p, chart_usage));
-    return chart(a, c, p);
+    return chart(a, c, p, table);
 }
 
 static Err plot_map(CliArgs *a, PlotParams *p)

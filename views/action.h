@@ -67,7 +67,8 @@
     X(PANE_7, "pane-plot", "7", "plots: genes and numbers by group", "")                           \
     X(ENTER, "enter", "Enter", "choose; on the map: whole screen, or set a corner", "")            \
     X(BACK, "back", "Esc", "leave a mode; drop the selection", "")                                 \
-    X(EXPORT, "write", "w", "write the map as a figure (.png .svg .pdf)", "Take along")            \
+    X(EXPORT, "write", "w", "write the map, or the plot of pane 7, as .png .svg .pdf",             \
+      "Take along")                                                                                \
     X(DATA, "write-data", "W", "write labels as .tsv or .csv, generated cells as .h5ad", "")       \
     X(COPY, "copy", "y", "copy the command that makes this view to the clipboard", "")             \
     X(COMMAND, "command", ":", "all commands", "Program")                                          \

@@ -368,6 +368,8 @@ char *app_export_command(const App *a, const char *output); /* what makes this v
  */
 bool app_figure_needs_table(const App *a);
 char *app_figure_table(const char *figure);
+/* The plot of pane 7 is what w writes. */
+bool app_exports_chart(const App *a);
 char *app_data_default(const App *a);
 char *app_table_default(const App *a);
 /* `scmmgpt de` of two selections; NULL: one has no rule that can be typed. */

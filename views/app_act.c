@@ -187,7 +187,13 @@ static void start_prompt(App *a, Action act)
     case ACT_DATA:
         if (!has_file(a))
             return;
-        if (act == ACT_EXPORT && !a->map) {
+        if (act == ACT_EXPORT && a->focus == PANE_PLOT && !app_exports_chart(a)) {
+            app_message(a, ROLE_WARN,
+                        "this plot is for the screen alone; 2 goes to the map, Right "
+                        "to a plot that can be written");
+            return;
+        }
+        if (act == ACT_EXPORT && !a->map && a->focus != PANE_PLOT) {
             app_message(a, ROLE_WARN, "there is no map to write yet");
             return;
         }

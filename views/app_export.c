@@ -74,6 +74,12 @@ char *app_export_default(const App *a)
 {
     const Values *v = app_color_values(a);
     const Groups *g = app_groups(a);
+    if (app_exports_chart(a)) {
+        char *what = str_format("%s_%s", chart_name(a->chart_kind), g->key);
+        char *name = extended(a, what, ".png");
+        free(what);
+        return name;
+    }
     Str s = {0};
     char *base = stem(a);
     str_add(&s, base);
@@ -173,6 +179,8 @@ bool app_figure_needs_table(const App *a)
 {
     const Groups *g = app_groups(a);
     const Map *m = app_map(a);
+    if (app_exports_chart(a))
+        return g->computed;
     return g && g->computed && !app_color_values(a) && !is_annotation(g) &&
            (app_groups_by_hand(a) || a->recolored || !m || !m->computed ||
             a->map_neighbors != a->neighbors);
@@ -208,8 +216,56 @@ static void add_content(Str *s, const App *a, const Generated *made, const char 
         add_option(s, "--model", a->opt.session.model_dir);
 }
 
+static bool can_be_typed(const char *rule)
+{
+    return !strstr(rule, "rectangle ") && !strstr(rule, "polygon ") && !strstr(rule, " on ");
+}
+
+bool app_exports_chart(const App *a)
+{
+    const Chart *c = shared_get(a->chart);
+    bool some = a->selected && a->group < 0;
+    return a->focus == PANE_PLOT && c && c->kind == a->chart_kind && c->groups == a->groups &&
+           c->kind != CHART_HISTOGRAM && (c->kind != CHART_BARS || c->by) &&
+           !(c->kind == CHART_VIOLIN && a->color_mode == COLOR_BY_QUERY && !a->chart_genes) &&
+           (!some || can_be_typed(a->rule));
+}
+
+static char *chart_command(const App *a, const char *output)
+{
+    static const char *const kinds[N_CHART_KINDS] = {"dotplot", "violin", "violin", "composition"};
+    const Chart *c = shared_get(a->chart);
+    const Groups *g = app_groups(a);
+    Str s = {0}, genes = {0};
+    str_add(&s, "scmmgpt plot ");
+    add_quoted(&s, a->opt.path);
+    add_reading(&s, a, a->opt.session.seed);
+    str_addf(&s, " --kind %s --size 170mm", kinds[c->kind]);
+    add_option(&s, "--groupby", c->kind == CHART_BARS ? c->by : g->computed ? NULL : g->key);
+    if (g->computed) {
+        char *table = app_figure_table(output);
+        add_option(&s, "--groups", table);
+        free(table);
+    } else if (c->kind == CHART_BARS) {
+        add_option(&s, "--color", g->key);
+    }
+    for (size_t i = 0; i < c->n_genes; i++)
+        str_addf(&genes, "%s%s", i ? "," : "", c->genes[i]);
+    if (c->kind == CHART_DOTS)
+        add_option(&s, "--genes", str_text(&genes));
+    else if (c->kind == CHART_VIOLIN)
+        add_option(&s, "--color", c->name);
+    if (a->selected && a->group < 0)
+        add_option(&s, "--cells", a->rule);
+    add_option(&s, "-o", output);
+    str_free(&genes);
+    return str_take(&s);
+}
+
 char *app_export_command(const App *a, const char *output)
 {
+    if (app_exports_chart(a))
+        return chart_command(a, output);
     const Map *m = app_map(a);
     const Generated *made = app_figure_generated(a);
     uint64_t seed = a->opt.session.seed;
@@ -240,11 +296,6 @@ char *app_export_command(const App *a, const char *output)
         str_addf(&s, " --view=%.6g,%.6g,%.6g,%.6g", box[0], box[1], box[2], box[3]);
     add_option(&s, "-o", output);
     return str_take(&s);
-}
-
-static bool can_be_typed(const char *rule)
-{
-    return !strstr(rule, "rectangle ") && !strstr(rule, "polygon ") && !strstr(rule, " on ");
 }
 
 char *app_de_command(const App *a, const Selection *x, const Selection *y)

@@ -18,6 +18,7 @@ typedef struct AppJob {
     size_t n_genes, n_columns;
     ChartKind chart;
     bool column_asked;
+    Shared *plot; /* Chart that w writes; NULL: the map */
     Selection *selection, *other;
     bool by_values, with_table;
     size_t cell, n;

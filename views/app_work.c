@@ -110,8 +110,8 @@ static void job_free(AppJob *j)
         free(j->facts); /* holds borrowed pointers alone */
     else
         facts_free(j->facts);
-    Shared **held[] = {&j->map,       &j->groups,     &j->values,          &j->query,
-                       &j->generated, &j->annotation, &j->cell_annotation, &j->table};
+    Shared **held[] = {&j->map,        &j->groups,          &j->values, &j->query, &j->generated,
+                       &j->annotation, &j->cell_annotation, &j->table,  &j->plot};
     for (size_t i = 0; i < sizeof held / sizeof *held; i++)
         shared_drop(held[i]);
     selection_free(j->selection);
@@ -262,6 +262,11 @@ static void fill(App *a, AppJob *j)
         if (j->kind == WORK_DATA)
             j->selection = app_selection_copy(a);
         j->with_table = j->kind == WORK_PLOT && app_figure_needs_table(a);
+        if (j->kind == WORK_PLOT && app_exports_chart(a)) {
+            j->plot = shared_hold(a->chart);
+            if (a->selected && a->group < 0)
+                j->name = mem_strdup(a->rule);
+        }
         j->command = app_export_command(a, j->text);
         j->model = a->model;
         break;

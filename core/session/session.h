@@ -338,6 +338,7 @@ CHECKED Err figure_kind_find(const char *name, FigureKind *out);
 typedef struct ChartParams {
     FigureKind kind;
     const char *groupby;   /* obs key of the groups (composition: of the bars); NULL: the best there is */
+    const Groups *groups;  /* instead of groupby (composition: the parts, instead of a color); NULL */
     size_t markers;        /* without colors in plot: this many marker genes of each group; 0: 3 */
     bool scale_genes;      /* means of each gene from 0 to 1 */
     bool absolute;         /* composition: cells instead of shares */

@@ -68,7 +68,10 @@ static const uint8_t *chosen(const ChartData *d)
 
 static Err read_groups(Session *s, const ChartParams *c, JobCtl *ctl, ChartData *d)
 {
-    TRY(session_groups(s, c->groupby, ctl, &d->groups));
+    if (c->groups && c->kind != FIGURE_COMPOSITION)
+        TRY(groups_copy(c->groups, &d->groups));
+    else
+        TRY(session_groups(s, c->groupby, ctl, &d->groups));
     if (c->rule)
         TRY(session_select(s, c->rule, ctl, &d->chosen));
     const Groups *g = d->groups;
@@ -126,8 +129,8 @@ static Err read_values(Session *s, const PlotParams *pp, bool columns_too, JobCt
     TRY(NEW0(d->values, d->n));
     job_stage(ctl, "reading genes", d->n);
     for (size_t i = 0; i < d->n; i++) {
-        int obs = columns_too ? dataset_find_obs(session_dataset(s), d->names[i]) : -1;
-        TRY(obs >= 0 ? session_obs_values(s, d->names[i], ctl, &d->values[i]) : session_gene(s, d->names[i], true, ctl, &d->values[i]));
+        TRY(columns_too ? session_color_values(s, d->names[i], ctl, &d->values[i])
+                        : session_gene(s, d->names[i], true, ctl, &d->values[i]));
         free(d->names[i]);
         d->names[i] = mem_strdup(d->values[i]->name);
         TRY(job_progress(ctl, i));
@@ -209,7 +212,7 @@ static Err draw_violins(Session *s, const PlotParams *pp, ChartData *d, const Re
     TRY_GOTO(NEW0(units, d->n));
     for (size_t i = 0; i < d->n; i++) {
         units[i] = d->values[i]->unit;
-        italic[i] = dataset_find_obs(session_dataset(s), d->names[i]) < 0;
+        italic[i] = dataset_find_obs(session_dataset(s), d->names[i]) < 0 && !color_is_computed(d->names[i]);
         shared = shared && italic[i] && strcmp(shared, units[i]) == 0 ? shared : NULL;
         TRY_GOTO(distribution_of(d->values[i]->v, g->codes, chosen(d), g->n_cells, g->n_groups, &d->spread[i]));
         TRY_GOTO(job_progress(ctl, i));
@@ -229,9 +232,12 @@ done:
 
 static Err draw_bars(Session *s, const ChartParams *c, const PlotParams *pp, ChartData *d, const RenderParams *r, JobCtl *ctl)
 {
-    if (!c->groupby || pp->n_colors != 1)
+    if (!c->groupby || (pp->n_colors == 1) == (c->groups != NULL))
         FAIL(ERR_USAGE, "--kind composition: --groupby names the bars (a sample), one --color their parts (a cell type)");
-    TRY(session_groups(s, pp->colors[0], ctl, &d->parts));
+    if (c->groups)
+        TRY(groups_copy(c->groups, &d->parts));
+    else
+        TRY(session_groups(s, pp->colors[0], ctl, &d->parts));
     size_t *counts;
     const Groups *g = d->groups, *parts = d->parts;
     TRY(NEW(counts, g->n_groups * parts->n_groups));
