@@ -8,7 +8,7 @@ typedef struct Job {
     const StoredWeight *w;
     const float *x;
     float *y;
-    Panels p;
+    PromptTokens p;
     atomic_bool failed;
 } Job;
 
@@ -65,7 +65,7 @@ bool prompt_linear(Device *d, int64_t m, const float *x, const StoredWeight *w, 
     Job j = {.kernel = choose(w), .w = w, .x = x, .y = y};
     if (!j.kernel)
         return false;
-    j.p = (Panels){.m = m, .k = w->k, .count = panel_count(m)};
+    j.p = (PromptTokens){.m = m, .k = w->k, .count = panel_count(m)};
     void *memory = cpu_scratch(d, (size_t)j.kernel->bytes(m, w->k));
     if (!memory)
         return true; /* the failure is latched */

@@ -12,12 +12,12 @@ enum { LANES = 16, PANEL = 3 * LANES, BLOCK = 32, PART = 512 };
 /* x laid out. int8: [panel][k/4][vectors][16 tokens][4], scales and -offset*sums [panel][group]
  * [vectors][16]. Half precision: [panel][k/2][vectors][16][2], one scale a token. vectors is 3 but
  * for the last panel. */
-typedef struct Panels {
+typedef struct PromptTokens {
     int64_t m, k, count;
     void *x;
     float *scale;
     int32_t *start;
-} Panels;
+} PromptTokens;
 static inline int64_t panel_vectors(int64_t m, int64_t panel)
 {
     int64_t left = (m - panel * PANEL + LANES - 1) / LANES;
@@ -34,15 +34,15 @@ typedef struct PromptKernel {
     const char *name;
     bool (*runs_here)(void);
     int64_t (*bytes)(int64_t m, int64_t k); /* of working memory for the panels */
-    void (*places)(Panels *p, void *memory);
-    void (*lay_out)(const Panels *p, StoredType type, const float *x, int64_t panel);
+    void (*places)(PromptTokens *p, void *memory);
+    void (*lay_out)(const PromptTokens *p, StoredType type, const float *x, int64_t panel);
     int64_t ready_bytes; /* of a weight that was made ready */
     /* Rows from..from+rows-1 (at most BLOCK) into `ready`; false: these weights are out of range.
      */
     bool (*ready)(const StoredWeight *w, int64_t from, int64_t rows, void *ready);
     /* tile[BLOCK][PANEL] = products of the ready rows with a panel. */
     void (*multiply)(const StoredWeight *w, int64_t from, int64_t rows, const void *ready,
-                     const Panels *p, int64_t panel, float *tile);
+                     const PromptTokens *p, int64_t panel, float *tile);
 } PromptKernel;
 extern const PromptKernel prompt_int8, prompt_half;
 

@@ -22,13 +22,13 @@ static int64_t bytes(int64_t m, int64_t k)
 {
     return panel_count(m) * PANEL * (k * 2 + 4) + 64;
 }
-static void places(Panels *p, void *memory)
+static void places(PromptTokens *p, void *memory)
 {
     p->x = memory;
     p->scale = (float *)(void *)((char *)memory + panel_count(p->m) * PANEL * p->k * 2);
 }
 
-THALF static void lay_out(const Panels *p, StoredType type, const float *x, int64_t panel)
+THALF static void lay_out(const PromptTokens *p, StoredType type, const float *x, int64_t panel)
 {
     int64_t k = p->k, v = panel_vectors(p->m, panel);
     char *out = (char *)p->x + panel * PANEL * k * 2;
@@ -110,7 +110,7 @@ THALF INLINE void kernel(int v, int64_t k, const char *w, const char *x, int64_t
 }
 
 THALF static void multiply(const StoredWeight *w, int64_t from, int64_t rows, const void *ready_w,
-                           const Panels *p, int64_t panel, float *tile)
+                           const PromptTokens *p, int64_t panel, float *tile)
 {
     int64_t k = p->k, v = panel_vectors(p->m, panel);
     const char *x = (const char *)p->x + panel * PANEL * k * 2;

@@ -24,7 +24,7 @@ static int64_t bytes(int64_t m, int64_t k)
     return panel_count(m) * per + 192;
 }
 
-static void places(Panels *p, void *memory)
+static void places(PromptTokens *p, void *memory)
 {
     char *at = memory;
     p->x = at;
@@ -33,7 +33,7 @@ static void places(Panels *p, void *memory)
     p->start = (int32_t *)(void *)(p->scale + panel_count(p->m) * PANEL * (p->k / GROUP));
 }
 
-static void lay_out(const Panels *p, StoredType type, const float *x, int64_t panel)
+static void lay_out(const PromptTokens *p, StoredType type, const float *x, int64_t panel)
 {
     int64_t k = p->k, groups = k / GROUP, v = panel_vectors(p->m, panel);
     int8_t *out = (int8_t *)p->x + panel * PANEL * k;
@@ -123,7 +123,7 @@ TVNNI INLINE void kernel(int v, int64_t k, const uint8_t *w, const uint16_t *ws,
 }
 
 TVNNI static void multiply(const StoredWeight *w, int64_t from, int64_t rows, const void *ready_w,
-                           const Panels *p, int64_t panel, float *tile)
+                           const PromptTokens *p, int64_t panel, float *tile)
 {
     enum { PART_GROUPS = PART / GROUP };
     int64_t k = p->k, groups = k / GROUP, v = panel_vectors(p->m, panel);
