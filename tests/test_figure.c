@@ -11,6 +11,8 @@
 #include "core/base/mem.h"
 #include "core/base/rng.h"
 #include "core/base/str.h"
+#include "core/figure/chart.h"
+#include "core/figure/legend.h"
 #include "core/figure/points.h"
 #include "core/figure/scatter.h"
 
@@ -286,6 +288,231 @@ static void stamps_are_clipped_at_the_edges(void **state)
     point_image_done(&image);
 }
 
+/* The page's height and width in pt, and that no text begins outside it; how many elements begin with `what`. */
+static size_t count_inside(const char *svg, const char *what)
+{
+    double w, h, x, y;
+    const char *box = strstr(svg, "viewBox=\"0 0 ");
+    size_t n = 0;
+    assert_int_equal(sscanf(box, "viewBox=\"0 0 %lf %lf", &w, &h), 2);
+    for (const char *p = svg; (p = strstr(p, "<text x=\"")); p++) {
+        assert_int_equal(sscanf(p, "<text x=\"%lf\" y=\"%lf\"", &x, &y), 2);
+        assert_true(x >= 0 && x <= w && y >= 0 && y <= h);
+    }
+    for (const char *p = svg; (p = strstr(p, what)); p++)
+        n++;
+    return n;
+}
+
+static void legend_says_how_many_names_have_no_room(void **state)
+{
+    enum { MANY = 300 };
+    Fixture *f = fixture();
+    char *many[MANY];
+    uint32_t c[MANY];
+    size_t n, shown = 0;
+    palette_categorical(c, MANY);
+    for (int i = 0; i < MANY; i++)
+        many[i] = str_format("type %d of many types in a long list", i);
+    for (int i = 0; i < N; i++)
+        f->codes[i] = i % MANY;
+    f->panels[0] = (ScatterPanel){.title = "many", .codes = f->codes, .n_groups = MANY, .names = many, .colors = c};
+    f->scatter.n_panels = 1;
+    f->scatter.width_mm = f->scatter.height_mm = 60;
+    char *svg = render(&f->scatter, ".svg", &(RenderParams){.dpi = 50, .vector_points = 0}, &n);
+    (void)count_inside(svg, "<text");
+    for (const char *p = svg; (p = strstr(p, ">type ")); p++)
+        shown++;
+    const char *more = strstr(svg, " more</text>");
+    assert_non_null(more);
+    while (more[-1] != ' ')
+        more--;
+    assert_int_equal(shown + strtoul(more, NULL, 10), MANY);
+    free(svg);
+    for (int i = 0; i < MANY; i++)
+        free(many[i]);
+    free(f);
+}
+
+static void panels_on_one_scale_share_one_legend(void **state)
+{
+    Fixture *f = fixture();
+    size_t n;
+    f->panels[0] = f->panels[1];
+    char *svg = render(&f->scatter, ".svg", &(RenderParams){.dpi = 100, .vector_points = 0}, &n);
+    assert_int_equal(count_inside(svg, ">log1p CP10k</text>"), 1);
+    assert_int_equal(count_inside(svg, ">CD3E</text>"), 2);
+    free(svg);
+    f->panels[0].vmax = 9;
+    svg = render(&f->scatter, ".svg", &(RenderParams){.dpi = 100, .vector_points = 0}, &n);
+    assert_int_equal(count_inside(svg, ">log1p CP10k</text>"), 2);
+    free(svg);
+    free(f);
+}
+
+static void simulation_reaches_points_text_and_images(void **state)
+{
+    Fixture *f = fixture();
+    size_t n;
+    f->scatter.n_panels = 1;
+    char *svg = render(&f->scatter, ".svg", &(RenderParams){.dpi = 100, .vector_points = 1, .simulate = 4}, &n);
+    for (const char *p = svg; (p = strchr(p, '#')); p++) {
+        unsigned r, g, b;
+        if (sscanf(p, "#%2x%2x%2x", &r, &g, &b) == 3)
+            assert_true(r == g && g == b);
+    }
+    free(svg);
+    free(f);
+}
+
+static void names_that_are_not_utf8_do_not_blank_the_page(void **state)
+{
+    Fixture *f = fixture();
+    size_t n, m;
+    f->panels[0].title = "ty\xffpe\x01";
+    char *svg = render(&f->scatter, ".svg", &(RenderParams){.dpi = 100, .vector_points = 0}, &n);
+    assert_non_null(strstr(svg, ">ty?pe?</text>"));
+    free(svg);
+    char *bad = render(&f->scatter, ".png", &(RenderParams){.dpi = 60}, &n);
+    f->panels[0].title = "ty?pe?";
+    char *good = render(&f->scatter, ".png", &(RenderParams){.dpi = 60}, &m);
+    assert_int_equal(n, m);
+    assert_memory_equal(bad, good, n);
+    free(bad);
+    free(good);
+    free(f);
+}
+
+static void ticks_are_round_and_inside(void **state)
+{
+    double t[5];
+    char text[32];
+    assert_int_equal(axis_ticks(0, 4.3, 5, t), 5);
+    assert_true(t[0] == 0 && t[4] == 4);
+    assert_int_equal(axis_ticks(0, 0.021, 4, t), 3);
+    assert_true(fabs(t[1] - 0.01) < 1e-12);
+    axis_text(-0.5, 0.5, text, sizeof text);
+    assert_string_equal(text, "\xe2\x88\x92" "0.5");
+    assert_int_equal(axis_ticks(7, 7, 4, t), 1);
+}
+
+/* ---- plots of groups ---- */
+
+static const size_t chart_sizes[GROUPS] = {10, 0, 4};
+static char *const chart_genes[] = {"CD3E", "MS4A1"};
+static const ChartGroups chart_groups = {.key = "type", .n = GROUPS, .names = names, .sizes = chart_sizes, .colors = colors};
+
+static char *chart_file(const char *extension, Err (*draw)(const char *path, const RenderParams *p), size_t *n)
+{
+    char *path = temporary(extension), *data;
+    assert_ok(draw(path, &(RenderParams){.dpi = 80, .vector_points = -1}));
+    assert_ok(str_read_file(path, 1 << 26, ERR_GENERAL, &data, n));
+    unlink(path);
+    free(path);
+    return data;
+}
+
+static Err draw_dots(const char *path, const RenderParams *p)
+{
+    static const float fraction[] = {1, NAN, 0.25f, 0, NAN, 0.5f}, mean[] = {2, NAN, 1, 0, NAN, 0.5f};
+    static const Bracket bracket = {"lymphocytes", 0, 2};
+    GridPlot g = {.kind = GRID_DOTS, .groups = chart_groups, .n_genes = 2, .genes = chart_genes, .fraction = fraction, .mean = mean,
+                  .unit = "mean log1p CP10k", .map = MAP_REDS, .n_brackets = 1, .brackets = &bracket, .width_mm = 85};
+    return grid_render(&g, path, p, NULL);
+}
+
+static void dot_area_follows_the_share_of_cells(void **state)
+{
+    size_t n;
+    double r[3] = {0};
+    int found = 0;
+    char *svg = chart_file(".svg", draw_dots, &n);
+    assert_int_equal(count_inside(svg, ">B cell (10)</text>"), 1);
+    assert_null(strstr(svg, "naive")); /* a group without cells */
+    for (const char *p = svg; (p = strstr(p, "<circle")) && found < 3; p++)
+        if (!strstr(p, "stroke") || strstr(p, "/>") < strstr(p, "stroke")) {
+            const char *at = strstr(p, " r=\"");
+            assert_int_equal(sscanf(at, " r=\"%lf", &r[found++]), 1);
+        }
+    assert_true(fabs(r[1] / r[0] - 1) < 1e-9 || r[1] > 0); /* CD3E in B cells; then the T cells' two genes */
+    assert_true(fabs(r[1] / r[0] - 0.5) < 0.01);
+    assert_true(fabs(r[2] / r[0] - sqrt(0.5)) < 0.01);
+    free(svg);
+}
+
+static Err draw_violins(const char *path, const RenderParams *p)
+{
+    static const float v[] = {0, 1, 2, 3, 5, 5, 1, 2};
+    static const int32_t codes[] = {0, 0, 0, 0, 2, 2, 2, -1};
+    static const char *const units[] = {"log1p CP10k"};
+    static const bool italic[] = {true};
+    Distribution d;
+    TRY(distribution_of(v, codes, NULL, 8, GROUPS, &d));
+    ViolinPlot plot = {.groups = chart_groups, .n_rows = 1, .titles = chart_genes, .units = units, .italic = italic, .values = &d,
+                       .width_mm = 85, .caption = "bar: quartiles, dot: median"};
+    Err err = violin_render(&plot, path, p, NULL);
+    distribution_done(&d);
+    return err;
+}
+
+static Err draw_bars(const char *path, const RenderParams *p)
+{
+    static const size_t counts[] = {5, 5, 0, 0, 0, 0, 1, 1, 2};
+    BarPlot b = {.rows = chart_groups, .parts = chart_groups, .counts = counts, .width_mm = 85};
+    return bar_render(&b, path, p, NULL);
+}
+
+static Err draw_cells(const char *path, const RenderParams *p)
+{
+    static const float a[] = {0, 1, 2, 3}, b[] = {3, 2, NAN, 0};
+    static const float *const values[] = {a, b};
+    static const int32_t codes[] = {0, 2, 2, -1};
+    CellPlot c = {.groups = chart_groups, .codes = codes, .n = 4, .n_genes = 2, .genes = chart_genes, .values = values,
+                  .unit = "log1p CP10k", .width_mm = 85};
+    return cells_render(&c, path, p, NULL);
+}
+
+static void bars_add_up_and_name_their_parts(void **state)
+{
+    size_t n;
+    char *svg = chart_file(".svg", draw_bars, &n);
+    assert_int_equal(count_inside(svg, ">50</text>"), 3); /* two halves of one bar, half of the other */
+    assert_int_equal(count_inside(svg, ">25</text>"), 2);
+    assert_int_equal(count_inside(svg, ">B cell (6)</text>"), 1);
+    assert_int_equal(count_inside(svg, ">% of cells</text>"), 1);
+    free(svg);
+}
+
+static void every_plot_of_groups_gives_the_same_bytes_twice(void **state)
+{
+    Err (*const draw[])(const char *, const RenderParams *) = {draw_dots, draw_violins, draw_bars, draw_cells};
+    const char *const kinds[] = {".png", ".svg", ".pdf"};
+    for (int i = 0; i < 4; i++)
+        for (int k = 0; k < 3; k++) {
+            size_t n, m;
+            char *a = chart_file(kinds[k], draw[i], &n), *b = chart_file(kinds[k], draw[i], &m);
+            assert_int_equal(n, m);
+            assert_memory_equal(a, b, n);
+            if (k == 1)
+                (void)count_inside(a, "<text");
+            free(a);
+            free(b);
+        }
+}
+
+static void genes_without_room_are_refused_with_a_way_out(void **state)
+{
+    enum { MANY = 90 };
+    char *many[MANY];
+    float zero[MANY * GROUPS] = {0};
+    for (int i = 0; i < MANY; i++)
+        many[i] = chart_genes[0];
+    GridPlot g = {.groups = chart_groups, .n_genes = MANY, .genes = many, .fraction = zero, .mean = zero, .width_mm = 85};
+    assert_err(grid_render(&g, "/tmp/never.png", &(RenderParams){.dpi = 72}, NULL), ERR_USAGE);
+    assert_non_null(strstr(err_message(), "larger --size"));
+    assert_int_equal(access("/tmp/never.png", F_OK), -1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -304,6 +531,15 @@ int main(void)
         TEST(hundreds_of_groups_fit_on_the_page),
         TEST(figure_without_cells_is_still_a_figure),
         TEST(stamps_are_clipped_at_the_edges),
+        TEST(legend_says_how_many_names_have_no_room),
+        TEST(panels_on_one_scale_share_one_legend),
+        TEST(simulation_reaches_points_text_and_images),
+        TEST(names_that_are_not_utf8_do_not_blank_the_page),
+        TEST(ticks_are_round_and_inside),
+        TEST(dot_area_follows_the_share_of_cells),
+        TEST(bars_add_up_and_name_their_parts),
+        TEST(every_plot_of_groups_gives_the_same_bytes_twice),
+        TEST(genes_without_room_are_refused_with_a_way_out),
     };
     return RUN(tests);
 }

@@ -57,22 +57,38 @@ size_t chart_shown(const ChartGroups *g, size_t *index)
     return n;
 }
 
-Err chart_row_labels(Draw *d, const ChartGroups *g, double room, RowLabel **out, double *width)
+static double label_lines(Draw *d, const ChartGroups *g, double size, double room, RowLabel *l, int *most)
 {
-    TextStyle style = {.size = FIGURE_TEXT};
-    RowLabel *l;
-    TRY(NEW0(l, g->n));
-    *width = 0;
+    TextStyle style = {.size = size};
+    double width = 0;
+    *most = 1;
     for (size_t i = 0; i < g->n; i++) {
+        for (int k = 0; k < l[i].n_lines; k++)
+            free(l[i].lines[k]);
+        l[i].n_lines = 0;
         if (!g->sizes[i])
             continue;
         char *count = count_text(g->sizes[i]), *text = str_format("%s (%s)", g->names[i], count);
         l[i].n_lines = wrap_text(d, &style, room, text, l[i].lines, 2);
+        l[i].size = size;
         for (int k = 0; k < l[i].n_lines; k++)
-            *width = fmax(*width, draw_text_width(d, &style, l[i].lines[k]));
+            width = fmax(width, draw_text_width(d, &style, l[i].lines[k]));
+        *most = l[i].n_lines > *most ? l[i].n_lines : *most;
         free(text);
         free(count);
     }
+    return width;
+}
+
+Err chart_row_labels(Draw *d, const ChartGroups *g, double room, RowLabel **out, double *width)
+{
+    RowLabel *l;
+    int lines = 2;
+    TRY(NEW0(l, g->n));
+    for (double size = FIGURE_TEXT; lines > 1 && size > FIGURE_TEXT - 1.1; size -= 0.5)
+        *width = label_lines(d, g, size, room, l, &lines);
+    if (lines > 1)
+        *width = label_lines(d, g, FIGURE_TEXT, room, l, &lines);
     *out = l;
     return OK;
 }
@@ -87,11 +103,11 @@ void chart_row_labels_free(RowLabel *l, size_t n)
 
 void chart_draw_row_label(Draw *d, const RowLabel *l, double x, double y)
 {
-    TextStyle style = {.size = FIGURE_TEXT, .align = ALIGN_RIGHT, .color = FIGURE_INK};
-    double line = FIGURE_TEXT * 1.12;
+    TextStyle style = {.size = l->size, .align = ALIGN_RIGHT, .color = FIGURE_INK};
+    double line = l->size * 1.12;
     y -= (l->n_lines - 1) * line / 2;
     for (int k = 0; k < l->n_lines; k++)
-        draw_text(d, x, y + k * line + FIGURE_TEXT * 0.36, &style, l->lines[k]);
+        draw_text(d, x, y + k * line + l->size * 0.36, &style, l->lines[k]);
 }
 
 /* ---- brackets ---- */

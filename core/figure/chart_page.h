@@ -25,8 +25,9 @@ void chart_abandon(ChartPage *page);
 typedef struct RowLabel {
     char *lines[2];
     int n_lines;
+    double size;
 } RowLabel;
-/* "name (n)" of each group, wrapped at `room`; *width: of the widest. */
+/* "name (n)" of each group, somewhat smaller or wrapped where it needs more than `room`; *width: of the widest. */
 CHECKED Err chart_row_labels(Draw *d, const ChartGroups *g, double room, RowLabel **out, double *width);
 void chart_row_labels_free(RowLabel *l, size_t n);
 /* Ends at x, centred at y. */

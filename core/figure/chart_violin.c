@@ -24,7 +24,7 @@ static double name_room(Violins *c)
     for (size_t i = 0; i < c->n; i++)
         widest = fmax(widest, draw_text_width(c->page.d, &style, c->v->groups.names[c->shown[i]]));
     c->turned = widest > c->slot - 2;
-    return c->turned ? fmin(widest, 100) + 5 : FIGURE_TEXT + 5;
+    return c->turned ? fmin(widest, 125) + 5.5 : FIGURE_TEXT + 5;
 }
 
 static Err choose_sizes(Violins *c)

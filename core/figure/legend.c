@@ -72,11 +72,27 @@ char *shorten_text(Draw *d, const TextStyle *style, double room, const char *tex
     return str_format("%.*s\xe2\x80\xa6", (int)end, text);
 }
 
+/* Where two lines that both fit are most alike; 0 when there is no such blank. */
+static size_t even_break(Draw *d, const TextStyle *style, double room, const char *text)
+{
+    size_t best = 0;
+    double least = room + 0.01;
+    for (const char *p = text + 1; *text && *p; p++)
+        if (*p == ' ') {
+            double w = fmax(width_of(d, style, text, (size_t)(p - text)), draw_text_width(d, style, p + 1));
+            if (w < least) {
+                least = w;
+                best = (size_t)(p - text);
+            }
+        }
+    return best;
+}
+
 int wrap_text(Draw *d, const TextStyle *style, double room, const char *text, char **lines, int most)
 {
     int n = 0;
     while (n < most - 1 && draw_text_width(d, style, text) > room) {
-        size_t end = line_end(d, style, room, text);
+        size_t even = even_break(d, style, room, text), end = even ? even : line_end(d, style, room, text);
         while (inside_character(text + end))
             end++;
         lines[n++] = mem_strndup(text, end);
@@ -99,26 +115,34 @@ static void free_lines(LegendEntry *e)
 
 void legend_done(Legend *l)
 {
-    for (size_t i = 0; i < l->n; i++) {
+    for (size_t i = 0; i < l->total; i++) {
         free_lines(&l->entries[i]);
         free(l->entries[i].text);
     }
+    free_lines(&l->note);
+    free(l->note.text);
     free(l->entries);
     *l = (Legend){0};
 }
 
 void legend_add(Legend *l, int glyph, uint32_t color, const char *text)
 {
-    if (l->n == l->cap) {
+    if (l->total == l->cap) {
         size_t cap = l->cap ? 2 * l->cap : 16;
         LegendEntry *bigger = mem_must(cap * sizeof *bigger);
-        if (l->n)
-            memcpy(bigger, l->entries, l->n * sizeof *bigger);
+        if (l->total)
+            memcpy(bigger, l->entries, l->total * sizeof *bigger);
         free(l->entries);
         l->entries = bigger;
         l->cap = cap;
     }
-    l->entries[l->n++] = (LegendEntry){.text = mem_strdup(text), .glyph = glyph, .color = color};
+    l->entries[l->total++] = (LegendEntry){.text = mem_strdup(text), .glyph = glyph, .color = color};
+    l->n = l->total;
+}
+
+static LegendEntry *entry(const Legend *l, size_t i)
+{
+    return l->n < l->total && i + 1 == l->n ? (LegendEntry *)&l->note : &l->entries[i];
 }
 
 static double indent(const Legend *l)
@@ -136,7 +160,7 @@ static void wrap_entries(Legend *l, Draw *d, double room)
     TextStyle style = {.size = l->size};
     double widest = 0;
     for (size_t i = 0; i < l->n; i++) {
-        LegendEntry *e = &l->entries[i];
+        LegendEntry *e = entry(l, i);
         free_lines(e);
         e->n_lines = wrap_text(d, &style, fmax(12, room - indent(l)), e->text, e->lines, 6);
         for (int k = 0; k < e->n_lines; k++)
@@ -150,7 +174,7 @@ static int columns_for(const Legend *l, int per_column)
 {
     int columns = l->n > 0, used = 0;
     for (size_t i = 0; i < l->n; i++) {
-        int lines = l->entries[i].n_lines;
+        int lines = entry(l, i)->n_lines;
         if (used > 0 && used + lines > per_column) {
             columns++;
             used = 0;
@@ -165,8 +189,8 @@ static int total_lines(const Legend *l, int *tallest)
     int lines = 0;
     *tallest = 1;
     for (size_t i = 0; i < l->n; i++) {
-        lines += l->entries[i].n_lines;
-        *tallest = l->entries[i].n_lines > *tallest ? l->entries[i].n_lines : *tallest;
+        lines += entry(l, i)->n_lines;
+        *tallest = entry(l, i)->n_lines > *tallest ? entry(l, i)->n_lines : *tallest;
     }
     return lines;
 }
@@ -186,9 +210,23 @@ static void balance(Legend *l, Draw *d, int most)
     l->height = l->n ? (lines < per ? lines : per) * l->size * LEADING + title_height(l) : 0;
 }
 
+static bool wraps(Legend *l, Draw *d, double room)
+{
+    int tallest;
+    wrap_entries(l, d, room);
+    return total_lines(l, &tallest) > (int)l->n;
+}
+
 void legend_fit_beside(Legend *l, Draw *d, double room, double max_height)
 {
+    l->n = l->total;
+    /* A little smaller is better than names on two lines. */
     l->size = FIGURE_TEXT;
+    if (wraps(l, d, room)) {
+        l->size = FIGURE_TEXT - 0.5;
+        if (wraps(l, d, room))
+            l->size = FIGURE_TEXT;
+    }
     for (;; l->size -= 0.5) {
         wrap_entries(l, d, room);
         int tallest, lines = total_lines(l, &tallest);
@@ -201,25 +239,16 @@ void legend_fit_beside(Legend *l, Draw *d, double room, double max_height)
     }
 }
 
-static void drop_last(Legend *l)
-{
-    LegendEntry *e = &l->entries[--l->n];
-    free_lines(e);
-    free(e->text);
-}
-
 /* Too much for the room at the smallest size: what fits, and how many are missing. */
 static void leave_out(Legend *l, Draw *d, double width, double max_height, int columns)
 {
-    size_t all = l->n, kept = l->n;
-    while (kept > 0 && l->height > max_height) {
-        if (kept < all)
-            drop_last(l); /* the note of the round before */
-        drop_last(l);
-        kept--;
-        char *text = str_format("\xe2\x80\xa6 and %zu more", all - kept);
-        legend_add(l, GLYPH_NONE, 0, text);
-        free(text);
+    for (size_t kept = l->total > 1 ? l->total - 1 : 0; kept > 0 && l->height > max_height; kept--) {
+        free_lines(&l->note);
+        free(l->note.text);
+        l->note = (LegendEntry){.text = str_format("\xe2\x80\xa6 and %zu more", l->total - kept), .glyph = GLYPH_NONE};
+        l->n = kept + 1;
+        if (kept + 1 == l->total) /* leaving out one for a note gains nothing */
+            continue;
         wrap_entries(l, d, width);
         balance(l, d, columns);
     }
@@ -227,6 +256,7 @@ static void leave_out(Legend *l, Draw *d, double width, double max_height, int c
 
 void legend_fit_below(Legend *l, Draw *d, double width, double max_height)
 {
+    l->n = l->total;
     for (l->size = FIGURE_TEXT;; l->size -= 0.5) {
         wrap_entries(l, d, width);
         int columns = (int)fmax(1, floor((width + 7) / l->column_width));
@@ -249,7 +279,7 @@ void legend_draw(const Legend *l, Draw *d, double x, double y)
     double top = y + title_height(l), at = top;
     int used = 0;
     for (size_t i = 0; i < l->n; i++) {
-        const LegendEntry *e = &l->entries[i];
+        const LegendEntry *e = entry(l, i);
         if (used > 0 && used + e->n_lines > l->per_column) {
             x += l->column_width;
             at = top;

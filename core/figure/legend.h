@@ -19,8 +19,10 @@ typedef struct LegendEntry {
     uint32_t color;
 } LegendEntry;
 typedef struct Legend {
-    LegendEntry *entries;
-    size_t n, cap;
+    LegendEntry *entries; /* [total] */
+    size_t total, cap;
+    size_t n;          /* drawn, after a fit; with fewer than total, the last one is `note` */
+    LegendEntry note;
     const char *title; /* borrowed; NULL none */
     double size;       /* of the text, after a fit */
     int per_column;    /* lines */

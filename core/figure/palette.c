@@ -11,8 +11,8 @@ static const uint32_t okabe_ito[8] = {0xE69F00, 0x56B4E9, 0x009E73, 0xF0E442,
 /* The same with twelve more, found by tests/ref/palette.py: any two differ by 9.7 (CIE76) at least, for normal sight and the
  * three simulated ones, each pair with an added colour by 16; ordered so that the first ones differ most. */
 static const uint32_t twenty[20] = {0x0072B2, 0xE69F00, 0x009E73, 0xCC79A7, 0x56B4E9, 0xD55E00, 0xF0E442,
-                                    0x7F7F7F, 0xA0DEA6, 0xB10D11, 0x574372, 0x7A5BDE, 0x80344C, 0x2F43A3,
-                                    0xE9BD61, 0x8BB16E, 0x918EF9, 0xF23345, 0x981C28, 0x2DE4FA};
+                                    0x7F7F7F, 0x981C28, 0x7A5BDE, 0x574372, 0xF23345, 0xA0DEA6, 0x2DE4FA,
+                                    0x80344C, 0xE9BD61, 0x2F43A3, 0x918EF9, 0xB10D11, 0x8BB16E};
 
 void palette_categorical(uint32_t *colors, size_t n)
 {

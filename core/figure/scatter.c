@@ -14,7 +14,8 @@
 #include "core/figure/scatter_page.h"
 
 enum { VECTOR_POINTS_MAX = 5000 };
-static const double MARGIN = 6, GAP = 10, TITLE_ROOM = 12, ARROW_ROOM = 11, LEGEND_GAP = 7, FLAT_BAR = 24, SIDE_MIN = 110;
+static const double MARGIN = 6, GAP = 10, TITLE_ROOM = 12, ARROW_ROOM = 11, LEGEND_GAP = 7, FLAT_BAR = 24, SIDE_MIN = 72,
+                    SIDE_BESIDE = 105;
 
 /* ---- numbers ---- */
 
@@ -281,6 +282,19 @@ static bool attempt(Page *g, int columns, bool below)
     return good;
 }
 
+/* How good the last attempt is. Fixed height: the larger plots. Free height: readable plots first, then few rows; a list of names
+ * may stand beside the plots only while they stay large. */
+static double worth(const Page *g, bool fixed)
+{
+    bool lists = false;
+    for (size_t k = 0; k < n_legends(g); k++)
+        lists |= g->legends[k].n > 1;
+    double least = lists && !g->below ? SIDE_BESIDE : SIDE_MIN;
+    if (fixed || g->side < least)
+        return g->side * (fixed ? 1 : 1e-3);
+    return 10 * g->columns + !g->below;
+}
+
 static void choose_arrangement(Page *g)
 {
     const Scatter *s = g->s;
@@ -290,16 +304,12 @@ static void choose_arrangement(Page *g)
     most = most < n ? most : n;
     int least = s->columns > 0 ? most : 1;
     for (int c = most; c >= least; c--)
-        for (int below = 0; below < 2; below++) {
-            bool good = attempt(g, c, below);
-            /* Of free height: readable plots in few rows; larger ones than readable count little. */
-            double worth = fixed ? g->side : fmin(g->side, fmin(SIDE_MIN, 0.45 * g->width)) * (1 + 1e-3 * c - 1e-4 * below);
-            if (good && worth > best) {
-                best = worth;
+        for (int below = 0; below < 2; below++)
+            if (attempt(g, c, below) && worth(g, fixed) > best) {
+                best = worth(g, fixed);
                 best_columns = c;
                 best_below = below;
             }
-        }
     if (best_columns == 0) { /* nothing has room: the page grows */
         g->height = 0;
         best_columns = least;

@@ -91,7 +91,7 @@ Err scatter_draw_labels(const Page *g, const ScatterPanel *p, double left, doubl
     for (size_t i = 0; i < g->s->n; i++)
         codes[i] = p->in && !p->in[i] ? -1 : p->codes[i];
     TRY_GOTO(scatter_label_positions(g->s->xy, codes, g->s->n, p->n_groups, at));
-    style.size = p->n_groups > 30 ? FIGURE_TEXT_MIN : FIGURE_TEXT;
+    style.size = p->n_groups > 30 ? FIGURE_TEXT_MIN : g->side < 160 ? FIGURE_TEXT - 1 : FIGURE_TEXT;
     for (size_t k = 0; k < p->n_groups; k++) {
         double x, y;
         if (isnan(at[2 * k]) || (p->highlight && !p->highlight[k]))

@@ -77,6 +77,17 @@ Err figure_limit(const float *v, size_t n, const char *text, double *out)
     return OK;
 }
 
+static Err no_such_group(const Groups *g, const char *name)
+{
+    Str s = {0};
+    for (size_t i = 0; i < g->n_groups && i < 12; i++)
+        str_addf(&s, "%s%s", i ? ", " : "", g->names[i]);
+    Err err = err_set(ERR_NOT_FOUND, "--highlight: %s has no group '%s'; it has %s%s", g->key, name, str_text(&s),
+                      g->n_groups > 12 ? ", ..." : "");
+    str_free(&s);
+    return err;
+}
+
 static Err mark_highlight(const Groups *g, const char *list, uint8_t **out)
 {
     TRY(NEW0(*out, g->n_groups));
@@ -88,7 +99,7 @@ static Err mark_highlight(const Groups *g, const char *list, uint8_t **out)
             if (strcmp(g->names[i], name) == 0)
                 (*out)[i] = found = true;
         if (!found)
-            err = err_set(ERR_NOT_FOUND, "--highlight: %s has no group '%s'", g->key, name);
+            err = no_such_group(g, name);
     }
     free(copy);
     return err;
