@@ -13,6 +13,8 @@
 #include "core/base/str.h"
 #include "core/data/dataset.h"
 #include "core/data/store.h"
+#include "core/model/ckpt.h"
+#include "core/model/export.h"
 #include "core/model/import.h"
 #include "core/model/imported.h"
 #include "core/session/session.h"
@@ -292,6 +294,64 @@ static void every_command_works_on_an_imported_bundle(void **state)
     session_close(s);
 }
 
+/* Every tensor of a checkpoint under `prefix` in a file of the exported folder, number for number. */
+static size_t same_tensors(const char *file, const char *prefix, StFile *f, const char *other)
+{
+    Ckpt *c = ckpt_new();
+    size_t n = 0;
+    assert_ok(ckpt_add_file(c, file));
+    for (size_t i = 0; i < ckpt_count(c); i++) {
+        const CkTensor *t = ckpt_at(c, i);
+        char *name = str_format("%s%s", other, t->name + strlen(prefix));
+        const StTensor *s = st_find(f, name);
+        if (!s)
+            fail_msg("%s: %s is nowhere in the bundle", file, t->name);
+        assert_int_equal(t->elements, s->elements);
+        float *a = mem_must(t->elements * 4 + 1), *b = mem_must(t->elements * 4 + 1);
+        ckpt_read_f32(t, a);
+        assert_ok(st_read_f32(f, s, b));
+        assert_memory_equal(a, b, t->elements * 4);
+        n++;
+        free(a);
+        free(b);
+        free(name);
+    }
+    ckpt_free(c);
+    return n;
+}
+
+static void what_is_exported_is_what_was_imported(void **state)
+{
+    char *out = str_format("%s.out", bundle), *cmd = str_format("rm -rf '%s'", out);
+    char *main = str_format("%s/model.safetensors", bundle),
+         *lm = str_format("%s/lm.safetensors", bundle),
+         *pt = str_format("%s/best_model.pt", out),
+         *hf = str_format("%s/model.safetensors", out);
+    StFile *f, *l;
+    assert_ok(st_open(main, &f));
+    assert_ok(st_open(lm, &l));
+    ExportSpec s = {.bundle = bundle, .to_scgpt = true, .out = out};
+    assert_ok(export_bundle(&s, NULL));
+    assert_int_equal(same_tensors(pt, "", f, "cell_encoder.model."), 33);
+    assert_err(export_bundle(&s, NULL), ERR_GENERAL); /* nothing is overwritten */
+    assert_int_equal(system(cmd), 0);
+    s.to_scgpt = false;
+    assert_ok(export_bundle(&s, NULL));
+    assert_true(same_tensors(hf, "", l, "") > 10);
+    assert_int_equal(system(cmd), 0);
+    s.member = 1;
+    assert_err(export_bundle(&s, NULL), ERR_MODEL);
+    assert_int_not_equal(access(out, F_OK), 0);
+    st_close(f);
+    st_close(l);
+    free(main);
+    free(lm);
+    free(pt);
+    free(hf);
+    free(cmd);
+    free(out);
+}
+
 /* A bundle that lacks a part says which, and what would bring it. */
 static void a_part_that_lacks_is_named(void **state)
 {
@@ -317,6 +377,7 @@ int main(void)
         TEST(bins_are_those_of_numpy),
         TEST(values_of_a_cell_are_what_its_encoder_was_trained_on),
         TEST(every_command_works_on_an_imported_bundle),
+        TEST(what_is_exported_is_what_was_imported),
         TEST(a_part_that_lacks_is_named),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -28,6 +28,7 @@
     X("eval", cli_eval, "FILE --label-key KEY [--tasks ...] [--json]", "how good the answers are, beside baselines") \
     X("bench", cli_bench, "[FILE] [--json]", "how fast each part is on this machine")              \
     X("import", cli_import, "[--scgpt DIR] [--bert DIR] [--llama DIR] [...] -o BUNDLE", "a bundle from public checkpoints")   \
+    X("export", cli_export, "[--model BUNDLE] --to hf|scgpt -o DIR", "a bundle's parts as transformers or scGPT load them")   \
     X("forward", cli_forward, "--model BUNDLE --input IN.h5 --output OUT.h5", "raw tensors through a bundle's parts")   \
     X("tokenize", cli_tokenize, "--model DIR [--tower text|lm] TEXT | --decode IDS", "ids of a text, text of ids")   \
     X("lm", cli_lm, "--model DIR PROMPT [--beams 5] [--logprobs]", "a language model continues a prompt")   \

@@ -116,6 +116,43 @@ Err bundle_write_genes(const char *dir, const GeneSpace *s)
     return err;
 }
 
+Err bundle_copy_file(const char *from, const char *to)
+{
+    enum { BLOCK = 1 << 20 };
+    char *buf;
+    TRY(NEW(buf, BLOCK));
+    FILE *in = fopen(from, "rb"), *out = in ? fopen(to, "wb") : NULL;
+    Err err = in    ? OK
+              : err_set(ERR_MODEL, "%s: cannot be read: %s", from, strerror(errno));
+    size_t n = 0;
+    bool ok = out != NULL;
+    while (ok && (n = fread(buf, 1, BLOCK, in)) > 0)
+        ok = fwrite(buf, 1, n, out) == n;
+    ok = ok && !ferror(in);
+    if (out && fclose(out) != 0)
+        ok = false;
+    if (in)
+        fclose(in);
+    free(buf);
+    if (err == OK && !ok)
+        err = err_set(ERR_GENERAL, "%s: cannot be written: %s", to, strerror(errno));
+    return err;
+}
+
+void bundle_remove_folder(const char *dir)
+{
+    DIR *d = opendir(dir);
+    for (struct dirent *e; d && (e = readdir(d));) {
+        char *path = bundle_path(dir, e->d_name);
+        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
+            unlink(path);
+        free(path);
+    }
+    if (d)
+        closedir(d);
+    rmdir(dir);
+}
+
 static int listed(const struct dirent *d)
 {
     return d->d_name[0] != '.' && strcmp(d->d_name, SUMS) != 0 && !str_ends(d->d_name, ".tmp") &&

@@ -23,6 +23,10 @@ CHECKED Err bundle_write_text(const char *path, const char *text);
 /* vocab.json and genes.safetensors. */
 CHECKED Err bundle_read_genes(const char *dir, GeneSpace **out);
 CHECKED Err bundle_write_genes(const char *dir, const GeneSpace *s);
+/* A file, whole, to another place. */
+CHECKED Err bundle_copy_file(const char *from, const char *to);
+/* Removes a folder of plain files. */
+void bundle_remove_folder(const char *dir);
 /* SHA256SUMS over every file of the folder but itself (sub-folders and log files are left out). */
 CHECKED Err bundle_write_sums(const char *dir);
 /* The hash of SHA256SUMS. */

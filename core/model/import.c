@@ -10,7 +10,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <dirent.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -304,21 +303,6 @@ static const struct {
     {2, "added_tokens.json", "lm_added_tokens.json"},
 };
 
-static Err copy_file(const char *from, const char *to)
-{
-    char *text = NULL;
-    size_t n;
-    TRY(str_read_file(from, (size_t)256 << 20, ERR_MODEL, &text, &n));
-    FILE *f = fopen(to, "wb");
-    bool ok = f && fwrite(text, 1, n, f) == n;
-    if (f && fclose(f) != 0)
-        ok = false;
-    free(text);
-    if (!ok)
-        FAIL(ERR_GENERAL, "%s: cannot be written: %s", to, strerror(errno));
-    return OK;
-}
-
 static Err copy_files(const Import *m, const char *dir)
 {
     const char *const folder[3] = {m->s->scgpt, m->s->bert, m->s->llama};
@@ -329,7 +313,7 @@ static Err copy_files(const Import *m, const char *dir)
         char *from = bundle_path(folder[COPIES[i].part], COPIES[i].from);
         char *to = bundle_path(dir, COPIES[i].to);
         if (access(from, F_OK) == 0)
-            err = copy_file(from, to);
+            err = bundle_copy_file(from, to);
         free(from);
         free(to);
     }
@@ -392,21 +376,6 @@ done:
     return err;
 }
 
-/* Removes a folder of plain files. */
-static void remove_folder(const char *dir)
-{
-    DIR *d = opendir(dir);
-    for (struct dirent *e; d && (e = readdir(d));) {
-        char *path = bundle_path(dir, e->d_name);
-        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
-            unlink(path);
-        free(path);
-    }
-    if (d)
-        closedir(d);
-    rmdir(dir);
-}
-
 static Err replace_folder(const Import *m, const char *tmp)
 {
     char *old = str_format("%s.%ld.old", m->s->out, (long)getpid());
@@ -417,7 +386,7 @@ static Err replace_folder(const Import *m, const char *tmp)
     else if (rename(tmp, m->s->out) != 0)
         err = err_set(ERR_GENERAL, "%s: cannot be written: %s", m->s->out, strerror(errno));
     if (err == OK && had)
-        remove_folder(old);
+        bundle_remove_folder(old);
     else if (err != OK && had && access(m->s->out, F_OK) != 0 && rename(old, m->s->out) != 0)
         err = err_set(ERR_GENERAL, "%s: the old bundle is now %s", m->s->out, old);
     free(old);
@@ -435,7 +404,7 @@ static Err write_bundle(Import *m)
     if (err == OK)
         err = replace_folder(m, tmp);
     if (err != OK)
-        remove_folder(tmp);
+        bundle_remove_folder(tmp);
     free(tmp);
     return err;
 }
