@@ -177,6 +177,22 @@ static void safetensors_rules_are_kept(void **state)
     free(file);
 }
 
+/* The header's length may begin with any byte, that of a pickle's first opcode too. */
+static void a_header_of_any_length_is_no_pickle(void **state)
+{
+    const char *json = "{" ENTRY("a", "F32", "[1]", 0, 4) "}";
+    for (size_t n = strlen(json); n < strlen(json) + 700; n++) {
+        char *file = mem_must(8 + n + 4);
+        memset(file, 0, 8 + n + 4);
+        file[0] = (char)n;
+        file[1] = (char)(n >> 8);
+        memset(file + 8, ' ', n);
+        memcpy(file + 8, json, strlen(json));
+        assert_ok(read_bytes("n.safetensors", file, 8 + n + 4));
+        free(file);
+    }
+}
+
 /* ---- import and numbers ---- */
 
 static Err import(const ImportSpec *spec, ImportReport *r)
@@ -446,6 +462,7 @@ int main(void)
         TEST(a_pickle_that_calls_is_refused_by_name),
         TEST(damaged_files_are_answered_with_one_line),
         TEST(safetensors_rules_are_kept),
+        TEST(a_header_of_any_length_is_no_pickle),
         TEST(both_stages_with_a_lightning_file_agree_with_torch),
         TEST(scgpt_in_every_spelling_agrees_with_torch),
         TEST(bert_alone_has_no_token_types),

@@ -11,6 +11,7 @@
 #include "core/data/h5_write.h"
 #include "core/data/outfile.h"
 #include "core/model/import.h"
+#include "core/model/pipeline.h"
 #include "core/model/parts.h"
 #include "core/model/quantize.h"
 
@@ -83,7 +84,7 @@ Err cli_import(CliArgs *a)
 {
     const char *usage =
         "[--scgpt DIR] [--bert DIR] [--llama DIR] [--adapter DIR] [--lightning FILE] "
-        "[--quantize q8|q4] -o BUNDLE";
+        "[--quantize q8|q4] [--cell-values KIND] [--token-types] [--from-parts] -o BUNDLE";
     ImportSpec s = {.seed = a->g->seed, .out = a->g->output, .force = a->g->force};
     const char *quantize = NULL;
     TRY(cli_take_string(a, "--scgpt", &s.scgpt));
@@ -93,6 +94,7 @@ Err cli_import(CliArgs *a)
     TRY(cli_take_string(a, "--cell-values", &s.cell_values));
     TRY(cli_take_string(a, "--quantize", &quantize));
     s.from_parts = cli_take_flag(a, "--from-parts");
+    s.token_types = cli_take_flag(a, "--token-types");
     TRY(take_lightning(a, &s));
     TRY(cli_finish(a, 0, 0, usage));
     if (!s.out)
@@ -101,9 +103,12 @@ Err cli_import(CliArgs *a)
         FAIL(ERR_USAGE, "--quantize: '%s' is not q8 or q4", quantize);
     if (quantize && !s.llama)
         FAIL(ERR_USAGE, "--quantize: stores the matrices of a language model; add --llama DIR");
-    if (s.cell_values && strcmp(s.cell_values, "binned") != 0 &&
-        strcmp(s.cell_values, "raw") != 0 && strcmp(s.cell_values, "lognorm") != 0)
-        FAIL(ERR_USAGE, "--cell-values: '%s' is not binned, raw or lognorm", s.cell_values);
+    CellValues kind;
+    if (s.cell_values && !pipeline_kind(s.cell_values, &kind))
+        FAIL(ERR_USAGE, "--cell-values: '%s' is not binned, raw, lognorm or valrank",
+             s.cell_values);
+    if (s.token_types && !s.bert)
+        FAIL(ERR_USAGE, "--token-types: needs --bert DIR");
     if (s.adapter && !s.llama)
         FAIL(ERR_USAGE, "--adapter: needs --llama DIR");
     ImportReport r;

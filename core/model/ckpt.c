@@ -152,20 +152,28 @@ static Err add_safetensors(Ckpt *c, const char *path)
     return OK;
 }
 
+/* By content, not by name: a safetensors header begins with its length, whose low byte may be that
+ * of a pickle, and then a brace, which no pickle has there. */
+static bool is_torch(const unsigned char *head, size_t n)
+{
+    if (n >= 9 && head[8] == '{' && memcmp(head, "PK\3\4", 4) != 0)
+        return false;
+    return n >= 4 && (memcmp(head, "PK\3\4", 4) == 0 || head[0] == 0x80);
+}
+
 Err ckpt_add_file(Ckpt *c, const char *path)
 {
-    unsigned char head[4] = {0};
+    unsigned char head[9] = {0};
     FILE *f = fopen(path, "rb");
     if (!f)
         FAIL(ERR_MODEL, "%s: cannot be opened: %s", path, strerror(errno));
     size_t n = fread(head, 1, sizeof head, f);
     fclose(f);
-    if (n == 4 &&
-        (memcmp(head, "PK\3\4", 4) == 0 || head[0] == 0x80 || !str_ends(path, ".safetensors"))) {
+    bool torch = is_torch(head, n);
+    if (torch || (n >= 4 && !str_ends(path, ".safetensors"))) {
         CkMap m;
         TRY(ckpt_map(c, path, &m));
-        if (memcmp(head, "PK\3\4", 4) == 0 || head[0] == 0x80 ||
-            (m.size > 262 && memcmp(m.data + 257, "ustar", 5) == 0)) {
+        if (torch || (m.size > 262 && memcmp(m.data + 257, "ustar", 5) == 0)) {
             Err err = ckpt_add_torch(c, path, m);
             return err == OK ? OK : err_context(err, "%s", path);
         }

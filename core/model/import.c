@@ -187,6 +187,32 @@ static Err draw(Import *m, const Param *p, OutTensor *o)
     return report(m->report, "drawn", p->name, NULL, "seed");
 }
 
+/* Every token has the first type: its row joins each position's. */
+static Err add_types(Import *m, const Param *p, OutTensor *o)
+{
+    PoolTensor *t = pool_find(&m->pool, "bert.embeddings.token_type_embeddings.weight");
+    size_t rows = (size_t)p->t.dim[0], w = (size_t)p->t.dim[1];
+    float *type;
+    if (!t)
+        return missing(m, "bert.embeddings.token_type_embeddings.weight");
+    if (t->t->ndim != 2 || t->t->dim[0] < 1 || (size_t)t->t->dim[1] != w)
+        FAIL(ERR_MODEL, "%s: tensor %s: has another width than the positions", t->t->file,
+             t->t->name);
+    TRY(NEW(type, t->t->elements));
+    Err err = NEW(o->own, rows * w);
+    if (err == OK) {
+        ckpt_read_f32(t->t, type);
+        ckpt_read_f32(o->src, o->own);
+        for (size_t i = 0; i < rows * w; i++)
+            o->own[i] += type[i % w];
+        t->used = true;
+        o->src = NULL;
+        err = report(m->report, "matched", t->name, t->t, t->t->file);
+    }
+    free(type);
+    return err;
+}
+
 static Err add_param(Import *m, const Param *p)
 {
     PoolTensor *t = pool_find(&m->pool, p->name);
@@ -204,6 +230,8 @@ static Err add_param(Import *m, const Param *p)
         t->used = true;
         o.src = t->t;
         TRY(report(m->report, "matched", p->name, t->t, t->t->file));
+        if (m->s->token_types && strcmp(p->name, "bert.embeddings.position_embeddings.weight") == 0)
+            err = add_types(m, p, &o);
     } else if (m->s->from_parts && !str_starts(p->name, "cell_encoder.")) {
         err = draw(m, p, &o);
     } else {

@@ -13,6 +13,7 @@ typedef struct ImportSpec {
     const char *scgpt, *bert, *llama, *adapter;  /* folders; NULL: none */
     const char *lightning[IMPORT_LIGHTNING_MAX]; /* files */
     int n_lightning;
+    bool token_types;        /* a BERT alone keeps its first token type, as its publisher runs it */
     bool from_parts;         /* a Q-Former that nobody trained is drawn from the seed */
     const char *cell_values; /* binned, raw, lognorm; NULL: by the rule */
     StoredType

@@ -60,6 +60,33 @@ void lora_rules_free(LoraRules *l)
     free(l);
 }
 
+/* Python's spelling of a pattern in POSIX's: \d, (?: ... ). Counted repeats are refused: a few of
+ * them nested would take any amount of memory. Caller frees; NULL. */
+static char *posix_pattern(const char *s)
+{
+    Str out = {0};
+    str_add(&out, "^(.*\\.)?(");
+    for (; *s; s++) {
+        if (*s == '{' || (*s == '\\' && s[1] >= '1' && s[1] <= '9') || out.len > 1000) {
+            str_free(&out);
+            return NULL;
+        }
+        if (s[0] == '\\' && s[1] == 'd') {
+            str_add(&out, "[0-9]");
+            s++;
+        } else if (s[0] == '\\' && s[1]) {
+            str_add_n(&out, s++, 2);
+        } else if (s[0] == '(' && s[1] == '?' && s[2] == ':') {
+            str_add_char(&out, '(');
+            s += 2;
+        } else {
+            str_add_char(&out, *s);
+        }
+    }
+    str_add(&out, ")$");
+    return str_take(&out);
+}
+
 /* The first pattern of o's member `key` that fits the module: (.*\.)?(PATTERN)$ */
 static Err by_pattern(const LoraRules *l, const char *key, const char *module, double *value)
 {
@@ -67,8 +94,8 @@ static Err by_pattern(const LoraRules *l, const char *key, const char *module, d
     cJSON_ArrayForEach(e, o)
     {
         regex_t re;
-        char *text = str_format("^(.*\\.)?(%s)$", e->string);
-        if (strlen(text) > 1000 || !cJSON_IsNumber(e) ||
+        char *text = posix_pattern(e->string);
+        if (!text || !cJSON_IsNumber(e) ||
             regcomp(&re, text, REG_EXTENDED | REG_NOSUB) != 0) {
             free(text);
             FAIL(ERR_MODEL, "%s: %s: pattern %s is not usable", l->path, key, e->string);
