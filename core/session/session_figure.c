@@ -250,7 +250,7 @@ static void share_limits(ScatterPanel *panels, size_t n)
     for (size_t i = 0; i < n; i++)
         for (size_t k = 0; k < n; k++) {
             ScatterPanel *a = &panels[i], *b = &panels[k];
-            if (a->values && b->values && strcmp(a->unit, b->unit) == 0 && b->vmin < b->vmax && a->vmin < a->vmax) {
+            if (a->values && b->values && strcmp(a->unit ? a->unit : "", b->unit ? b->unit : "") == 0 && b->vmin < b->vmax && a->vmin < a->vmax) {
                 a->vmin = b->vmin = fmin(a->vmin, b->vmin);
                 a->vmax = b->vmax = fmax(a->vmax, b->vmax);
             }
