@@ -82,6 +82,10 @@ CHECKED Err h5_attr_ints(Store *base, const char *path, const char *attr, int64_
                          size_t *n);
 char *h5_attr_target(Store *base, const char *path, const char *attr);
 
+/* A transfer list with which variable-length texts take no more than *left bytes (h5_store.c); closed
+ * by the caller. */
+hid_t h5_text_transfer(uint64_t *left);
+
 extern const StoreOps h5_store_ops;
 
 /* ---- h5_write.c, for h5_copy.c ---- */

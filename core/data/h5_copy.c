@@ -82,6 +82,7 @@ Err h5w_array_from(H5Writer *w, const char *path, const char *type, DiskType dis
 typedef struct RawCopy {
     const char *file, *from;
     bool follow;
+    size_t chunk; /* bytes of an unpacked chunk; 0: in one piece */
 } RawCopy;
 
 static herr_t copy_object(H5Store *s, const char *from, hid_t file, const char *to)
@@ -97,6 +98,49 @@ static herr_t copy_object(H5Store *s, const char *from, hid_t file, const char *
     return status;
 }
 
+/* Read and written anew: libhdf5 1.10 crashes when it copies packed chunks of variable-length
+ * texts. */
+static herr_t rewrite_object(H5Store *s, const char *from, hid_t file, const char *to)
+{
+    uint64_t left = s->base.bytes * 1100 + 4096;
+    hid_t id = h5_object(&s->base, from), dxpl = h5_text_transfer(&left), out = -1;
+    if (id < 0) {
+        H5Pclose(dxpl);
+        return -1;
+    }
+    hid_t stored = H5Dget_type(id), mem = H5Tget_native_type(stored, H5T_DIR_ASCEND),
+          space = H5Dget_space(id), lcpl = H5Pcreate(H5P_LINK_CREATE);
+    hssize_t n = H5Sget_simple_extent_npoints(space);
+    size_t size = mem < 0 ? 0 : H5Tget_size(mem);
+    void *buffer = n >= 0 && size ? calloc((size_t)n + 1, size) : NULL;
+    H5Pset_create_intermediate_group(lcpl, 1);
+    H5Pset_char_encoding(lcpl, H5T_CSET_UTF8);
+    herr_t status = buffer ? H5Dread(id, mem, H5S_ALL, H5S_ALL, dxpl, buffer) : -1;
+    if (status >= 0)
+        out = H5Dcreate2(file, to, stored, space, lcpl, H5P_DEFAULT, H5P_DEFAULT);
+    status = out < 0 ? -1 : H5Dwrite(out, mem, H5S_ALL, H5S_ALL, H5P_DEFAULT, buffer);
+    if (out >= 0) {
+        H5Dvlen_reclaim(mem, space, dxpl, buffer);
+        H5Dclose(out);
+    }
+    free(buffer);
+    H5Tclose(stored);
+    H5Tclose(mem);
+    H5Sclose(space);
+    H5Pclose(lcpl);
+    H5Pclose(dxpl);
+    H5Oclose(id);
+    return status;
+}
+
+static herr_t copy_or_rewrite(H5Store *s, const RawCopy *r, hid_t file, const char *to)
+{
+    if (!r->chunk)
+        return copy_object(s, r->from, file, to);
+    h5_expect_chunk(r->chunk);
+    return rewrite_object(s, r->from, file, to);
+}
+
 /* In a child, into memory. */
 static Err rehearse_copy(void *arg)
 {
@@ -106,7 +150,7 @@ static Err rehearse_copy(void *arg)
     hid_t fapl = H5Pcreate(H5P_FILE_ACCESS);
     H5Pset_fapl_core(fapl, 1 << 20, false);
     hid_t file = H5Fcreate("rehearsal", H5F_ACC_TRUNC, H5P_DEFAULT, fapl);
-    if (file < 0 || copy_object((H5Store *)s, r->from, file, "x") < 0)
+    if (file < 0 || copy_or_rewrite((H5Store *)s, r, file, "x") < 0)
         FAIL(ERR_INPUT, "%s: cannot be copied (%s)", r->from, h5_reason());
     return OK;
 }
@@ -122,15 +166,30 @@ Err h5w_copy_raw(H5Writer *w, Store *s, const char *from, const char *to, JobCtl
     H5Store *h = (H5Store *)s;
     TRY(store_open_array(s, from, &a)); /* checks its declared size, filters, and where it lies */
     bool small = a->info.count * a->info.size < REHEARSED;
+    RawCopy r = {name, from, h->follow, 0};
+    if (a->info.chunk[0])
+        r.chunk = a->info.size * 2;
+    for (int i = 0; i < a->info.rank && r.chunk; i++)
+        r.chunk *= (size_t)a->info.chunk[i];
+    Err err = mem_check_budget(a->info.count * a->info.size, from);
     array_close(a);
+    TRY(err);
     ssize_t len = H5Fget_name(h->file, name, sizeof name);
     if (small && len > 0 && (size_t)len < sizeof name) {
-        RawCopy r = {name, from, h->follow};
         TRY(watchdog_run(rehearse_copy, &r, ctl));
     }
-    if (copy_object(h, from, w->file, to) < 0)
+    if (copy_or_rewrite(h, &r, w->file, to) < 0)
         FAIL(ERR_INPUT, "%s: cannot be copied (%s)", from, h5_reason());
-    return OK;
+    if (!r.chunk)
+        return OK;
+    char *type =
+             store_attr_text(s, from, "encoding-type"), /* the others say nothing of the values */
+        *version = store_attr_text(s, from, "encoding-version");
+    if (type && version)
+        err = h5w_encode(w, to, type, version);
+    free(type);
+    free(version);
+    return err;
 }
 
 Err h5w_remove(H5Writer *w, const char *path)

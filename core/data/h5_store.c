@@ -277,7 +277,7 @@ static void string_release(void *p, void *user)
     free(p);
 }
 
-static hid_t string_transfer(uint64_t *left)
+hid_t h5_text_transfer(uint64_t *left)
 {
     hid_t dxpl = H5Pcreate(H5P_DATASET_XFER);
     H5Pset_vlen_mem_manager(dxpl, string_alloc, left, string_release, left);
@@ -298,7 +298,7 @@ static Err h5_read_text(Array *base, uint64_t start, uint64_t count, char **out)
     char *block = NULL;
     size_t size;
     uint64_t left = text_bound(base, count);
-    hid_t mem_type = h5_string_type(a->type, &size), file, mem, dxpl = string_transfer(&left);
+    hid_t mem_type = h5_string_type(a->type, &size), file, mem, dxpl = h5_text_transfer(&left);
     select_box(a, &start, &count, &file, &mem);
     memset(out, 0, count * sizeof *out);
     if (size) {

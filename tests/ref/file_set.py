@@ -278,6 +278,8 @@ def extras(a):
 
 
 h5ad("extras.h5ad", None, extras, whole=True)
+h5ad("extras_lzf.h5ad", None, extras, write=dict(compression="lzf"), whole=True)
+h5ad("extras_gzip.h5ad", None, extras, write=dict(compression="gzip"), whole=True)
 h5ad("odd_names.h5ad", None, lambda a: (setattr(a, "obs_names", ["a b", "ü/1", "", "tab\tx", "dup", "dup"] + CELLS[6:]),
                                        a.obs.insert(0, "col with space", np.arange(N))))
 one = make(sp.csr_matrix(C))[:1].copy()
