@@ -352,17 +352,28 @@ static void what_is_exported_is_what_was_imported(void **state)
     free(out);
 }
 
-/* A bundle that lacks a part says which, and what would bring it. */
-static void a_part_that_lacks_is_named(void **state)
+/* A cell encoder alone embeds cells; what needs texts says which part is missing. */
+static void a_cell_encoder_alone_embeds(void **state)
 {
-    Model *m = NULL;
     ImportReport r;
-    char *dir = str_format("%s.cell", bundle), *cmd = str_format("rm -rf '%s'", dir);
-    ImportSpec s = {.scgpt = GOLDEN "scgpt", .out = dir};
+    Opened o;
+    CellVectors v;
+    TextVectors t;
+    char whole[sizeof bundle], *dir = str_format("%s.c", bundle), *cmd = str_format("rm -rf '%s'", dir);
+    ImportSpec s = {.scgpt = GOLDEN "scgpt", .cell_values = "raw", .out = dir};
     assert_ok(import_bundle(&s, NULL, &r));
     import_report_done(&r);
-    assert_err(model_load(dir, "assets/celltypes", "cpu", NULL, &m), ERR_MODEL);
+    memcpy(whole, bundle, sizeof whole);
+    snprintf(bundle, sizeof bundle, "%s", dir);
+    open_all(&o);
+    assert_ok(model_embed_cells(o.m, &o.tokens, NULL, &v));
+    near("X_scgpt", v.cls, CELLS * v.c, 5e-6);
+    assert_int_equal(v.d, 0);
+    assert_err(model_embed_texts(o.m, TEXT, TEXTS, NULL, &t), ERR_MODEL);
     assert_non_null(strstr(err_message(), "Q-Former"));
+    cell_vectors_done(&v);
+    close_all(&o);
+    memcpy(bundle, whole, sizeof bundle);
     assert_int_equal(system(cmd), 0);
     free(dir);
     free(cmd);
@@ -378,7 +389,7 @@ int main(void)
         TEST(values_of_a_cell_are_what_its_encoder_was_trained_on),
         TEST(every_command_works_on_an_imported_bundle),
         TEST(what_is_exported_is_what_was_imported),
-        TEST(a_part_that_lacks_is_named),
+        TEST(a_cell_encoder_alone_embeds),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

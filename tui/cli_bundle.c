@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "core/base/assets.h"
+#include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "core/data/h5ad_write.h"
@@ -294,10 +295,13 @@ static Err write_embedding(CliArgs *a, Session *s, const CellEmbedding *e)
                     m->device, m->matrix};
     Tree *uns = tree_new();
     provenance_to_tree(&p, uns);
-    H5adArray obsm[2] = {{"X_scmmgpt", e->d_text, e->x_scmmgpt}, {"X_scgpt", e->d_cls, e->x_scgpt}};
+    H5adArray obsm[2] = {{"X_scgpt", e->d_cls, e->x_scgpt}, {"X_scmmgpt", e->d_text, e->x_scmmgpt}};
+    size_t shared = e->d_text ? 1 : 0; /* a cell encoder alone has no space shared with text */
     H5adBytes queries = {"X_scmmgpt_queries", e->d_queries, e->queries};
     H5adContent add = {
-        .obsm = obsm, .n_obsm = 2, .obsm_bytes = &queries, .n_obsm_bytes = 1, .uns = uns};
+        .obsm = obsm, .n_obsm = 1 + shared, .obsm_bytes = &queries, .n_obsm_bytes = shared, .uns = uns};
+    if (!shared)
+        log_warn("%s: has a cell encoder alone; X_scmmgpt is left out", m->dir);
     Err err = h5ad_write_copy(d, a->g->output, H5AD_AS_IT_IS, &add, a->g->force, a->ctl);
     tree_free(uns);
     return err;

@@ -135,6 +135,8 @@ static Err read_pipeline(Imported *x, const char *dir)
 
 static Err need_parts(const PartsConfig *c, const char *dir)
 {
+    if (c->cell && !c->query) /* embeds cells and no more */
+        return OK;
     const char *lacks = !c->cell    ? "cell encoder (import --scgpt)"
                         : !c->query ? "Q-Former (import --lightning, or --from-parts)"
                         : !c->heads ? "projections to the shared space (import --lightning)"
@@ -176,8 +178,9 @@ Err imported_load(Model *m, const char *dir, JobCtl *ctl)
     TRY(params_pack(x->p.ps, "cell_encoder.model.transformer_encoder", WEIGHT_F32));
     TRY(params_pack(x->p.ps, "cell_encoder.model.value_encoder.linear2", WEIGHT_F32));
     TRY(params_pack(x->p.ps, "Qformer.bert.encoder", WEIGHT_F32));
-    TRY(tokenizer_open_bundle(dir, "text", &x->words));
-    if ((int64_t)tokenizer_size(x->words) > x->p.c.q.vocab)
+    if (x->p.c.query)
+        TRY(tokenizer_open_bundle(dir, "text", &x->words));
+    if (x->words && (int64_t)tokenizer_size(x->words) > x->p.c.q.vocab)
         FAIL(ERR_MODEL, "%s: the text tokenizer has %zu tokens, the Q-Former %lld rows", dir,
              tokenizer_size(x->words), (long long)x->p.c.q.vocab);
     TRY(read_pipeline(x, dir));
@@ -207,6 +210,16 @@ size_t imported_parameters(const Imported *x)
 }
 
 /* ---- inputs ---- */
+
+Err imported_need_texts(const Model *m)
+{
+    if (m->imported && !m->imported->p.c.query)
+        FAIL(ERR_MODEL,
+             "%s: the bundle has no Q-Former (import --lightning, or --from-parts); cells and texts "
+             "cannot be compared without it",
+             m->desc.dir);
+    return OK;
+}
 
 Err imported_words(const Imported *x, const char *const *texts, size_t n, size_t most,
                    int32_t **ids, int32_t **len, size_t *width)

@@ -20,6 +20,8 @@ bool imported_kind(const cJSON *config);
 CHECKED Err imported_load(Model *m, const char *dir, JobCtl *ctl);
 void imported_free(Imported *x); /* NULL ok */
 size_t imported_parameters(const Imported *x);
+/* ERR_MODEL when the bundle has a cell encoder alone: nothing can be compared with texts. */
+CHECKED Err imported_need_texts(const Model *m);
 /* Token ids of texts for the Q-Former, cut to `most`: *ids [n,*width] padded with 0, *len [n]. */
 CHECKED Err imported_words(const Imported *x, const char *const *texts, size_t n, size_t most,
                            int32_t **ids, int32_t **len, size_t *width);

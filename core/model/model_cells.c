@@ -165,8 +165,9 @@ static Err embed_batch(Model *m, size_t member, const CellInput *in, const size_
     size_t n = (size_t)in->b, qp = v->q * v->p, c = (size_t)m->c.cell.width;
     tape_reset(m->tape);
     CellOutput o = stage1_cells(m->tape, &m->member[member], in);
-    TRY(tensor_read(m->tape, o.feat, buf));
-    for (size_t i = 0; i < n; i++)
+    if (o.feat)
+        TRY(tensor_read(m->tape, o.feat, buf));
+    for (size_t i = 0; o.feat && i < n; i++)
         memcpy(v->query + (order[i] * v->m + member) * qp, buf + i * qp, qp * sizeof *buf);
     TRY(tensor_read(m->tape, o.cls, buf));
     for (size_t i = 0; i < n; i++)

@@ -58,6 +58,7 @@ static Err embed_inside(Model *m, const char *const *texts, size_t n, JobCtl *ct
 {
     float *buf;
     Known *k = NULL;
+    TRY(imported_need_texts(m));
     TRY(NEW(buf, INSIDE * m->desc.width));
     Err err = NEW(k, n);
     for (size_t i = 0; err == OK && i < n; i++)

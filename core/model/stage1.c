@@ -221,13 +221,16 @@ static Tensor *start_queries(Tape *t, const Stage1 *s, const CellInput *in, cons
 
 CellOutput stage1_cells(Tape *t, const Stage1 *s, const CellInput *in)
 {
-    CellOutput o;
+    CellOutput o = {0};
     const Tensor *gene = tape_input_i32(t, in->gene, 2, in->b, in->t);
     Tensor *value = tape_input_f32(t, in->value, 2, in->b, in->t);
     o.len = tape_input_i32(t, in->len, 1, in->b);
-    o.start = start_queries(t, s, in, gene);
+    bool queries = s->query_tokens != NULL;
+    o.start = queries ? start_queries(t, s, in, gene) : NULL;
     o.hidden = scgpt_forward(t, &s->cell, gene, value, o.len);
     o.cls = op_take(t, o.hidden, 0);
+    if (!queries) /* a cell encoder alone */
+        return o;
     o.genes = norm_forward(t, &s->ln_gene, o.hidden);
     QformerInput q = {.query = o.start, .genes = o.genes, .gene_len = o.len};
     qformer_forward(t, &s->qf, &q, &o.query, NULL);
