@@ -320,6 +320,17 @@ Err session_subcluster(Session *s, const Selection *cells, const ClusterParams *
     return OK;
 }
 
+Err groups_copy(const Groups *g, Groups **out)
+{
+    *out = fake_groups(g->key, g->computed, g->n_groups);
+    memcpy((*out)->codes, g->codes, g->n_cells * sizeof *g->codes);
+    for (size_t i = 0; i < g->n_groups; i++) {
+        free((*out)->names[i]);
+        (*out)->names[i] = mem_strdup(g->names[i]);
+    }
+    return OK;
+}
+
 /* The merged groups become the first of them; the last group takes the place of a hole. */
 Err groups_merge(const Groups *g, const int32_t *which, size_t n, const char *name, Groups **out)
 {
@@ -499,7 +510,7 @@ Err session_annotate(Session *s, const AnnotateParams *p, const Groups *groups, 
     a->evidence = mem_must(a->n * sizeof *a->evidence);
     a->missing_markers = mem_must(a->n * sizeof *a->missing_markers);
     for (size_t i = 0; i < a->n; i++) {
-        int g = groups ? (int)i : fake_group(i);
+        int g = groups ? (int)i % FAKE_GROUPS : fake_group(i);
         a->label[i] = g;
         a->second[i] = 5;
         a->probability[i] = sure[g];

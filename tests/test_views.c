@@ -519,12 +519,15 @@ static void a_versus_b(void **state)
 static void writing_a_figure_names_the_file_and_the_command(void **state)
 {
     App *a = opened();
+    unlink("fake_leiden.groups.tsv");
     app_act(a, ACT_EXPORT);
     assert_string_equal(a->prompt.text, "fake_leiden.png");
     app_prompt_accept(a, false);
     settle(a);
     assert_string_equal(fake.last_plot, "fake_leiden.png groups");
-    assert_shows(a, "again: scmmgpt plot fake.h5ad --color leiden --basis umap -o fake_leiden.png");
+    assert_shows(a,
+                 "again: scmmgpt plot fake.h5ad --groups fake_leiden.groups.tsv --basis umap -o");
+    assert_int_equal(unlink("fake_leiden.groups.tsv"), 0);
     app_act(a, ACT_PANE_2);
     app_act(a, ACT_PLUS);
     char *zoomed = app_export_command(a, "x.png");
@@ -652,10 +655,12 @@ static void genes_and_groups_are_plotted(void **state)
     app_prompt_cancel(a);
     type(a, ACT_GENES, "MS4A1 LYZ");
     c = chart(a);
+    unlink("x.groups.tsv");
     type(a, ACT_EXPORT, "x.pdf");
     assert_string_equal(fake.last_plot, "x.pdf kind 1, 2 colours");
-    assert_shows(a, "again: scmmgpt plot fake.h5ad --kind dotplot --size 170mm --groupby leiden "
-                    "--genes MS4A1,LYZ -o x.pdf");
+    assert_shows(a, "again: scmmgpt plot fake.h5ad --kind dotplot --size 170mm --groups "
+                    "x.groups.tsv");
+    assert_int_equal(unlink("x.groups.tsv"), 0);
     assert_int_equal(c->n_genes, 2);
     assert_string_equal(c->genes[1], "LYZ");
     app_act(a, ACT_RIGHT);
@@ -822,7 +827,7 @@ static void labels_are_written_as_a_table_and_never_over_a_file(void **state)
     settle(a);
     type(a, ACT_COMMAND, command);
     assert_ok(str_read_file(path, 1 << 20, ERR_GENERAL, &text, NULL));
-    assert_true(str_starts(text, "# command: scmmgpt plot fake.h5ad --color leiden"));
+    assert_true(str_starts(text, "# command: scmmgpt annotate fake.h5ad --by leiden -o "));
     assert_non_null(strstr(text, "\n# device: cpu\n"));
     assert_non_null(strstr(text, "cell\tleiden\tgroup_label\tgroup_probability\tselected\n"));
     assert_non_null(strstr(text, "\t0\tCD4 T cell\t0.71\t1\n"));

@@ -368,8 +368,11 @@ char *app_export_command(const App *a, const char *output); /* what makes this v
  */
 bool app_figure_needs_table(const App *a);
 char *app_figure_table(const char *figure);
+/* The groups as a figure shows them: with the names on the screen. NULL: they have them already. */
+Groups *app_named_groups(const App *a);
 /* The plot of pane 7 is what w writes. */
 bool app_exports_chart(const App *a);
+char *app_data_command(const App *a, const char *output); /* what comes nearest to W's labels */
 char *app_data_default(const App *a);
 char *app_table_default(const App *a);
 /* `scmmgpt de` of two selections; NULL: one has no rule that can be typed. */

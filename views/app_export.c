@@ -173,14 +173,41 @@ static bool is_annotation(const Groups *g)
     return g->computed && !strcmp(g->key, "annotation");
 }
 
-/* Clusters that no command finds again on this map: changed by hand, or found here on the graph of
- * the file's map. They go into a table beside the figure. */
+/* Clusters that no command finds again on this map: changed by hand, found here on the graph of the
+ * file's map, or numbers that the model has given names. They go into a table beside the figure. */
+static bool has_other_names(const App *a)
+{
+    const Groups *g = app_groups(a);
+    for (size_t i = 0; g && i < g->n_groups; i++)
+        if (app_group_name(a, i) != g->names[i])
+            return true;
+    return false;
+}
+
+Groups *app_named_groups(const App *a)
+{
+    const Groups *g = app_groups(a);
+    Groups *named = NULL;
+    if (!g || !has_other_names(a) || groups_copy(g, &named) != OK)
+        return NULL;
+    for (size_t i = 0; i < g->n_groups; i++) {
+        const char *name = app_group_name(a, i);
+        if (name == g->names[i])
+            continue;
+        free(named->names[i]);
+        named->names[i] = str_format("%s (%s)", name, g->names[i]); /* several may be one type */
+    }
+    return named;
+}
+
 bool app_figure_needs_table(const App *a)
 {
     const Groups *g = app_groups(a);
     const Map *m = app_map(a);
     if (app_exports_chart(a))
-        return g->computed;
+        return g->computed || has_other_names(a);
+    if (g && !app_color_values(a) && has_other_names(a))
+        return true;
     return g && g->computed && !app_color_values(a) && !is_annotation(g) &&
            (app_groups_by_hand(a) || a->recolored || !m || !m->computed ||
             a->map_neighbors != a->neighbors);
@@ -237,15 +264,16 @@ static char *chart_command(const App *a, const char *output)
     const Chart *c = shared_get(a->chart);
     const Groups *g = app_groups(a);
     Str s = {0}, genes = {0};
+    bool table = app_figure_needs_table(a);
     str_add(&s, "scmmgpt plot ");
     add_quoted(&s, a->opt.path);
     add_reading(&s, a, a->opt.session.seed);
     str_addf(&s, " --kind %s --size 170mm", kinds[c->kind]);
-    add_option(&s, "--groupby", c->kind == CHART_BARS ? c->by : g->computed ? NULL : g->key);
-    if (g->computed) {
-        char *table = app_figure_table(output);
-        add_option(&s, "--groups", table);
-        free(table);
+    add_option(&s, "--groupby", c->kind == CHART_BARS ? c->by : table ? NULL : g->key);
+    if (table) {
+        char *path = app_figure_table(output);
+        add_option(&s, "--groups", path);
+        free(path);
     } else if (c->kind == CHART_BARS) {
         add_option(&s, "--color", g->key);
     }
@@ -295,6 +323,25 @@ char *app_export_command(const App *a, const char *output)
     if (app_view_box(a, box))
         str_addf(&s, " --view=%.6g,%.6g,%.6g,%.6g", box[0], box[1], box[2], box[3]);
     add_option(&s, "-o", output);
+    return str_take(&s);
+}
+
+char *app_data_command(const App *a, const char *output)
+{
+    const Groups *g = app_groups(a);
+    Str s = {0};
+    bool named = a->cell_annotation || (a->annotation && g && !g->computed);
+    str_addf(&s, "scmmgpt %s", named ? "annotate " : a->query ? "query " : "");
+    add_quoted(&s, a->opt.path);
+    if (!named && a->query) {
+        str_add_char(&s, ' ');
+        add_quoted(&s, app_query(a)->text);
+    }
+    add_reading(&s, a, a->opt.session.seed);
+    if (named && !a->cell_annotation)
+        add_option(&s, "--by", g->key);
+    if (named || a->query)
+        add_option(&s, "-o", output);
     return str_take(&s);
 }
 

@@ -262,12 +262,16 @@ static void fill(App *a, AppJob *j)
         if (j->kind == WORK_DATA)
             j->selection = app_selection_copy(a);
         j->with_table = j->kind == WORK_PLOT && app_figure_needs_table(a);
+        Groups *named = j->with_table ? app_named_groups(a) : NULL;
+        if (named)
+            shared_set(&j->groups, shared_new(named, (void (*)(void *))groups_free));
         if (j->kind == WORK_PLOT && app_exports_chart(a)) {
             j->plot = shared_hold(a->chart);
             if (a->selected && a->group < 0)
                 j->name = mem_strdup(a->rule);
         }
-        j->command = app_export_command(a, j->text);
+        j->command =
+            j->kind == WORK_PLOT ? app_export_command(a, j->text) : app_data_command(a, j->text);
         j->model = a->model;
         break;
     default:
