@@ -84,7 +84,7 @@ Err figure_file_begin(Session *s, const PlotParams *pp, bool placed, uint64_t se
     add(f, "simulate", pp->simulate);
     if (placed)
         add(f, "prompt", pp->generated->prompt);
-    if ((placed || pp->query) && session_model(s))
+    if ((placed || pp->query || pp->groups) && session_model(s)) /* groups may have their names from it */
         add(f, "model_sha256", session_model(s)->sha256);
     return OK;
 }
