@@ -224,22 +224,26 @@ Err cli_de(CliArgs *a)
 {
     Err err = OK;
     MarkerMethod method;
-    const char *rule_a = NULL, *rule_b = NULL;
+    const char *rule_a = NULL, *rule_b = NULL, *samples = NULL;
     size_t top = 0;
     Session *s = NULL;
     Selection *in_a = NULL, *in_b = NULL;
     MarkerTable *t = NULL;
     TRY(cli_take_string(a, "--a", &rule_a));
     TRY(cli_take_string(a, "--b", &rule_b));
+    TRY(cli_take_string(a, "--samples", &samples));
     TRY(take_method(a, &method));
     TRY(cli_take_size(a, "--top", 1, 10000000, &top));
-    TRY(cli_finish(a, 1, 1, "FILE --a RULE --b RULE [--method wilcoxon|t-test] [--top N] [-o T.tsv]"));
+    TRY(cli_finish(a, 1, 1, "FILE --a RULE --b RULE [--method wilcoxon|t-test | --samples KEY] [--top N] [-o T.tsv]"));
     if (!rule_a || !rule_b)
         FAIL(ERR_USAGE, "--a, --b: give a rule for each of the two groups");
     TRY(cli_open(a, a->argv[1], &s));
     TRY_GOTO(err_context(session_select(s, rule_a, a->ctl, &in_a), "--a"));
     TRY_GOTO(err_context(session_select(s, rule_b, a->ctl, &in_b), "--b"));
-    TRY_GOTO(session_de(s, in_a, in_b, method, top, a->ctl, &t));
+    if (samples)
+        TRY_GOTO(session_de_samples(s, in_a, in_b, samples, top, a->ctl, &t));
+    else
+        TRY_GOTO(session_de(s, in_a, in_b, method, top, a->ctl, &t));
     TRY_GOTO(write_markers(a, t, NULL));
 done:
     marker_table_free(t);

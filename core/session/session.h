@@ -80,7 +80,7 @@ CHECKED Err session_gene(Session *s, const char *name, bool lognorm, JobCtl *ctl
 /* cli.md's rules: leiden=3, cell_type="B cell", CD3E>0, and/or/not, parentheses, all, @FILE. */
 CHECKED Err session_select(Session *s, const char *rule, JobCtl *ctl, Selection **out);
 
-/* ---- analysis: session_analysis.c, session_markers.c, session_groups.c, session_scores.c ---- */
+/* ---- analysis: session_analysis.c, session_markers.c, session_samples.c, session_groups.c, session_scores.c ---- */
 typedef struct ClusterParams {
     double resolution; /* 1 */
     int neighbors;     /* 15 */
@@ -164,6 +164,11 @@ CHECKED Err session_markers(Session *s, const Groups *g, MarkerMethod m, size_t 
 CHECKED Err session_stored_markers(Session *s, const Groups *g, size_t top, JobCtl *ctl, MarkerTable **out);
 CHECKED Err session_de(Session *s, const Selection *a, const Selection *b, MarkerMethod m, size_t top, JobCtl *ctl,
                        MarkerTable **out);
+/* A against B with the samples of obs column `sample_key` as units: counts summed over each sample's cells of each side,
+ * log-normalised, Welch's t between the sums. Shares are those of cells. ERR_NOT_FOUND with fewer than two samples a side,
+ * ERR_FEW_GENES without counts. */
+CHECKED Err session_de_samples(Session *s, const Selection *a, const Selection *b, const char *sample_key, size_t top,
+                               JobCtl *ctl, MarkerTable **out);
 
 /* ---- model: session_model.c, session_annotate.c, session_query.c, session_describe.c, session_generate.c ---- */
 typedef struct ModelInfo { /* borrowed from the session */

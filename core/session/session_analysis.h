@@ -1,6 +1,7 @@
 /* What the analysis files of the session share; for session_*.c only. */
 #ifndef SCMM_SESSION_ANALYSIS_H
 #define SCMM_SESSION_ANALYSIS_H
+#include "core/analysis/markers.h"
 #include "core/analysis/rows.h"
 #include "core/session/session_internal.h"
 
@@ -8,6 +9,10 @@
 CHECKED Err analysis_rows(Session *s, JobCtl *ctl, int *matrix, Rows *rows);
 /* Groups "0", "1", ... of label[n] (-1: in none); key "leiden". */
 CHECKED Err analysis_groups(const int32_t *label, size_t n, size_t n_groups, Groups **out);
+/* The table of stats[n_groups, genes of the matrix]; groups of fewer than two cells are left out. */
+CHECKED Err analysis_marker_table(Session *s, int matrix, const MarkerStat *stats, const size_t *sizes, size_t n_groups,
+                                  const char *groupby, const char *method, size_t top, JobCtl *ctl,
+                                  MarkerTable **out);
 CHECKED Err analysis_check(Session *s, const ClusterParams *p, size_t cells);
 /* Spectral start up to this many cells; above it costs more than it gives. */
 enum { SPECTRAL_CELLS = 250000 };

@@ -58,33 +58,42 @@ static Err make_table(const MarkerStat *stats, const size_t *sizes, size_t n_gro
     return err;
 }
 
+Err analysis_marker_table(Session *s, int matrix, const MarkerStat *stats, const size_t *sizes, size_t n_groups,
+                          const char *groupby, const char *method, size_t top, JobCtl *ctl, MarkerTable **out)
+{
+    const char *const *names;
+    size_t genes;
+    TRY(dataset_gene_names(s->dataset, matrix, &names, &genes));
+    MarkerTable *t = mem_must(sizeof *t);
+    t->groupby = mem_strdup(groupby);
+    t->method = mem_strdup(method);
+    Err err = make_table(stats, sizes, n_groups, genes, top, names, ctl, t);
+    if (err)
+        marker_table_free(t);
+    else
+        *out = t;
+    return err;
+}
+
 /* codes[rows->n], as markers_test takes them. */
 static Err run_test(Session *s, const Rows *rows, int matrix, const int32_t *codes, size_t n_groups,
                     MarkerMethod m, size_t top, const char *groupby, JobCtl *ctl, MarkerTable **out)
 {
     Err err = OK;
-    const char *const *names;
-    size_t genes;
     MarkerStat *stats = NULL;
     size_t *sizes = NULL;
-    MarkerTable *t = mem_must(sizeof *t);
-    t->groupby = mem_strdup(groupby);
-    t->method = mem_strdup(m == MARKERS_TTEST ? "t-test" : "wilcoxon");
-    TRY_GOTO(dataset_gene_names(s->dataset, matrix, &names, &genes));
-    TRY_GOTO(NEW(stats, n_groups * genes));
+    TRY_GOTO(NEW(stats, n_groups * rows->genes));
     TRY_GOTO(NEW0(sizes, n_groups));
     for (size_t i = 0; i < rows->n; i++)
         if (codes[i] >= 0)
             sizes[codes[i]]++;
     TRY_GOTO(markers_test(rows, codes, n_groups, m == MARKERS_TTEST ? TEST_WELCH : TEST_WILCOXON, ctl,
                           stats));
-    TRY_GOTO(make_table(stats, sizes, n_groups, genes, top, names, ctl, t));
-    *out = t;
-    t = NULL;
+    TRY_GOTO(analysis_marker_table(s, matrix, stats, sizes, n_groups, groupby,
+                                   m == MARKERS_TTEST ? "t-test" : "wilcoxon", top, ctl, out));
 done:
     free(stats);
     free(sizes);
-    marker_table_free(t);
     return err;
 }
 

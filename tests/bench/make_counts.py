@@ -79,7 +79,7 @@ def write(n, genes, out, seed=0, types=22):
             for d, v in ((data, m.data), (indices, m.indices)):
                 d.resize((end + m.nnz,))
                 d[end:] = v
-        x.create_dataset("indptr", data=np.concatenate(ptr))
+        x.create_dataset("indptr", data=np.concatenate(ptr).astype("i4" if ptr[-1][-1] < 2**31 else "i8"))  # as scipy does
         for k in ("layers", "obsm", "obsp", "uns", "varm", "varp"):
             encode(h.create_group(k), "dict", "0.1.0")
     return int(ptr[-1][-1])
