@@ -156,8 +156,8 @@ static void read_obsm(Dataset *d)
     }
     for (size_t i = 0; i < n; i++) {
         char *path = path_join("obsm", names[i]);
-        if (describe_obsm(d, names[i], path))
-            dataset_warn_error(d, path);
+        if (describe_obsm(d, names[i], path)) /* a copy of the file may keep it, and says when not */
+            dataset_warn(d, "%s; not shown", err_message());
         free(path);
     }
     strings_free(names, n);
