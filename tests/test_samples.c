@@ -28,9 +28,10 @@ static Session *open_file(void)
     return s;
 }
 
+/* numpy's float32 log1p is not the C library's to the last bit. */
 static bool same(double a, double b)
 {
-    return fabs(a - b) <= 2e-6 * fabs(b) + 1e-9;
+    return fabs(a - b) <= 1e-5 * fabs(b) + 2e-6;
 }
 
 static void sums_of_samples_are_compared_as_scanpy_compares_them(void **state)
