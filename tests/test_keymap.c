@@ -156,7 +156,8 @@ static void a_bad_configuration_is_refused_and_changes_nothing(void **state)
 static void commands_are_found_by_an_unambiguous_beginning(void **state)
 {
     assert_int_equal(action_find("quit"), ACT_QUIT);
-    assert_int_equal(action_find("gen"), ACT_GENERATE);
+    assert_int_equal(action_find("gener"), ACT_GENERATE);
+    assert_int_equal(action_find("gen"), ACT_NONE); /* generate, genes */
     assert_int_equal(action_find("re"), ACT_NONE); /* remove, reset, reload, redraw */
     assert_int_equal(action_find(""), ACT_NONE);
 }

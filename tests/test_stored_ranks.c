@@ -63,6 +63,7 @@ static void a_stored_ranking_is_what_scanpy_reads(void **state)
     assert_int_equal(t->n, 15);
     free(text);
     marker_table_free(t);
+    groups_free(g);
     t = stored(s, "type", 2, &g);
     assert_int_equal(t->n, 6);
     marker_table_free(t);
