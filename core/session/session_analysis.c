@@ -422,6 +422,9 @@ Err session_cluster(Session *s, const ClusterParams *p, JobCtl *ctl, Clustering 
     if (!s->dataset)
         FAIL(ERR_USAGE, "no dataset is open");
     TRY(analysis_check(s, p, dataset_cells(s->dataset)));
+    /* What there is at the least at the end: components and graphs, here and in the answer. */
+    uint64_t per_cell = 8 * (uint64_t)p->pcs + 60 * (uint64_t)p->neighbors;
+    TRY(mem_check_budget(dataset_cells(s->dataset) * per_cell, "clustering"));
     AnalysisState *a = session_state(s, TOPIC_ANALYSIS, sizeof *a, release);
     size_t n = dataset_cells(s->dataset), n_groups;
     int32_t *label = NULL;
