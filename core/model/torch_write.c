@@ -108,7 +108,7 @@ typedef struct Zip {
 static void put(Str *s, uint64_t v, int bytes)
 {
     for (int i = 0; i < bytes; i++)
-        str_add_char(s, (char)(v >> (8 * i)));
+        str_add_char(s, i < 8 ? (char)(v >> (8 * i)) : 0);
 }
 
 static void zip_write(Zip *z, const void *data, size_t n)
