@@ -249,7 +249,8 @@ static void leave_out(Legend *l, Draw *d, double width, double max_height, int c
         l->n = kept + 1;
         if (kept + 1 == l->total) /* leaving out one for a note gains nothing */
             continue;
-        wrap_entries(l, d, width);
+        TextStyle style = {.size = l->size};
+        l->note.n_lines = wrap_text(d, &style, width, l->note.text, l->note.lines, 6);
         balance(l, d, columns);
     }
 }
