@@ -12,7 +12,7 @@ typedef struct Option {
 
 static const Option options[] = {
     {" expr ", "--lognorm", "log1p of counts per 10,000 instead of the stored values"},
-    {" plot ", "--color KEY_OR_GENE", "an obs column or a gene; may be repeated, a panel each"},
+    {" plot ", "--color KEY_OR_GENE", "an obs column, a gene, qc:mito, score:A,B; may be repeated, a panel each"},
     {" plot ", "--annotate", "colour by the type of every cell, as annotate finds it"},
     {" plot ", "--query \"TEXT\"", "colour by how well each cell fits the words"},
     {" plot ", "--groups T.tsv[:COLUMN]", "colour by a table of cells, such as annotate writes"},
@@ -55,6 +55,7 @@ static const Option options[] = {
     {" markers ", "--stored", "the ranking that the file holds (uns/rank_genes_groups)"},
     {" markers de ", "--top N", "the first N genes"},
     {" de ", "--a RULE --b RULE", "the two sets: leiden=3, CD3E>0, 'cell_type=\"B cell\"', and, or, not, all, @FILE"},
+    {" de ", "--samples KEY", "sums of each sample are compared: cells of one donor are not independent"},
     {" score ", "--genes A,B,C", "the gene set"},
     {" score ", "--name NAME", "header of the column"},
     {" demo ", "--out DIR", "without a terminal: the folder (demo-output)"},
@@ -91,6 +92,9 @@ static const Option options[] = {
     {" import ", "--from-parts", "parts that are missing are initialised; the card says which"},
     {" import ", "--cell-values binned|raw|lognorm", "what the cell encoder eats"},
     {" import ", "--quantize q8|q4", "weight-only 8- or 4-bit language model"},
+    {" import ", "--token-types", "the text tower adds BERT's first token type, as sentence models were trained"},
+    {" export ", "--to hf|scgpt", "language and text models for transformers, or the cell encoder for scGPT"},
+    {" export ", "--member N", "which of several cell encoders (0)"},
     {" forward ", "--input IN.h5 --output OUT.h5", "tensors in, tensors out"},
     {" tokenize ", "--tower text|lm", "whose tokenizer"},
     {" tokenize ", "--decode \"1 2 3\" | --file F", "ids to text; text from a file"},
