@@ -1,12 +1,12 @@
 /* Reading chunked HDF5 arrays ourselves: libhdf5 finds the packed chunk, the filters are undone
  * here, and what they give is measured before it is used. Types and filters that are not known here
  * go through H5Dread (h5_store.c). */
-#include <errno.h>
 #include <libdeflate.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "core/base/fd.h"
 #include "core/base/mem.h"
 #include "core/data/h5.h"
 
@@ -239,21 +239,6 @@ bool h5_part(Array *base, uint64_t at, ArrayPart *out)
     return true;
 }
 
-static bool read_at(int fd, void *out, size_t n, uint64_t at)
-{
-    for (char *p = out; n;) {
-        ssize_t got = pread(fd, p, n, (off_t)at);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            return false;
-        p += got;
-        n -= (size_t)got;
-        at += (uint64_t)got;
-    }
-    return true;
-}
-
 bool h5_part_read(const Array *base, const ArrayPart *p, uint64_t first, uint64_t n, MemType type,
                   void *out)
 {
@@ -264,10 +249,10 @@ bool h5_part_read(const Array *base, const ArrayPart *p, uint64_t first, uint64_
         return true;
     }
     if (!p->packed && chunked_as_stored(&a->chunked, type))
-        return read_at(a->fd, out, n * element, p->offset + skip * element);
+        return fd_read_at(a->fd, out, n * element, p->offset + skip * element);
     size_t size = p->packed ? p->bytes : n * element, want = chunked_bytes(&a->chunked);
     unsigned char *data = malloc(size ? size : 1);
-    bool good = data && read_at(a->fd, data, size, p->offset + (p->packed ? 0 : skip * element)) &&
+    bool good = data && fd_read_at(a->fd, data, size, p->offset + (p->packed ? 0 : skip * element)) &&
                 (!p->packed || unpack(a, p->mask, want, &data, &size));
     if (good)
         chunked_convert(&a->chunked, data + (p->packed ? skip * element : 0), n, type, out);

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/base/fd.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "core/data/cache.h"
@@ -77,18 +78,10 @@ static Err write_all(int fd, const void *data, size_t n)
     return OK;
 }
 
-static Err read_at(int fd, int64_t at, void *out, size_t n)
+static Err read_back(int fd, int64_t at, void *out, size_t n)
 {
-    for (char *p = out; n;) {
-        ssize_t k = pread(fd, p, n, at);
-        if (k < 0 && errno == EINTR)
-            continue;
-        if (k <= 0)
-            FAIL(ERR_GENERAL, "the sorted copy cannot be read: %s", strerror(errno));
-        p += k;
-        at += k;
-        n -= (size_t)k;
-    }
+    if (!fd_read_at(fd, out, n, (uint64_t)at))
+        FAIL(ERR_GENERAL, "the sorted copy cannot be read: %s", strerror(errno));
     return OK;
 }
 
@@ -284,7 +277,7 @@ Err spill_read_rows(const Matrix *m, size_t row0, size_t n, Csr *out)
         c.indptr[r] = m->indptr[row0 + r] - from;
     while (!err && at < nnz) {
         size_t k = nnz - at < BLOCK ? nnz - at : BLOCK;
-        err = read_at(m->spill_fd, (from + (int64_t)at) * (int64_t)sizeof *pairs, pairs,
+        err = read_back(m->spill_fd, (from + (int64_t)at) * (int64_t)sizeof *pairs, pairs,
                       k * sizeof *pairs);
         for (size_t i = 0; !err && i < k; i++) {
             c.indices[at + i] = pairs[i].col;
@@ -309,7 +302,7 @@ Err spill_read_gene(const Matrix *m, size_t col, JobCtl *ctl, float *out)
     Err err = OK;
     while (!err && at < nnz) {
         int64_t k = nnz - at < BLOCK ? nnz - at : BLOCK;
-        err = read_at(m->spill_fd, at * (int64_t)sizeof *pairs, pairs, (size_t)k * sizeof *pairs);
+        err = read_back(m->spill_fd, at * (int64_t)sizeof *pairs, pairs, (size_t)k * sizeof *pairs);
         for (int64_t i = 0; !err && i < k; i++) {
             if ((size_t)pairs[i].col != col)
                 continue;

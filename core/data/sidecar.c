@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/base/fd.h"
 #include "core/base/hash.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
@@ -52,22 +53,6 @@ static Err path_of(const char *hex, bool create, Str *out)
 
 /* ---- reading ---- */
 
-static bool read_at(int fd, void *out, size_t n, uint64_t at)
-{
-    char *p = out;
-    while (n) {
-        ssize_t got = pread(fd, p, n, (off_t)at);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            return false;
-        p += got;
-        n -= (size_t)got;
-        at += (uint64_t)got;
-    }
-    return true;
-}
-
 static uint64_t rows_at(const Header *h)
 {
     return sizeof *h + (h->genes + 1) * 8;
@@ -97,7 +82,7 @@ Sidecar *sidecar_open(const Dataset *d, const Matrix *m)
     Header h;
     if (key_of(d, m, hex, real) == OK && path_of(hex, false, &path) == OK)
         fd = open(str_text(&path), O_RDONLY | O_CLOEXEC);
-    bool good = fd >= 0 && read_at(fd, &h, sizeof h, 0) &&
+    bool good = fd >= 0 && fd_read_at(fd, &h, sizeof h, 0) &&
                 memcmp(h.magic, magic, sizeof magic) == 0 &&
                 memcmp(h.key, hex, sizeof h.key) == 0 && h.cells == m->info.rows &&
                 h.genes == m->info.cols && h.nnz <= m->info.nnz && fstat(fd, &st) == 0 &&
@@ -130,13 +115,13 @@ Err sidecar_read_gene(Sidecar *s, size_t gene, float *out)
     int32_t *rows = NULL;
     float *values = NULL;
     Err err = OK;
-    bool good = read_at(s->fd, ends, sizeof ends, sizeof s->h + gene * 8) && ends[0] >= 0 &&
+    bool good = fd_read_at(s->fd, ends, sizeof ends, sizeof s->h + gene * 8) && ends[0] >= 0 &&
                 ends[1] >= ends[0] && (uint64_t)ends[1] <= s->h.nnz;
     size_t n = good ? (size_t)(ends[1] - ends[0]) : 0;
     TRY_GOTO(NEW(rows, n));
     TRY_GOTO(NEW(values, n));
-    good = good && read_at(s->fd, rows, n * 4, rows_at(&s->h) + (uint64_t)ends[0] * 4) &&
-           read_at(s->fd, values, n * 4, values_at(&s->h) + (uint64_t)ends[0] * 4);
+    good = good && fd_read_at(s->fd, rows, n * 4, rows_at(&s->h) + (uint64_t)ends[0] * 4) &&
+           fd_read_at(s->fd, values, n * 4, values_at(&s->h) + (uint64_t)ends[0] * 4);
     for (size_t i = 0; i < n && good; i++) {
         good = (uint64_t)rows[i] < s->h.cells;
         if (good)
@@ -152,7 +137,7 @@ done:
 
 bool sidecar_read_sums(Sidecar *s, double *out)
 {
-    return read_at(s->fd, out, s->h.cells * sizeof *out, sums_at(&s->h));
+    return fd_read_at(s->fd, out, s->h.cells * sizeof *out, sums_at(&s->h));
 }
 
 char *sidecar_describe(const char *path)
@@ -160,7 +145,7 @@ char *sidecar_describe(const char *path)
     Header h;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     bool good =
-        fd >= 0 && read_at(fd, &h, sizeof h, 0) && memcmp(h.magic, magic, sizeof magic) == 0;
+        fd >= 0 && fd_read_at(fd, &h, sizeof h, 0) && memcmp(h.magic, magic, sizeof magic) == 0;
     if (fd >= 0)
         close(fd);
     return mem_strdup(good ? (h.path[sizeof h.path - 1] = 0, h.path) : "");
