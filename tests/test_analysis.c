@@ -185,7 +185,7 @@ static void components_and_signs_are_scikit_learns(void **state)
     size_t n;
     double *want = golden("pca", &n), *ratio = golden("pca_ratio", NULL);
     Pca p;
-    assert_ok(pca_fit(&x, 10, 0, NULL, &p));
+    assert_ok(pca_fit(NULL, &x, 10, 0, NULL, &p));
     assert_int_equal(p.k, 10);
     assert_int_equal(p.n * p.k, n);
     for (size_t i = 0; i < 10; i++)
@@ -209,7 +209,7 @@ static void components_of_few_cells_are_fewer(void **state)
     const size_t rows[] = {0, 1, 2, 3, 3};
     Pca p;
     assert_ok(csr_take_rows(&all, rows, 5, &x));
-    assert_ok(pca_fit(&x, 50, 0, NULL, &p));
+    assert_ok(pca_fit(NULL, &x, 50, 0, NULL, &p));
     assert_int_equal(p.k, 4);
     assert_true(p.variance[3] < 1e-6 * p.variance[0]); /* cells 3 and 4 are the same */
     for (size_t j = 0; j < 4; j++)
@@ -217,7 +217,7 @@ static void components_of_few_cells_are_fewer(void **state)
     pca_done(&p);
     csr_done(&x);
     assert_ok(csr_take_rows(&all, rows, 1, &x));
-    assert_err(pca_fit(&x, 50, 0, NULL, &p), ERR_FEW_GENES);
+    assert_err(pca_fit(NULL, &x, 50, 0, NULL, &p), ERR_FEW_GENES);
     csr_done(&x);
     csr_done(&all);
 }
@@ -230,7 +230,7 @@ static void connectivities_and_distances_are_scanpys(void **state)
     float *pca = golden_floats("pca", &n);
     Csr want_c = square("conn", n / 10), want_d = square("dist", n / 10), c, d;
     Knn knn;
-    assert_ok(knn_exact(pca, n / 10, 10, 10, NULL, &knn));
+    assert_ok(knn_exact(NULL, pca, n / 10, 10, 10, NULL, &knn));
     assert_ok(graph_connectivities(&knn, NULL, &c));
     assert_ok(graph_distances(&knn, NULL, &d));
     assert_int_equal(csr_nnz(&c), csr_nnz(&want_c));
@@ -305,7 +305,7 @@ static float *layout(const Csr *c, const float *pca, uint64_t seed)
     UmapParams u = umap_params_default();
     u.seed = seed;
     assert_ok(umap_spectral_start(c, pca, 10, seed, NULL, xy));
-    assert_ok(umap_layout(c, &u, NULL, xy));
+    assert_ok(umap_layout(NULL, c, &u, NULL, xy));
     return xy;
 }
 
@@ -395,7 +395,7 @@ static void a_cancelled_layout_ends_with_many_threads(void **state)
         ctl.user = &ctl;
         for (size_t i = 0; i < 2 * N; i++)
             xy[i] = (float)(i % 97);
-        assert_err(umap_layout(&g, &u, &ctl, xy), ERR_CANCELLED);
+        assert_err(umap_layout(NULL, &g, &u, &ctl, xy), ERR_CANCELLED);
     }
     free(xy);
     csr_done(&g);
@@ -512,8 +512,8 @@ static void every_stage_is_the_same_at_any_number_of_threads(void **state)
             codes[i] = (int32_t)(i % 4) - 1;
         assert_ok(hvg_seurat(&rows, 60, NULL, &genes[t]));
         assert_ok(rows_gather(&rows, genes[t].selected, genes[t].n, NULL, &x));
-        assert_ok(pca_fit(&x, 10, 5, NULL, &p));
-        assert_ok(knn_build(p.scores, n, p.k, 10, 5, NULL, &knn));
+        assert_ok(pca_fit(NULL, &x, 10, 5, NULL, &p));
+        assert_ok(knn_build(NULL, p.scores, n, p.k, 10, 5, NULL, &knn));
         assert_ok(graph_connectivities(&knn, NULL, &graph[t]));
         xy[t] = layout(&graph[t], p.scores, 5);
         stats[t] = mem_must(3 * m.cols * sizeof *stats[t]);

@@ -211,7 +211,7 @@ static void results(uint64_t sums[RESULTS])
         }
         marker_table_free(t);
     }
-    assert_ok(knn_approximate(c->pca, c->n, c->pcs, 10, 0.95, 1, NULL, &k));
+    assert_ok(knn_approximate(NULL, c->pca, c->n, c->pcs, 10, 0.95, 1, NULL, &k));
     sums[7] = sum_of(sum_of(7, k.indices, k.n * k.k * sizeof *k.indices), k.distances, k.n * k.k * sizeof *k.distances);
     knn_done(&k);
     clustering_free(c);

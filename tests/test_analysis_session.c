@@ -445,7 +445,7 @@ static void neighbours_are_the_nearest_and_the_cell_itself_comes_first(void **st
         x[i] = (float)rng_normal(&rng);
     memcpy(x + 50 * D, x + 3 * D, D * sizeof *x); /* twins */
     Knn k;
-    assert_ok(knn_exact(x, N, D, K, NULL, &k));
+    assert_ok(knn_exact(NULL, x, N, D, K, NULL, &k));
     for (size_t i = 0; i < N; i++) {
         assert_int_equal(k.indices[i * K], i);
         assert_true(k.distances[i * K] == 0);
@@ -466,9 +466,9 @@ static void neighbours_are_the_nearest_and_the_cell_itself_comes_first(void **st
     assert_int_equal(k.indices[50 * K + 1], 3);
     knn_done(&k);
     x[5] = NAN;
-    assert_err(knn_exact(x, N, D, K, NULL, &k), ERR_INPUT);
+    assert_err(knn_exact(NULL, x, N, D, K, NULL, &k), ERR_INPUT);
     x[5] = 0;
-    assert_ok(knn_exact(x, 6, D, K, NULL, &k)); /* as scanpy: 1 + n / 2 */
+    assert_ok(knn_exact(NULL, x, 6, D, K, NULL, &k)); /* as scanpy: 1 + n / 2 */
     assert_int_equal(k.k, 4);
     knn_done(&k);
     free(x);
@@ -484,9 +484,9 @@ static void few_lists_find_the_share_of_neighbours_asked_for(void **state)
         for (size_t c = 0; c < D; c++)
             x[i * D + c] = (float)(rng_normal(&rng) + (c == i % 5 ? 6 : 0));
     }
-    assert_ok(knn_exact(x, N, D, K, NULL, &exact));
-    assert_ok(knn_approximate(x, N, D, K, 0.95, 1, NULL, &near));
-    assert_ok(knn_approximate(x, N, D, K, 1, 1, NULL, &all));
+    assert_ok(knn_exact(NULL, x, N, D, K, NULL, &exact));
+    assert_ok(knn_approximate(NULL, x, N, D, K, 0.95, 1, NULL, &near));
+    assert_ok(knn_approximate(NULL, x, N, D, K, 1, 1, NULL, &all));
     size_t hits = 0, hits_all = 0;
     for (size_t i = 0; i < N; i++) {
         assert_int_equal(near.indices[i * K], i);
@@ -522,7 +522,7 @@ static void new_cells_land_among_their_like(void **state)
     ProjectParams p = project_params_default();
     for (int mean_only = 0; mean_only < 2; mean_only++) {
         p.epochs = mean_only ? -1 : 0;
-        assert_ok(project_cells(x, N, xy, cells, M, 3, &p, NULL, got));
+        assert_ok(project_cells(NULL, x, N, xy, cells, M, 3, &p, NULL, got));
         for (size_t i = 0; i < M; i++) {
             double dx = got[2 * i] - (i % 2 ? 8 : -8), dy = got[2 * i + 1] - (i % 2 ? 8 : -8);
             assert_true(hypot(dx, dy) < 4);
@@ -530,7 +530,7 @@ static void new_cells_land_among_their_like(void **state)
     }
     for (size_t i = 0; i < 2 * N; i++)
         xy[i] = NAN;
-    assert_err(project_cells(x, N, xy, cells, M, 3, &p, NULL, got), ERR_FEW_GENES);
+    assert_err(project_cells(NULL, x, N, xy, cells, M, 3, &p, NULL, got), ERR_FEW_GENES);
 }
 
 int main(void)

@@ -692,6 +692,92 @@ static void c_adamw(Bench *b)
     keep(b, v, N);
 }
 
+/* Analysis: host memory in and out. */
+static void keep_host(Bench *b, const void *x, size_t floats)
+{
+    b->out = realloc(b->out, (b->n + floats) * sizeof *b->out);
+    memcpy(b->out + b->n, x, floats * sizeof *b->out);
+    b->n += floats;
+}
+static void c_nearest(Bench *b)
+{
+    enum { ROWS_ = 1500, DIM = 19, K = 7, PARTS_ = 3 };
+    float *x = host_random(1, ROWS_ * DIM), distances[2][ROWS_ * K];
+    int32_t indices[2][ROWS_ * K], order[ROWS_];
+    RowRange all = {0, ROWS_}, part[PARTS_] = {{900, 600}, {0, 3}, {300, 450}};
+    NearestTile tiles[2][6];
+    for (int i = 0; i < ROWS_; i++)
+        order[i] = ROWS_ - 1 - i;
+    for (int64_t i = 0; i < 6; i++) {
+        RowRange q = {i * 256, ROWS_ - i * 256 < 256 ? ROWS_ - i * 256 : 256};
+        tiles[0][i] = (NearestTile){q, &all, 1};
+        tiles[1][i] = (NearestTile){q, part, i == 2 ? 1 : PARTS_};
+    }
+    memcpy(x + 5 * DIM, x + 700 * DIM, DIM * sizeof *x); /* twins */
+    for (int i = 0; i < 2; i++) {
+        Nearest s = {.x = x, .queries = x, .n = ROWS_, .m = ROWS_, .dim = DIM, .k = K, .self = i == 0,
+                     .order = i ? order : NULL, .tiles = tiles[i], .n_tiles = 6, .indices = indices[i],
+                     .distances = distances[i]};
+        DO(nearest, &s);
+        for (int j = 0; j < ROWS_ * K; j++)
+            keep_host(b, &(float){(float)indices[i][j]}, 1);
+        keep_host(b, distances[i], ROWS_ * K);
+    }
+    free(x);
+}
+static void c_covariance(Bench *b)
+{
+    enum { ROWS_ = 3001, COLS_ = 77 };
+    int64_t indptr[ROWS_ + 1] = {0};
+    int32_t *indices = malloc(sizeof *indices * ROWS_ * COLS_);
+    float *values = host_random(2, ROWS_ * COLS_), *random = host_random(3, COLS_ * 8 + 8);
+    double v[COLS_ * 8], shift[8], w[COLS_ * 8];
+    Rng r = rng_make(4, 1);
+    for (int i = 0; i < ROWS_; i++) {
+        indptr[i + 1] = indptr[i];
+        for (int c = 0; i % 10 && c < COLS_ - 1; c++) /* empty rows and an empty column too */
+            if (rng_uniform(&r) < 0.1)
+                indices[indptr[i + 1]++] = c;
+    }
+    for (int i = 0; i < COLS_ * 8; i++)
+        v[i] = random[i];
+    for (int i = 0; i < 8; i++)
+        shift[i] = random[COLS_ * 8 + i];
+    HeldRows *h = b->d->ops->hold_rows(b->d, &(SparseRows){ROWS_, COLS_, indptr, indices, values});
+    assert_non_null(h);
+    DO(covariance, h, v, shift, w, &(DeviceWatch){0});
+    DO(release_rows, h);
+    for (int i = 0; i < COLS_ * 8; i++)
+        keep_host(b, &(float){(float)w[i]}, 1);
+    free(indices);
+    free(values);
+    free(random);
+}
+static void c_layout(Bench *b)
+{
+    enum { CELLS = 700, EDGES = 9 };
+    int64_t indptr[CELLS + 1] = {0};
+    int32_t to[CELLS * EDGES];
+    float period[CELLS * EDGES], *start = host_random(5, 2 * CELLS), xy[2 * CELLS];
+    Rng r = rng_make(6, 1);
+    for (int i = 0; i < CELLS; i++) {
+        indptr[i + 1] = indptr[i];
+        for (int e = 0; e < i % (EDGES + 1); e++, indptr[i + 1]++) {
+            to[indptr[i + 1]] = (int32_t)rng_below(&r, CELLS / 2);
+            period[indptr[i + 1]] = (float)(1 + 9 * rng_uniform(&r));
+        }
+    }
+    for (int kind = 0; kind < 3; kind++) { /* among themselves, among fixed ones, by halves */
+        Layout l = {.n = CELLS, .indptr = indptr, .to = to, .period = period, .a = 0.58, .b = 1.33,
+                    .fixed = kind == 1 ? start : NULL, .n_others = CELLS / 2, .pull = kind ? 1 : 2,
+                    .negatives = {kind == 2 ? 2 : 5, kind == 2 ? 3 : 5}, .seed = 7, .epochs = 40, .xy = xy};
+        memcpy(xy, start, sizeof xy);
+        DO(layout, &l);
+        keep_host(b, xy, 2 * CELLS);
+    }
+    free(start);
+}
+
 typedef struct Case {
     const char *name;
     size_t slot, slot2; /* what it exercises */
@@ -759,6 +845,11 @@ static const Case cases[] = {
     ONE(kl),
     ONE(kl_backward),
     ONE(adamw),
+    ONE(nearest),
+    {"covariance", offsetof(DeviceOps, covariance), offsetof(DeviceOps, hold_rows), c_covariance, 1e-14},
+    {"covariance released", offsetof(DeviceOps, covariance), offsetof(DeviceOps, release_rows), c_covariance,
+     1e-14},
+    ONE(layout),
 };
 enum { CASES = sizeof cases / sizeof *cases };
 

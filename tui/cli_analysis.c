@@ -69,7 +69,8 @@ static Err write_clustering(CliArgs *a, Session *s, const Clustering *c, bool su
     char sha[65];
     TRY(dataset_sha256(d, a->ctl, sha));
     Provenance from = {.command = a->g->command_line, .version = SCMMGPT_VERSION, .dataset_sha256 = sha,
-                       .seed = a->g->seed, .device = "cpu"};
+                       .seed = a->g->seed};
+    TRY(session_device_name(s, &from.device));
     Tree *uns = tree_new();
     Column leiden = {.name = sub ? "leiden_sub" : "leiden", .kind = COLUMN_CATEGORICAL, .n = c->n, .codes = c->groups->codes,
                      .categories = c->groups->names, .n_categories = c->groups->n_groups};

@@ -190,7 +190,7 @@ static Err make_lists(Lists *l, const float *x, uint64_t seed, JobCtl *ctl)
 
 /* How many of the nearest lists hold the share `recall` of the true neighbours of sampled cells; *reached is
  * the share that those hold. */
-static Err choose_lists(const Lists *l, const float *x, size_t k, double recall, uint64_t seed, JobCtl *ctl,
+static Err choose_lists(Device *dev, const Lists *l, const float *x, size_t k, double recall, uint64_t seed, JobCtl *ctl,
                         size_t *probe, double *reached)
 {
     Err err = OK;
@@ -207,7 +207,7 @@ static Err choose_lists(const Lists *l, const float *x, size_t k, double recall,
         cells[i] = (size_t)rng_below(&rng, l->n);
         memcpy(sample + i * l->d, x + cells[i] * l->d, l->d * sizeof *x);
     }
-    TRY_GOTO(knn_query(x, l->n, sample, m, l->d, k, ctl, &truth));
+    TRY_GOTO(knn_query(dev, x, l->n, sample, m, l->d, k, ctl, &truth));
     for (size_t i = 0; i < m; i++) {
         for (size_t r = 0; r < l->count; r++)
             rank[l->near[(size_t)l->list[cells[i]] * l->count + r]] = (int32_t)r;
@@ -227,39 +227,40 @@ done:
     return err;
 }
 
-/* Tiles: the rows of each list, at most KNN_QUERIES at a time, against `probe` lists. */
-static Err make_tiles(const Lists *l, size_t probe, KnnRange **refs, KnnTile **tiles, size_t *n_tiles)
+/* Tiles: the rows of each list, at most NEAREST_QUERIES at a time, against `probe` lists. */
+static Err make_tiles(const Lists *l, size_t probe, RowRange **refs, NearestTile **tiles, int64_t *n_tiles)
 {
     size_t count = 0;
     for (size_t c = 0; c < l->count; c++)
-        count += (l->begin[c + 1] - l->begin[c] + KNN_QUERIES - 1) / KNN_QUERIES;
+        count += (l->begin[c + 1] - l->begin[c] + NEAREST_QUERIES - 1) / NEAREST_QUERIES;
     TRY(mem_alloc(refs, l->count * probe, sizeof **refs));
     TRY(mem_alloc(tiles, count, sizeof **tiles));
     *n_tiles = 0;
     for (size_t c = 0; c < l->count; c++) {
-        KnnRange *r = *refs + c * probe;
+        RowRange *r = *refs + c * probe;
         for (size_t p = 0; p < probe; p++) {
             size_t other = (size_t)l->near[c * l->count + p];
-            r[p] = (KnnRange){l->begin[other], l->begin[other + 1] - l->begin[other]};
+            r[p] = (RowRange){(int64_t)l->begin[other], (int64_t)(l->begin[other + 1] - l->begin[other])};
         }
-        for (size_t q = l->begin[c]; q < l->begin[c + 1]; q += KNN_QUERIES) {
-            size_t n = l->begin[c + 1] - q < KNN_QUERIES ? l->begin[c + 1] - q : KNN_QUERIES;
-            (*tiles)[(*n_tiles)++] = (KnnTile){{q, n}, r, probe};
+        for (size_t q = l->begin[c]; q < l->begin[c + 1]; q += NEAREST_QUERIES) {
+            size_t n = l->begin[c + 1] - q < NEAREST_QUERIES ? l->begin[c + 1] - q : NEAREST_QUERIES;
+            (*tiles)[(*n_tiles)++] = (NearestTile){{(int64_t)q, (int64_t)n}, r, (int64_t)probe};
         }
     }
     return OK;
 }
 
-Err knn_approximate(const float *x, size_t n, size_t d, size_t k, double recall, uint64_t seed, JobCtl *ctl,
-                    Knn *out)
+Err knn_approximate(Device *dev, const float *x, size_t n, size_t dim, size_t k, double recall, uint64_t seed,
+                    JobCtl *ctl, Knn *out)
 {
     Err err = OK;
-    Lists l = {.n = n, .d = d};
-    KnnRange *refs = NULL;
-    KnnTile *tiles = NULL;
-    size_t probe = 0, n_tiles = 0;
+    Lists l = {.n = n, .d = dim};
+    RowRange *refs = NULL;
+    NearestTile *tiles = NULL;
+    size_t probe = 0;
+    int64_t n_tiles = 0;
     double reached = 0;
-    TRY(knn_check(x, n, d, k));
+    TRY(knn_check(x, n, dim, k));
     if (k > n)
         k = 1 + n / 2;
     l.count = (size_t)(2 * sqrt((double)n)) + 1;
@@ -267,10 +268,11 @@ Err knn_approximate(const float *x, size_t n, size_t d, size_t k, double recall,
         l.count = n;
     job_stage(ctl, "neighbours", n);
     TRY_GOTO(make_lists(&l, x, seed, ctl));
-    TRY_GOTO(choose_lists(&l, x, k, recall, seed, ctl, &probe, &reached));
+    TRY_GOTO(choose_lists(dev, &l, x, k, recall, seed, ctl, &probe, &reached));
     TRY_GOTO(make_tiles(&l, probe, &refs, &tiles, &n_tiles));
-    KnnSearch s = {.x = l.x, .queries = l.x, .n = n, .m = n, .d = d, .k = k, .self = true, .order = l.order};
-    TRY_GOTO(knn_run(&s, tiles, n_tiles, ctl, out));
+    Nearest s = {.x = l.x, .queries = l.x, .n = (int64_t)n, .m = (int64_t)n, .dim = (int64_t)dim,
+                 .k = (int64_t)k, .self = true, .order = l.order, .tiles = tiles, .n_tiles = n_tiles};
+    TRY_GOTO(knn_run(dev, &s, ctl, out));
     out->recall = probe == l.count ? 1 : reached;
 done:
     lists_done(&l);

@@ -6,18 +6,17 @@
 #include <string.h>
 
 #include "core/analysis/eigs.h"
-#include "core/analysis/rows.h"
+#include "core/analysis/on_device.h"
 #include "core/base/mem.h"
 
-/* Sums are added in the same order on every processor (no fused multiply-add under -std=c11). */
 enum { WIDTH = EIGS_WIDTH };
-#define KERNEL __attribute__((target_clones("avx512f", "avx2", "default"), noinline))
+_Static_assert((int)EIGS_WIDTH == (int)COVARIANCE_WIDTH, "one width of blocks");
 
 typedef struct Covariance {
-    const Csr *x;
+    OnDevice on;
+    HeldRows *held;
+    size_t genes;
     const double *mean;
-    double *w;    /* [LANES, genes, WIDTH] */
-    size_t chunk; /* rows between two looks at the clock */
 } Covariance;
 
 void pca_done(Pca *p)
@@ -30,53 +29,19 @@ void pca_done(Pca *p)
     *p = (Pca){0};
 }
 
-/* w += x' (x v - shift) for rows first .. end-1. */
-KERNEL static void cross_rows(const Csr *x, size_t first, size_t end, const double *v,
-                              const double *shift, double *w)
-{
-    for (size_t r = first; r < end; r++) {
-        EigsRow y = -*(const EigsRow *)shift;
-        for (int64_t j = x->indptr[r]; j < x->indptr[r + 1]; j++)
-            y += (double)x->values[j] * *(const EigsRow *)(v + (size_t)x->indices[j] * WIDTH);
-        for (int64_t j = x->indptr[r]; j < x->indptr[r + 1]; j++)
-            *(EigsRow *)(w + (size_t)x->indices[j] * WIDTH) += (double)x->values[j] * y;
-    }
-}
-
-static Err cross_all(const Covariance *c, const double *v, const double *shift, JobCtl *ctl)
-{
-    size_t genes = c->x->cols;
-    for (size_t row = 0; row < c->x->rows; row += c->chunk) {
-        size_t stop = row + c->chunk < c->x->rows ? row + c->chunk : c->x->rows;
-#pragma omp parallel for schedule(dynamic, 1)
-        for (size_t lane = 0; lane < LANES; lane++)
-            for (size_t i = row + lane * LANE_CELLS; i < stop; i += LANES * LANE_CELLS)
-                cross_rows(c->x, i, i + LANE_CELLS < stop ? i + LANE_CELLS : stop, v, shift,
-                           c->w + lane * genes * WIDTH);
-        TRY(job_progress(ctl, 0));
-    }
-    return OK;
-}
-
-/* y = (X - 1 mean')' (X - 1 mean') x. */
+/* y = (X - 1 mean')' (X - 1 mean') x. The rows of X x - shift sum to zero, so that the mean's own
+ * term on the left vanishes. */
 static Err apply_covariance(void *user, const double *x, double *y, JobCtl *ctl)
 {
     Covariance *c = user;
-    size_t genes = c->x->cols;
     double shift[WIDTH] = {0};
-    memset(c->w, 0, LANES * genes * WIDTH * sizeof *c->w);
-    for (size_t g = 0; g < genes; g++)
+    DeviceWatch watch = on_device_watch(&c->on);
+    (void)ctl; /* the watch's */
+    for (size_t g = 0; g < c->genes; g++)
         for (size_t j = 0; j < WIDTH; j++)
             shift[j] += c->mean[g] * x[g * WIDTH + j];
-    TRY(cross_all(c, x, shift, ctl));
-    /* The rows of X x - shift sum to zero, so that the mean's own term vanishes. */
-#pragma omp parallel for schedule(static)
-    for (size_t i = 0; i < genes * WIDTH; i++) {
-        y[i] = 0;
-        for (size_t lane = 0; lane < LANES; lane++)
-            y[i] += c->w[lane * genes * WIDTH + i];
-    }
-    return OK;
+    c->on.d->ops->covariance(c->on.d, c->held, x, shift, y, &watch);
+    return on_device_result(&c->on);
 }
 
 /* Means and the total variance (n - 1). */
@@ -148,7 +113,7 @@ done:
     return err;
 }
 
-Err pca_fit(const Csr *x, size_t k, uint64_t seed, JobCtl *ctl, Pca *out)
+Err pca_fit(Device *d, const Csr *x, size_t k, uint64_t seed, JobCtl *ctl, Pca *out)
 {
     Err err = OK;
     size_t n = x->rows, genes = x->cols, most = (n < genes ? n : genes) - 1;
@@ -156,7 +121,8 @@ Err pca_fit(const Csr *x, size_t k, uint64_t seed, JobCtl *ctl, Pca *out)
         FAIL(ERR_FEW_GENES, "%zu cells and %zu genes are too few for principal components", n, genes);
     Pca p = {.n = n, .genes = genes, .k = k < most ? k : most};
     double *vectors = NULL, total;
-    Covariance c = {.x = x};
+    Covariance c = {.genes = genes};
+    on_device(&c.on, d, ctl);
     job_stage(ctl, "principal components", 0);
     TRY_GOTO(NEW(p.scores, n * p.k));
     TRY_GOTO(NEW(p.loadings, genes * p.k));
@@ -164,11 +130,11 @@ Err pca_fit(const Csr *x, size_t k, uint64_t seed, JobCtl *ctl, Pca *out)
     TRY_GOTO(NEW(p.variance, p.k));
     TRY_GOTO(NEW(p.ratio, p.k));
     TRY_GOTO(NEW(vectors, genes * p.k));
-    TRY_GOTO(NEW(c.w, LANES * genes * WIDTH));
     TRY_GOTO(find_means(x, ctl, p.mean, &total));
     c.mean = p.mean;
-    size_t per_chunk = (size_t)(1e6 / ((double)csr_nnz(x) / (double)n + 1)) / (LANES * LANE_CELLS);
-    c.chunk = (per_chunk ? per_chunk : 1) * LANES * LANE_CELLS;
+    c.held = c.on.d->ops->hold_rows(c.on.d, &(SparseRows){(int64_t)n, (int64_t)genes, x->indptr, x->indices,
+                                                           x->values});
+    TRY_GOTO(on_device_result(&c.on));
     EigsParams e = {.n = genes, .k = p.k, .max_dim = 8 * p.k + 64, .tol = 2e-6, .max_applies = 400,
                     .seed = seed};
     TRY_GOTO(eigs_largest(&e, apply_covariance, &c, ctl, p.variance, vectors));
@@ -183,6 +149,6 @@ Err pca_fit(const Csr *x, size_t k, uint64_t seed, JobCtl *ctl, Pca *out)
 done:
     pca_done(&p);
     free(vectors);
-    free(c.w);
+    c.on.d->ops->release_rows(c.on.d, c.held);
     return err;
 }

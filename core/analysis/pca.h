@@ -6,6 +6,7 @@
 #define SCMM_ANALYSIS_PCA_H
 #include "core/base/job.h"
 #include "core/data/csr.h"
+#include "core/device/device.h"
 
 typedef struct Pca {
     size_t n, genes, k;
@@ -17,8 +18,8 @@ typedef struct Pca {
 } Pca;
 void pca_done(Pca *p); /* zeroed ok */
 
-/* k is cut to min(cells, genes) - 1. At least 2 cells and 2 genes. */
-CHECKED Err pca_fit(const Csr *x, size_t k, uint64_t seed, JobCtl *ctl, Pca *out);
+/* k is cut to min(cells, genes) - 1. At least 2 cells and 2 genes. d NULL: on the CPU. */
+CHECKED Err pca_fit(Device *d, const Csr *x, size_t k, uint64_t seed, JobCtl *ctl, Pca *out);
 /* Scores of other rows in the same gene columns: out[x->rows, k]. */
 CHECKED Err pca_transform(const Pca *p, const Csr *x, JobCtl *ctl, float *out);
 #endif

@@ -35,8 +35,8 @@ static Err placed_cells(const float *reference, size_t n, const float *ref_xy, s
 
 /* umap-learn's transform normalises each new cell's weights to at most 1 but not to a sum: the layout
  * only needs their ratio; the mean divides by the sum itself. */
-Err project_cells(const float *reference, size_t n, const float *ref_xy, const float *cells, size_t m,
-                  size_t d, const ProjectParams *p, JobCtl *ctl, float *xy)
+Err project_cells(Device *d, const float *reference, size_t n, const float *ref_xy, const float *cells,
+                  size_t m, size_t dim, const ProjectParams *p, JobCtl *ctl, float *xy)
 {
     Err err = OK;
     float *x = NULL, *places = NULL, *weights = NULL;
@@ -45,16 +45,16 @@ Err project_cells(const float *reference, size_t n, const float *ref_xy, const f
     UmapParams u = umap_params_default();
     if (m == 0)
         return OK;
-    TRY_GOTO(placed_cells(reference, n, ref_xy, d, &x, &places, &count));
+    TRY_GOTO(placed_cells(reference, n, ref_xy, dim, &x, &places, &count));
     job_stage(ctl, "neighbours", m);
-    TRY_GOTO(knn_query(x, count, cells, m, d, p->neighbors > 0 ? (size_t)p->neighbors : 15, ctl, &knn));
+    TRY_GOTO(knn_query(d, x, count, cells, m, dim, p->neighbors > 0 ? (size_t)p->neighbors : 15, ctl, &knn));
     TRY_GOTO(NEW(weights, knn.n * knn.k));
     TRY_GOTO(graph_memberships(&knn, false, ctl, weights));
     u.min_dist = p->min_dist;
     u.spread = p->spread;
     u.seed = p->seed;
     u.epochs = p->epochs;
-    TRY_GOTO(umap_place(places, count, knn.indices, weights, m, knn.k, &u, ctl, xy));
+    TRY_GOTO(umap_place(d, places, count, knn.indices, weights, m, knn.k, &u, ctl, xy));
 done:
     free(x);
     free(places);

@@ -3,6 +3,7 @@
 #ifndef SCMM_ANALYSIS_PROJECT_H
 #define SCMM_ANALYSIS_PROJECT_H
 #include "core/base/job.h"
+#include "core/device/device.h"
 #include <stddef.h>
 #include <stdint.h>
 
@@ -14,8 +15,8 @@ typedef struct ProjectParams {
 } ProjectParams;
 ProjectParams project_params_default(void);
 
-/* reference[n, d] and its map ref_xy[n, 2] (cells with NaN are left out); cells[m, d] in the same
- * space. xy[m, 2]. ERR_FEW_GENES when no reference cell has a place. */
-CHECKED Err project_cells(const float *reference, size_t n, const float *ref_xy, const float *cells,
-                          size_t m, size_t d, const ProjectParams *p, JobCtl *ctl, float *xy);
+/* reference[n, dim] and its map ref_xy[n, 2] (cells with NaN are left out); cells[m, dim] in the same
+ * space; d NULL: on the CPU. xy[m, 2]. ERR_FEW_GENES when no reference cell has a place. */
+CHECKED Err project_cells(Device *d, const float *reference, size_t n, const float *ref_xy, const float *cells,
+                          size_t m, size_t dim, const ProjectParams *p, JobCtl *ctl, float *xy);
 #endif

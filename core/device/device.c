@@ -141,6 +141,14 @@ Err device_open(const char *name, Device **out)
     FAIL(ERR_USAGE, "device %s: unknown; use auto, cpu, cuda or cuda:N", name);
 }
 
+Device *device_or_plain(Device *d, Device *plain)
+{
+    if (d)
+        return d;
+    *plain = (Device){.ops = device_cpu_ops()};
+    return plain;
+}
+
 void device_close(Device *d)
 {
     if (!d)

@@ -18,7 +18,7 @@ extern "C" {
 #include "core/base/err.h"
 #endif
 
-#define DEVICE_ABI 4
+#define DEVICE_ABI 5
 
 typedef struct Device Device;
 typedef struct DeviceOps DeviceOps;
@@ -186,6 +186,72 @@ typedef struct EncoderLayer {
     const uint8_t *key_mask;
 } EncoderLayer;
 
+/* ---- analysis of cells. These operations take and give host memory (unlike all others) and return
+ * when they are done; a GPU keeps what it needs meanwhile. ---- */
+
+/* Long operations ask on the calling thread, at least every 50 ms, whether to go on (`done`: how far
+ * they are); CPU threads also ask stopped(), which is cheap and callable from any of them. After a
+ * stop the results are unspecified. NULL functions: nobody stops it. */
+typedef struct DeviceWatch {
+    bool (*go_on)(void *user, uint64_t done);
+    bool (*stopped)(void *user);
+    void *user;
+} DeviceWatch;
+
+/* The k nearest rows of x for rows of `queries`, by Euclidean distance: candidates by float32
+ * products, a few more than k, then exact distances in double. Equal distances go by number. */
+typedef struct RowRange {
+    int64_t first, count;
+} RowRange;
+typedef struct NearestTile { /* up to NEAREST_QUERIES queries against some rows of x */
+    RowRange queries;
+    const RowRange *refs;
+    int64_t n_refs;
+} NearestTile;
+enum { NEAREST_QUERIES = 256 };
+typedef struct Nearest {
+    const float *x, *queries; /* [n,dim], [m,dim] */
+    int64_t n, m, dim, k;
+    bool self;            /* queries are x: the row itself comes first, at distance 0 */
+    const int32_t *order; /* the number that row i of x (and, with self, of the queries) goes by; NULL: i */
+    const NearestTile *tiles; /* every query in one tile */
+    int64_t n_tiles;
+    int32_t *indices; /* [m,k] by number, nearest first; a query with fewer than k references fills */
+    float *distances; /* [m,k] up with its own number at distance 0 */
+    DeviceWatch watch;      /* done: queries */
+} Nearest;
+
+/* A sparse matrix held ready for covariance(); its arrays must outlive it. Columns differ within a
+ * row. */
+typedef struct SparseRows {
+    int64_t rows, cols;
+    const int64_t *indptr;  /* [rows+1] */
+    const int32_t *indices; /* [nnz] */
+    const float *values;    /* [nnz] */
+} SparseRows;
+typedef struct HeldRows HeldRows;
+enum { COVARIANCE_WIDTH = 8 }; /* vectors at a time, rows of 8 doubles */
+
+/* Epochs of a layout in two dimensions by attracting edges and repelling samples (UMAP). In each
+ * epoch every cell moves itself, reading where the others were at the epoch's beginning: edge e of
+ * cell i fires in epochs next[e] = period[e], 2 period[e], ... (float sums); fired edges are taken in
+ * order, as many together as fit with their repelling samples into 16 places. */
+typedef struct Layout {
+    int64_t n;             /* cells that move */
+    const int64_t *indptr; /* [n+1] */
+    const int32_t *to;     /* rows of `fixed`, or of xy where that is NULL */
+    const float *period;   /* [edges] */
+    const float *fixed;    /* [n_others,2] places that do not move; NULL: cells move among themselves */
+    int64_t n_others;
+    double a, b;           /* of the curve 1 / (1 + a x^2b) */
+    float pull;            /* factor of the attraction */
+    int negatives[2];      /* repelling samples of a firing in even and odd epochs; 0..7 */
+    uint64_t seed;
+    int epochs;
+    float *xy;             /* [n,2] start in, end out */
+    DeviceWatch watch;           /* done: epochs */
+} Layout;
+
 struct DeviceOps {
     uint32_t abi;     /* DEVICE_ABI; checked first */
     uint32_t size;    /* sizeof(DeviceOps) */
@@ -332,6 +398,15 @@ struct DeviceOps {
     void (*kl_backward)(Device *d, int64_t n, float a, const float *mu, const float *logvar,
                         const float *dloss, float *dmu, float *dlogvar);
     void (*adamw)(Device *d, const AdamStep *s);
+
+    /* ---- analysis of cells ---- */
+    void (*nearest)(Device *d, const Nearest *s);
+    HeldRows *(*hold_rows)(Device *d, const SparseRows *x); /* NULL: latched */
+    void (*release_rows)(Device *d, HeldRows *h);           /* NULL ok */
+    /* w = X' (X v - 1 shift') for v and w [cols,8], shift [8], in double. */
+    void (*covariance)(Device *d, const HeldRows *h, const double *v, const double *shift, double *w,
+                       const DeviceWatch *watch);
+    void (*layout)(Device *d, const Layout *l);
 };
 
 #ifdef __cplusplus
@@ -354,6 +429,9 @@ CHECKED Err device_sync(Device *d);
 CHECKED Err device_alloc(Device *d, size_t bytes, void **out);
 /* The linked-in backend. */
 const DeviceOps *device_cpu_ops(void);
+/* d; or where it is NULL, *plain made into a CPU device that holds nothing (so needs no closing) and
+ * serves the operations of the analysis. */
+Device *device_or_plain(Device *d, Device *plain);
 /* Checks abi, size, kind and that no entry is NULL. */
 CHECKED Err device_check_ops(const DeviceOps *ops, const char *where);
 #endif

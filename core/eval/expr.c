@@ -23,7 +23,7 @@ Err expr_space_fit(const Csr *counts, size_t genes, size_t pcs, uint64_t seed, J
     s.cols = hvg.selected;
     hvg.selected = NULL;
     TRY_GOTO(rows_gather(&rows, s.cols, s.n_cols, ctl, &x));
-    TRY_GOTO(pca_fit(&x, pcs, seed, ctl, &s.pca));
+    TRY_GOTO(pca_fit(NULL, &x, pcs, seed, ctl, &s.pca));
     *out = s;
     s = (ExprSpace){0};
 done:
@@ -76,7 +76,7 @@ Err expr_knn_vote(const float *ref, const int32_t *label, size_t n, size_t class
     for (size_t i = 0; i < n_k; i++)
         largest = ks[i] > largest ? ks[i] : largest;
     TRY_GOTO(NEW(count, classes));
-    TRY_GOTO(knn_query(ref, n, x, m, d, largest, ctl, &nn));
+    TRY_GOTO(knn_query(NULL, ref, n, x, m, d, largest, ctl, &nn));
     for (size_t i = 0; i < n_k; i++)
         for (size_t j = 0; j < m; j++)
             vote[i * m + j] =

@@ -358,7 +358,7 @@ static Err add_knn(EvalWork *w, const RefFeatures *f, int32_t *prediction)
     Err err = OK;
     TRY_GOTO(as_csr(f->ref, f->n, f->d, &ref));
     TRY_GOTO(as_csr(f->test, f->m, f->d, &test));
-    TRY_GOTO(pca_fit(&ref, 50, w->p->seed, w->ctl, &pca));
+    TRY_GOTO(pca_fit(NULL, &ref, 50, w->p->seed, w->ctl, &pca));
     TRY_GOTO(NEW(x, f->m * pca.k));
     TRY_GOTO(pca_transform(&pca, &test, w->ctl, x));
     TRY_GOTO(

@@ -19,7 +19,7 @@ static Err leiden_of(EvalWork *w, const float *x, size_t d, int32_t *found, size
     double modularity;
     Err err = OK;
     LeidenParams p = {.resolution = 1, .iterations = 2, .seed = w->p->seed};
-    TRY_GOTO(knn_exact(x, w->n, d, 15, w->ctl, &nn));
+    TRY_GOTO(knn_exact(NULL, x, w->n, d, 15, w->ctl, &nn));
     TRY_GOTO(graph_connectivities(&nn, w->ctl, &graph));
     TRY_GOTO(leiden(&graph, &p, w->ctl, found, groups, &modularity));
 done:

@@ -254,7 +254,7 @@ static Err nearest_of(EvalWork *w, const float *ref, size_t n, const float *test
     TRY(NEW(x, m * d));
     for (size_t i = 0; i < m; i++)
         memcpy(x + i * d, test + cells[i] * d, d * sizeof *x);
-    TRY_GOTO(knn_query(ref, n, x, m, d, own ? 2 : 1, w->ctl, &nn));
+    TRY_GOTO(knn_query(NULL, ref, n, x, m, d, own ? 2 : 1, w->ctl, &nn));
     for (size_t i = 0; i < m; i++) {
         out[i] = nn.indices[i * nn.k];
         if (own && own[out[i]] == cells[i] && nn.k > 1)

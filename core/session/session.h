@@ -31,6 +31,9 @@ CHECKED Err session_open_empty(const SessionParams *p, Session **out);
 void session_close(Session *s); /* NULL ok */
 Dataset *session_dataset(Session *s); /* borrowed; NULL for an empty session */
 const SessionParams *session_params(const Session *s);
+/* Where the analysis computes: "cpu", or the GPU's name; opens it. Borrowed. Errors as --device has them: ERR_USAGE,
+ * ERR_GENERAL. */
+CHECKED Err session_device_name(Session *s, const char **out);
 
 /* ---- what a file has: session_view.c ---- */
 typedef struct Values { /* one number a cell */

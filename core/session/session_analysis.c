@@ -151,7 +151,9 @@ static Err fit_components(Session *s, AnalysisState *a, const ClusterParams *p, 
         job_stage(ctl, "reading variable genes", rows.n);
         TRY(rows_gather(&rows, a->genes.selected, a->genes.n, ctl, &a->variable));
     }
-    TRY(pca_fit(&a->variable, (size_t)p->pcs, s->params.seed, ctl, &a->pca));
+    Device *device;
+    TRY(session_device(s, &device));
+    TRY(pca_fit(device, &a->variable, (size_t)p->pcs, s->params.seed, ctl, &a->pca));
     if (csr_nnz(&a->variable) * 8 > KEEP_BYTES)
         csr_done(&a->variable);
     return kept_save_pca(s, key, since, ctl, &a->pca);
@@ -226,8 +228,10 @@ static Err build_graph(Session *s, AnalysisState *a, int neighbors, JobCtl *ctl)
 {
     Err err = OK;
     Knn knn = {0};
+    Device *device;
     double since = kept_clock();
-    TRY_GOTO(knn_build(a->space, dataset_cells(s->dataset), a->d, (size_t)neighbors, s->params.seed, ctl,
+    TRY(session_device(s, &device));
+    TRY_GOTO(knn_build(device, a->space, dataset_cells(s->dataset), a->d, (size_t)neighbors, s->params.seed, ctl,
                        &knn));
     TRY_GOTO(graph_connectivities(&knn, ctl, &a->connectivities));
     TRY_GOTO(graph_distances(&knn, ctl, &a->distances));
@@ -258,6 +262,8 @@ static Err find_graph(Session *s, AnalysisState *a, int neighbors, JobCtl *ctl)
 static Err lay_out(Session *s, const AnalysisState *a, const ClusterParams *p, JobCtl *ctl, float *xy)
 {
     UmapParams u = umap_params_default();
+    Device *device;
+    TRY(session_device(s, &device));
     u.min_dist = p->min_dist;
     u.spread = p->spread;
     u.seed = s->params.seed;
@@ -265,7 +271,7 @@ static Err lay_out(Session *s, const AnalysisState *a, const ClusterParams *p, J
         TRY(umap_spectral_start(&a->connectivities, a->space, a->d, u.seed, ctl, xy));
     else
         umap_pca_start(a->space, a->connectivities.rows, a->d, u.seed, xy);
-    return umap_layout(&a->connectivities, &u, ctl, xy);
+    return umap_layout(device, &a->connectivities, &u, ctl, xy);
 }
 
 static Err find_map(Session *s, AnalysisState *a, const ClusterParams *p, JobCtl *ctl)
@@ -421,6 +427,8 @@ Err session_cluster(Session *s, const ClusterParams *p, JobCtl *ctl, Clustering 
     Err err = OK;
     if (!s->dataset)
         FAIL(ERR_USAGE, "no dataset is open");
+    Device *device; /* a GPU that was asked for and is not there: said before the work */
+    TRY(session_device(s, &device));
     TRY(analysis_check(s, p, dataset_cells(s->dataset)));
     /* What there is at the least at the end: components and graphs, here and in the answer. */
     uint64_t per_cell = 8 * (uint64_t)p->pcs + 60 * (uint64_t)p->neighbors;

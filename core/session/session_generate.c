@@ -269,6 +269,7 @@ static Err place_on(Work *w, const Map *map)
     float *xy = NULL, *x = NULL;
     Csr cells = {0};
     ProjectParams p = project_params_default();
+    Device *device;
     Err err = OK;
     p.seed = w->p->seed;
     TRY_GOTO(NEW(xy, r->n * 2));
@@ -278,7 +279,8 @@ static Err place_on(Work *w, const Map *map)
     TRY_GOTO(NEW(x, cells.rows * d));
     TRY_GOTO(expr_space_project(&r->space, &cells, w->ctl, x));
     TRY_GOTO(NEW(g->xy, cells.rows * 2));
-    err = project_cells(r->x, r->n, xy, x, cells.rows, d, &p, w->ctl, g->xy);
+    TRY_GOTO(session_device(w->s, &device));
+    err = project_cells(device, r->x, r->n, xy, x, cells.rows, d, &p, w->ctl, g->xy);
 done:
     csr_done(&cells);
     free(x);

@@ -14,7 +14,7 @@
 
 /* ---- sub-clusters ---- */
 
-static Err components(const Rows *rows, const ClusterParams *p, uint64_t seed, JobCtl *ctl, Pca *out)
+static Err components(Device *d, const Rows *rows, const ClusterParams *p, uint64_t seed, JobCtl *ctl, Pca *out)
 {
     Err err = OK;
     Hvg genes = {0};
@@ -22,18 +22,19 @@ static Err components(const Rows *rows, const ClusterParams *p, uint64_t seed, J
     TRY_GOTO(hvg_seurat(rows, (size_t)p->hvg, ctl, &genes));
     job_stage(ctl, "reading variable genes", rows->n);
     TRY_GOTO(rows_gather(rows, genes.selected, genes.n, ctl, &variable));
-    TRY_GOTO(pca_fit(&variable, (size_t)p->pcs, seed, ctl, out));
+    TRY_GOTO(pca_fit(d, &variable, (size_t)p->pcs, seed, ctl, out));
 done:
     hvg_done(&genes);
     csr_done(&variable);
     return err;
 }
 
-static Err neighbour_graph(const Pca *pca, const ClusterParams *p, uint64_t seed, JobCtl *ctl, Clustering *c)
+static Err neighbour_graph(Device *d, const Pca *pca, const ClusterParams *p, uint64_t seed, JobCtl *ctl,
+                           Clustering *c)
 {
     Err err = OK;
     Knn knn = {0};
-    TRY_GOTO(knn_build(pca->scores, pca->n, pca->k, (size_t)p->neighbors, seed, ctl, &knn));
+    TRY_GOTO(knn_build(d, pca->scores, pca->n, pca->k, (size_t)p->neighbors, seed, ctl, &knn));
     TRY_GOTO(graph_connectivities(&knn, ctl, &c->connectivities));
     TRY_GOTO(graph_distances(&knn, ctl, &c->distances));
     c->recall = knn.recall;
@@ -43,8 +44,8 @@ done:
 }
 
 /* The map of the selected cells, spread over all. */
-static Err sub_map(const Pca *pca, const size_t *pick, const ClusterParams *p, uint64_t seed, JobCtl *ctl,
-                   Clustering *c)
+static Err sub_map(Device *d, const Pca *pca, const size_t *pick, const ClusterParams *p, uint64_t seed,
+                   JobCtl *ctl, Clustering *c)
 {
     Err err = OK;
     float *xy = NULL;
@@ -57,7 +58,7 @@ static Err sub_map(const Pca *pca, const size_t *pick, const ClusterParams *p, u
         TRY_GOTO(umap_spectral_start(&c->connectivities, pca->scores, pca->k, seed, ctl, xy));
     else
         umap_pca_start(pca->scores, pca->n, pca->k, seed, xy);
-    TRY_GOTO(umap_layout(&c->connectivities, &u, ctl, xy));
+    TRY_GOTO(umap_layout(d, &c->connectivities, &u, ctl, xy));
     c->map = mem_must(sizeof *c->map);
     c->map->name = mem_strdup("X_umap_sub");
     c->map->n = c->n;
@@ -102,6 +103,8 @@ Err session_subcluster(Session *s, const Selection *cells, const ClusterParams *
     int matrix;
     size_t *pick = NULL, n = 0;
     Pca pca = {0};
+    Device *device;
+    TRY(session_device(s, &device));
     TRY(analysis_check(s, p, cells->n));
     TRY(analysis_rows(s, ctl, &matrix, &rows));
     Clustering *c = mem_must(sizeof *c);
@@ -114,10 +117,10 @@ Err session_subcluster(Session *s, const Selection *cells, const ClusterParams *
             pick[n++] = i;
     rows.pick = pick;
     rows.n = n;
-    TRY_GOTO(components(&rows, p, s->params.seed, ctl, &pca));
-    TRY_GOTO(neighbour_graph(&pca, p, s->params.seed, ctl, c));
+    TRY_GOTO(components(device, &rows, p, s->params.seed, ctl, &pca));
+    TRY_GOTO(neighbour_graph(device, &pca, p, s->params.seed, ctl, c));
     if (p->umap)
-        TRY_GOTO(sub_map(&pca, pick, p, s->params.seed, ctl, c));
+        TRY_GOTO(sub_map(device, &pca, pick, p, s->params.seed, ctl, c));
     TRY_GOTO(sub_groups(pick, n, p, s->params.seed, ctl, c));
     c->pcs = pca.k;
     c->pca = pca.scores;

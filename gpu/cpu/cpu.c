@@ -1,5 +1,6 @@
 /* The CPU backend: the table, memory, and how work is shared among threads. */
 #include "gpu/cpu/cpu.h"
+#include "gpu/cpu/analysis.h"
 #include "core/base/mem.h"
 #include <omp.h>
 #include <stdarg.h>
@@ -15,6 +16,11 @@ void cpu_fail(Device *d, Err code, const char *fmt, ...)
     vsnprintf(d->message, sizeof d->message, fmt, ap);
     va_end(ap);
     d->err = code;
+}
+
+void cpu_no_memory(Device *d, const char *where)
+{
+    cpu_fail(d, ERR_NOMEM, "out of memory in %s; give it fewer cells or a machine with more", where);
 }
 
 typedef struct Ranges {
@@ -196,6 +202,11 @@ static const DeviceOps ops = {
     .kl = cpu_kl,
     .kl_backward = cpu_kl_backward,
     .adamw = cpu_adamw,
+    .nearest = cpu_nearest,
+    .hold_rows = cpu_hold_rows,
+    .release_rows = cpu_release_rows,
+    .covariance = cpu_covariance,
+    .layout = cpu_layout,
 };
 
 const DeviceOps *device_cpu_ops(void)

@@ -175,5 +175,6 @@ extern "C" __attribute__((visibility("default"))) const DeviceOps *scmmgpt_devic
     attention_fill(&o);
     packed_fill(&o);
     loss_fill(&o);
+    analysis_fill(&o);
     return &o;
 }

@@ -126,6 +126,7 @@ void gemm_fill(DeviceOps *o);
 void attention_fill(DeviceOps *o);
 void packed_fill(DeviceOps *o);
 void loss_fill(DeviceOps *o);
+void analysis_fill(DeviceOps *o);
 /* Used by others. */
 void cuda_gemm(Device *d, const Gemm *g);
 void cuda_bias_act(Device *d, int64_t rows, int64_t cols, const float *bias, Act act, float *pre,

@@ -1,0 +1,27 @@
+/* The analysis operations of the CPU backend. Apart from cpu.h, whose pragma lets the compiler fuse
+ * multiply and add: here sums are the same on every processor (no -ffp-contract under -std=c11). */
+#ifndef SCMM_GPU_CPU_ANALYSIS_H
+#define SCMM_GPU_CPU_ANALYSIS_H
+#include "core/device/device.h"
+
+/* Hot loops for several processors. */
+#define KERNEL __attribute__((target_clones("avx512f", "avx2", "default"), noinline))
+
+static inline bool watch_go_on(const DeviceWatch *w, uint64_t done)
+{
+    return !w->go_on || w->go_on(w->user, done);
+}
+static inline bool watch_stopped(const DeviceWatch *w)
+{
+    return w->stopped && w->stopped(w->user);
+}
+/* Latches "out of memory". */
+void cpu_no_memory(Device *d, const char *where);
+
+void cpu_nearest(Device *d, const Nearest *s);                      /* nearest.c */
+HeldRows *cpu_hold_rows(Device *d, const SparseRows *x);            /* covariance.c */
+void cpu_release_rows(Device *d, HeldRows *h);
+void cpu_covariance(Device *d, const HeldRows *h, const double *v, const double *shift, double *w,
+                    const DeviceWatch *watch);
+void cpu_layout(Device *d, const Layout *l);                        /* layout.c */
+#endif
