@@ -231,7 +231,7 @@ static void a_vocabulary_is_read_as_it_was_written(void **state)
     (void)state;
     GeneSpace *s, *r;
     assert_ok(genespace_new((const char *const[]){"TP53", "CD3E", "HLA-DRA"}, 3, &s));
-    assert_ok(genespace_write_vocab(s, in_dir("vocab.json")));
+    assert_ok(genespace_write_vocab(s, (const char *const[]){"<pad>", "<cls>"}, 2, in_dir("vocab.json")));
     assert_ok(genespace_read_vocab(in_dir("vocab.json"), &r));
     assert_int_equal(r->n, 3);
     for (size_t i = 0; i < 3; i++)

@@ -114,7 +114,7 @@ Tensor *bert_forward_masked(Tape *t, const Bert *b, const int32_t *ids, const At
         const BertAttn *a = &b->attn[i];
         const BertFfn *f = &b->ffn[i];
         layer[i] = (Encoder){&a->q,   &a->k,    &a->v,    &a->out, &f->in,
-                             &f->out, &a->norm, &f->norm, ACT_GELU};
+                             &f->out, &a->norm, &f->norm, ACT_GELU, 0};
     }
     x = encoder_forward(t, layer, b->c.layers, x, &spec);
     free(layer);

@@ -98,7 +98,7 @@ Err bundle_read_genes(const char *dir, GeneSpace **out)
 Err bundle_write_genes(const char *dir, const GeneSpace *s)
 {
     char *path = bundle_path(dir, "vocab.json");
-    Err err = genespace_write_vocab(s, path);
+    Err err = genespace_write_vocab(s, (const char *const[]){"<pad>", "<cls>"}, 2, path);
     free(path);
     TRY(err);
     StWriter *w = st_writer_new();

@@ -118,13 +118,14 @@ done:
     return err;
 }
 
-Err genespace_write_vocab(const GeneSpace *s, const char *path)
+Err genespace_write_vocab(const GeneSpace *s, const char *const *special, size_t n,
+                          const char *path)
 {
     cJSON *root = cJSON_CreateObject();
     for (size_t i = 0; i < s->n; i++)
         cJSON_AddItemToObject(root, s->name[i], cJSON_CreateNumber((double)i));
-    cJSON_AddItemToObject(root, "<pad>", cJSON_CreateNumber((double)s->n));
-    cJSON_AddItemToObject(root, "<cls>", cJSON_CreateNumber((double)s->n + 1));
+    for (size_t i = 0; i < n; i++)
+        cJSON_AddItemToObject(root, special[i], cJSON_CreateNumber((double)(s->n + i)));
     char *text = cJSON_PrintUnformatted(root);
     cJSON_Delete(root);
     FILE *f = fopen(path, "wb");

@@ -24,9 +24,10 @@ int32_t genespace_find(const GeneSpace *s, const char *name);
 CHECKED Err genespace_map(const GeneSpace *s, const char *const *names, size_t n,
                           size_t min_matched, GeneMap *out);
 
-/* vocab.json: a flat object gene -> id as scGPT has it, ids 0..G-1, then <pad>, <cls>. */
+/* vocab.json: a flat object gene -> id as scGPT has it, ids 0..G-1, then `special` tokens ("<pad>", "<cls>"). */
 CHECKED Err genespace_read_vocab(const char *path, GeneSpace **out);
-CHECKED Err genespace_write_vocab(const GeneSpace *s, const char *path);
+CHECKED Err genespace_write_vocab(const GeneSpace *s, const char *const *special, size_t n,
+                                  const char *path);
 
 /* Tokens of one row: count of model genes (gene[i], count[i]), i < n. Writes at most `width` tokens
  * with the largest (x - mean) * min(sd, 1.5); returns how many. Values x = log1p(1e4 * panel *

@@ -52,7 +52,7 @@ void scgpt_done(Scgpt *s)
     s->layer = NULL;
 }
 
-static Encoder layer_of(const ScgptLayer *l)
+static Encoder layer_of(const ScgptLayer *l, float drop)
 {
     return (Encoder){.q = &l->qkv,
                      .out = &l->out,
@@ -60,25 +60,33 @@ static Encoder layer_of(const ScgptLayer *l)
                      .ff2 = &l->ff2,
                      .norm1 = &l->norm1,
                      .norm2 = &l->norm2,
-                     .act = ACT_RELU};
+                     .act = ACT_RELU,
+                     .drop = drop};
 }
 
-Tensor *scgpt_forward_masked(Tape *t, const Scgpt *s, const Tensor *gene, Tensor *value,
-                             const AttnSpec *mask)
+Tensor *scgpt_input(Tape *t, const Scgpt *s, const Tensor *gene, Tensor *value)
 {
     int64_t b = gene->dim[0], n = gene->dim[1];
     Tensor *e = norm_forward(t, &s->enc_norm, op_gather(t, &s->embedding->t, gene));
     Tensor *u =
         linear_forward(t, &s->value1, op_reshape(t, value, TAPE_DIMS(3, b, n, 1)), ACT_RELU);
     u = norm_forward(t, &s->value_norm, linear_forward(t, &s->value2, u, ACT_NONE));
-    Tensor *x = op_add(t, e, u);
+    Tensor *x = op_add(t, e, op_dropout(t, u, s->drop));
     if (s->bn_scale)
         x = op_add(t, op_mul(t, x, &s->bn_scale->t), &s->bn_shift->t);
+    return x;
+}
+
+Tensor *scgpt_forward_masked(Tape *t, const Scgpt *s, const Tensor *gene, Tensor *value,
+                             const AttnSpec *mask)
+{
+    Tensor *x = scgpt_input(t, s, gene, value);
     AttnSpec spec = *mask;
     spec.heads = s->c.heads;
+    spec.drop = s->drop;
     Encoder *layer = mem_must((size_t)s->c.layers * sizeof *layer);
     for (int64_t i = 0; i < s->c.layers; i++)
-        layer[i] = layer_of(&s->layer[i]);
+        layer[i] = layer_of(&s->layer[i], s->drop);
     x = encoder_forward(t, layer, s->c.layers, x, &spec);
     free(layer);
     return x;

@@ -21,12 +21,15 @@ typedef struct Scgpt {
     Linear value1, value2;
     ScgptLayer *layer;
     Param *bn_scale, *bn_shift; /* [width] batch norm of old checkpoints, folded; NULL: none */
+    float drop; /* dropout while a tape records; 0 unless set */
 } Scgpt;
 
 /* Parameter names as in scGPT's checkpoints behind PREFIX. */
 CHECKED Err scgpt_init(ParamSet *ps, const char *prefix, const ScgptConfig *c, uint64_t seed,
                        Scgpt *s);
 void scgpt_done(Scgpt *s);
+/* What enters the first layer: gene i32 [B,T], value f32 [B,T] -> [B,T,C]. */
+Tensor *scgpt_input(Tape *t, const Scgpt *s, const Tensor *gene, Tensor *value);
 /* gene i32 [B,T] (negative: padding), value f32 [B,T], len i32 [B] tokens in use, <cls> first ->
  * [B,T,C]. */
 /* The same with a mask of one's own (spec->heads is set here). */

@@ -73,8 +73,10 @@ static Tensor *by_parts(Tape *t, const Encoder *e, Tensor *x, const AttnSpec *s)
                          linear_forward(t, e->v, x, ACT_NONE), s);
     else
         a = op_attention_qkv(t, q, s);
-    x = norm_forward(t, e->norm1, op_add(t, x, linear_forward(t, e->out, a, ACT_NONE)));
-    Tensor *f = linear_forward(t, e->ff2, linear_forward(t, e->ff1, x, e->act), ACT_NONE);
+    a = op_dropout(t, linear_forward(t, e->out, a, ACT_NONE), e->drop);
+    x = norm_forward(t, e->norm1, op_add(t, x, a));
+    Tensor *f = op_dropout(t, linear_forward(t, e->ff1, x, e->act), e->drop);
+    f = op_dropout(t, linear_forward(t, e->ff2, f, ACT_NONE), e->drop);
     return norm_forward(t, e->norm2, op_add(t, x, f));
 }
 

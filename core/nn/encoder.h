@@ -9,6 +9,7 @@ typedef struct Encoder {
     const Linear *out, *ff1, *ff2;
     const Norm *norm1, *norm2; /* LayerNorm with one eps */
     Act act;
+    float drop; /* of both sub-layers' results, while the tape records */
 } Encoder;
 /* n layers, one after the other: x[B,T,C] -> [B,T,C]; rows at padding (from spec->len on) are
  * unspecified. spec->heads is used. */

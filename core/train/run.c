@@ -109,6 +109,8 @@ static void fingerprint(const Run *r, char hex[65])
     str_add(&s, r->text);
     for (size_t i = 0; r->corpus && i < r->corpus->n_sets; i++)
         str_add(&s, r->corpus->set[i].sha256);
+    if (r->data_identity)
+        str_add(&s, r->data_identity);
     hash_sha256(str_text(&s), s.len, hex);
     str_free(&s);
 }
@@ -262,16 +264,28 @@ static Err execute(Run *r)
     TRY(read_config(r));
     const char *stage;
     TRY(run_text(r, "stage", &stage));
-    bool one = strcmp(stage, "1") == 0, gen = strcmp(stage, "generator") == 0,
-         two = strcmp(stage, "2") == 0;
-    if (!one && !gen && !two)
-        FAIL(ERR_USAGE, "%s: \"stage\" is \"%s\"; it must be \"1\", \"generator\" or \"2\"",
+    static const struct {
+        const char *name;
+        Err (*train)(Run *);
+        bool texts;
+    } STAGES[] = {{"pretrain", train_pretrain, false},
+                  {"1", train_stage1, true},
+                  {"generator", train_generator, true},
+                  {"2", train_decoder, true}};
+    size_t n = sizeof STAGES / sizeof *STAGES, i = 0;
+    while (i < n && strcmp(stage, STAGES[i].name) != 0)
+        i++;
+    if (i == n)
+        FAIL(ERR_USAGE,
+             "%s: \"stage\" is \"%s\"; it must be \"pretrain\", \"1\", \"generator\" or \"2\"",
              r->p->config, stage);
     TRY(make_dir(r->out));
     TRY(device_open(r->p->device ? r->p->device : "auto", &r->device));
-    TRY(open_texts(r));
-    TRY(corpus_open(r->config, r->p->data, r->types, r->ctl, &r->corpus));
-    return one ? train_stage1(r) : gen ? train_generator(r) : train_decoder(r);
+    if (STAGES[i].texts) {
+        TRY(open_texts(r));
+        TRY(corpus_open(r->config, r->p->data, r->types, r->ctl, &r->corpus));
+    }
+    return STAGES[i].train(r);
 }
 
 Err train_run(const TrainParams *p, JobCtl *ctl)

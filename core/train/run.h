@@ -20,6 +20,7 @@ typedef struct Run {
     TextCache *cache;
     Library *library;
     Corpus *corpus;
+    const char *data_identity; /* of data outside the corpus, for checkpoints; NULL */
     FILE *log;
     double started;
 } Run;
@@ -43,6 +44,7 @@ CHECKED Err run_checkpoint_save(Run *r, const char *name, ParamSet *ps, cJSON *s
 CHECKED Err run_checkpoint_load(Run *r, const char *name, ParamSet *ps, cJSON **state);
 void run_checkpoint_drop(Run *r, const char *name);
 
+CHECKED Err train_pretrain(Run *r);
 CHECKED Err train_stage1(Run *r);
 CHECKED Err train_generator(Run *r);
 CHECKED Err train_decoder(Run *r);

@@ -1,4 +1,5 @@
-/* Training from a configuration file. Stages: "1" (cells and texts into one space: scGPT encoder,
+/* Training from a configuration file. Stages: "pretrain" (the scGPT encoder alone, on cells without
+ * labels), "1" (cells and texts into one space: scGPT encoder,
  * Q-Former, heads), "generator" (text to cell), "2" (cell to text). Each writes its part of a model
  * bundle into the output folder, with log.tsv beside it; a run that was stopped goes on from its
  * checkpoint as if nothing had happened. */
