@@ -71,7 +71,7 @@ static Err need_file(CellStream *s, File *f, JobCtl *ctl)
     if (f->d)
         return OK;
     close_oldest(s);
-    TRY(dataset_open(f->path, NULL, ctl, &f->d));
+    TRY(err_context(dataset_open(f->path, NULL, ctl, &f->d), "%s", f->path));
     if (f->columns && dataset_cells(f->d) != f->cells)
         FAIL(ERR_INPUT, "%s: has changed since training began", f->path);
     return OK;
@@ -302,7 +302,7 @@ static Err add_block(CellStream *s, const Block *b, bool held, JobCtl *ctl, Stre
     Csr m;
     float *room = NULL;
     TRY(need_file(s, f, ctl));
-    TRY(dataset_read_rows(f->d, f->matrix, b->row, b->n, ctl, &m));
+    TRY(err_context(dataset_read_rows(f->d, f->matrix, b->row, b->n, ctl, &m), "%s", f->path));
     Err err = NEW(room, 2 * csr_nnz(&m) + 1);
     for (size_t i = 0; err == OK && i < b->n; i++)
         if (is_held(s, b->file, b->row + i) == held)

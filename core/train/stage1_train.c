@@ -9,6 +9,7 @@
 #include "core/base/str.h"
 #include "core/train/measure.h"
 #include "core/train/run.h"
+#include "core/train/start_encoder.h"
 #include <math.h>
 #include <string.h>
 #include <time.h>
@@ -394,6 +395,7 @@ static Err save_state(Trainer *t, Stage1 *m, int64_t member, int64_t step)
     return err;
 }
 
+/* The gene table from the data, the rest drawn; "encoder": a pre-trained one. */
 static Err start_weights(Trainer *t, Stage1 *m, uint64_t seed)
 {
     size_t g = t->r->corpus->genes->n, w = (size_t)t->c.cell.width;
@@ -406,6 +408,12 @@ static Err start_weights(Trainer *t, Stage1 *m, uint64_t seed)
     if (err == OK)
         err = param_write(m->ps, m->cell.embedding, table);
     free(table);
+    const char *encoder = NULL;
+    if (err == OK && cJSON_HasObjectItem(t->r->config, "encoder")) {
+        TRY(run_text(t->r, "encoder", &encoder));
+        err = start_from_encoder(m->ps, "cell_encoder.model.", &m->cell, t->r->corpus->genes,
+                                 encoder);
+    }
     return err;
 }
 
