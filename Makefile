@@ -9,7 +9,7 @@ DEB_BUILD := gcc make pkg-config libncurses-dev libreadline-dev libhdf5-dev libd
   libopenblas-openmp-dev liblapacke-dev libigraph-dev libcairo2-dev libpng-dev libcjson-dev \
   libzip-dev libutf8proc-dev libssl-dev zlib1g-dev libdeflate-dev libzstd-dev liblz4-dev libblosc-dev \
   hdf5-filter-plugin fonts-liberation
-DEB_TEST := libcmocka-dev libvterm-dev
+DEB_TEST := libcmocka-dev libvterm-dev libopenmpi-dev openmpi-bin
 
 PKGS := ncursesw readline hdf5 igraph cairo cairo-ft libpng libcjson libzip libutf8proc libcrypto zlib libdeflate libzstd liblz4
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
@@ -35,12 +35,14 @@ TEST_UTIL := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/util*.c))
 CUDA_SRC := $(wildcard gpu/cuda/*.cu)
 CUDA_OBJ := $(CUDA_SRC:%.cu=$(BUILD)/%.o)
 PROGRAM := $(BUILD)/scmmgpt
+MPICC ?= $(shell command -v mpicc 2>/dev/null)
+MPI_PLUGIN := $(if $(MPICC),$(BUILD)/ranks_mpi.so)
 PLUGIN := $(if $(and $(NVCC),$(CUDA_SRC)),$(BUILD)/device_cuda.so)
 
 .PHONY: fuzz all program deps test-deps demo test check bench install clean format help train-demo plugin
 all: deps
 	@$(MAKE) --no-print-directory program
-program: $(PROGRAM) $(PLUGIN)
+program: $(PROGRAM) $(PLUGIN) $(MPI_PLUGIN)
 plugin: $(PLUGIN)
 
 $(PROGRAM): $(BUILD)/tui/main.o $(LIB_OBJ)
@@ -65,6 +67,12 @@ $(BUILD)/gpu/cuda/%.o: gpu/cuda/%.cu $(wildcard gpu/cuda/*.cuh core/device/*.h c
 	$(NVCC) $(NVFLAGS) -c -o $@ $<
 $(BUILD)/device_cuda.so: $(CUDA_OBJ)
 	$(NVCC) -shared -o $@ $^ -lcublas -lcublasLt -Xlinker -rpath,$(patsubst %/bin/nvcc,%/lib64,$(NVCC))
+
+# Several processes train together where MPI is installed.
+$(BUILD)/ranks_mpi.so: core/train/mpi/ranks_mpi.c core/train/ranks.h Makefile
+	@mkdir -p $(@D)
+	@echo MPICC $<
+	@$(MPICC) -std=c11 -O2 -fPIC -shared -I. $(WARN) -o $@ $<
 
 deps:
 	@tests/deps.sh $(DEB_BUILD)
@@ -108,6 +116,7 @@ install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/scmmgpt
 	install $(PROGRAM) $(DESTDIR)$(PREFIX)/bin/scmmgpt
 	$(if $(PLUGIN),install -d $(DESTDIR)$(PREFIX)/lib/scmmgpt && install $(PLUGIN) $(DESTDIR)$(PREFIX)/lib/scmmgpt/)
+	$(if $(MPI_PLUGIN),install -d $(DESTDIR)$(PREFIX)/lib/scmmgpt && install $(MPI_PLUGIN) $(DESTDIR)$(PREFIX)/lib/scmmgpt/)
 	cp -R assets/. $(DESTDIR)$(PREFIX)/share/scmmgpt/
 clean:
 	rm -rf $(BUILD)

@@ -1,5 +1,5 @@
-/* Pre-training of the cell encoder: losses and gradients against torch (tests/ref/pretrain.py), the stream of cells, and
- * runs from files to a folder that `import --scgpt` and stage 1 read. */
+/* Pre-training of the cell encoder: losses and gradients against torch (tests/ref/pretrain.py), the
+ * stream of cells, and runs from files to a folder that `import --scgpt` and stage 1 read. */
 #include "tests/util.h"
 #include "core/base/hash.h"
 #include "core/base/mem.h"
@@ -37,8 +37,8 @@ static void write_text(const char *name, const char *text)
     free(path);
 }
 
-/* Half of the genes have a level of their own, the others go up and down together: a hidden one can be told from its name or
- * from the others. Cell i of file k carries its number in gene 0. */
+/* Half of the genes have a level of their own, the others go up and down together: a hidden one can
+ * be told from its name or from the others. Cell i of file k carries its number in gene 0. */
 static void write_file(int k)
 {
     Csr x;
@@ -52,8 +52,7 @@ static void write_file(int k)
         snprintf(cell_name[i], sizeof cell_name[i], "c%zu", i);
         cells[i] = cell_name[i];
         for (int g = 0; g < GENES; g++) {
-            double m = g == 0 ? 1000.0 * k + (double)i + 1
-                              : g % 2 ? 1 + 80 * program : 1 + 2 * g;
+            double m = g == 0 ? 1000.0 * k + (double)i + 1 : g % 2 ? 1 + 80 * program : 1 + 2 * g;
             x.indices[at] = g;
             x.values[at++] = g == 0 ? (float)m : (float)rng_poisson(&r, m) + 1;
         }
@@ -63,7 +62,8 @@ static void write_file(int k)
         snprintf(gene_name[g], sizeof gene_name[g], "PGENE%02d", g);
         genes[g] = gene_name[g];
     }
-    H5adContent c = {.cells = CELLS, .genes = GENES, .x = &x, .cell_names = cells, .gene_names = genes};
+    H5adContent c = {
+        .cells = CELLS, .genes = GENES, .x = &x, .cell_names = cells, .gene_names = genes};
     snprintf(name, sizeof name, "part%d.h5ad", k);
     char *path = in_dir(name);
     assert_ok(h5ad_write(path, &c, true, NULL));
@@ -82,10 +82,12 @@ static int setup(void **state)
         return -1;
     for (int k = 0; k < FILES; k++)
         write_file(k);
-    write_text("gen.json", "{\"stage\":\"pretrain\",\"files\":[\"part*.h5ad\"]," SHAPE
-                           "\"steps\":180,\"recall_after\":20,\"valid_every\":180,\"save_every\":9}");
-    write_text("mask.json", "{\"stage\":\"pretrain\",\"files\":[\"part0.h5ad\",\"part2.h5ad\"]," SHAPE
-                            "\"objective\":\"masked\",\"values\":\"lognorm\",\"steps\":150}");
+    write_text("gen.json",
+               "{\"stage\":\"pretrain\",\"files\":[\"part*.h5ad\"]," SHAPE
+               "\"steps\":180,\"recall_after\":20,\"valid_every\":180,\"save_every\":9}");
+    write_text("mask.json",
+               "{\"stage\":\"pretrain\",\"files\":[\"part0.h5ad\",\"part2.h5ad\"]," SHAPE
+               "\"objective\":\"masked\",\"values\":\"lognorm\",\"steps\":150}");
     return 0;
 }
 static int teardown(void **state)
@@ -171,10 +173,10 @@ static void losses_and_gradients_are_those_of_torch(void **state)
     ScgptHidden h = scgpt_forward_generative(t, &enc, &heads, gene, value, hidden, visible, NULL);
     Tensor *cell = op_take(t, h.known, 0), *loss[3];
     loss[0] = op_mse(t, scgpt_decode_rows(t, &heads, h.unknown), target, weight);
-    loss[1] = op_mse(t, scgpt_decode_cell(t, &heads, cell, scgpt_gene_rows(t, &enc, hidden)), target,
-                     weight);
-    ScgptHidden again = scgpt_forward_generative(t, &enc, &heads, gene, value, hidden, visible,
-                                                 op_detach(t, cell));
+    loss[1] = op_mse(t, scgpt_decode_cell(t, &heads, cell, scgpt_gene_rows(t, &enc, hidden)),
+                     target, weight);
+    ScgptHidden again =
+        scgpt_forward_generative(t, &enc, &heads, gene, value, hidden, visible, op_detach(t, cell));
     loss[2] = op_mse(t, scgpt_decode_rows(t, &heads, again.unknown), target, weight);
     Tensor *all = op_weighted_sum(t, 3, loss, (float[]){1, 1, 1});
     assert_ok(tape_backward(t, all));
@@ -217,8 +219,8 @@ static CellStream *open_all(void)
         free(path[k]);
         path[k] = in_dir(name);
     }
-    CellStreamSpec spec = {.file = path, .n_files = FILES, .held_out = 0.1, .seed = 5,
-                           .values = {.kind = VALUES_RAW}};
+    CellStreamSpec spec = {
+        .file = path, .n_files = FILES, .held_out = 0.1, .seed = 5, .values = {.kind = VALUES_RAW}};
     assert_ok(cell_stream_open(&spec, NULL, &s));
     return s;
 }
@@ -341,11 +343,14 @@ static void a_stopped_run_ends_as_if_it_had_not_been_stopped(void **state)
 static void the_folder_holds_what_scgpt_has(void **state)
 {
     (void)state;
-    static const char *const NAMES[] = {
-        "encoder.embedding.weight",        "encoder.enc_norm.weight",
-        "value_encoder.linear1.weight",    "transformer_encoder.layers.0.self_attn.Wqkv.weight",
-        "decoder.fc.4.bias",               "mvc_decoder.W.weight",
-        "mvc_decoder.gene2query.bias",     "flag_encoder.weight"};
+    static const char *const NAMES[] = {"encoder.embedding.weight",
+                                        "encoder.enc_norm.weight",
+                                        "value_encoder.linear1.weight",
+                                        "transformer_encoder.layers.0.self_attn.Wqkv.weight",
+                                        "decoder.fc.4.bias",
+                                        "mvc_decoder.W.weight",
+                                        "mvc_decoder.gene2query.bias",
+                                        "flag_encoder.weight"};
     char *path = in_dir("gen/best_model.pt");
     Ckpt *c = ckpt_new();
     assert_ok(ckpt_add_file(c, path));

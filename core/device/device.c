@@ -3,15 +3,11 @@
  * and gains nothing). */
 #include "core/device/device.h"
 #include "core/base/mem.h"
-#include <dlfcn.h>
+#include "core/base/plugin.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#ifndef SCMMGPT_PREFIX
-#define SCMMGPT_PREFIX "/usr/local"
-#endif
 #define PLUGIN_NAME "device_cuda.so"
 
 static _Thread_local char note[256];
@@ -40,60 +36,22 @@ Err device_check_ops(const DeviceOps *ops, const char *where)
 }
 
 /* ---- the plugin ---- */
-static const char *executable_folder(char *buf, size_t size)
-{
-    ssize_t n = readlink("/proc/self/exe", buf, size - 1);
-    if (n <= 0)
-        return NULL;
-    buf[n] = '\0';
-    char *slash = strrchr(buf, '/');
-    if (slash)
-        *slash = '\0';
-    return buf;
-}
-
-static void *open_plugin_in(const char *folder, char *path, size_t size)
-{
-    if (!folder || !*folder)
-        return NULL;
-    snprintf(path, size, "%s/" PLUGIN_NAME, folder);
-    if (access(path, R_OK) != 0)
-        return NULL;
-    void *lib = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    if (!lib) {
-        const char *why = dlerror();
-        (void)err_set(ERR_GENERAL, "%s: does not load (%s)", path, why ? why : "no reason given");
-    }
-    return lib;
-}
-
 static Err load_plugin(const DeviceOps **out)
 {
     static const DeviceOps *loaded;
-    char folder[4096], beside[4096 + 16], path[4096 + 64];
-    const char *exe = executable_folder(folder, sizeof folder);
-    if (loaded) {
-        *out = loaded;
-        return OK;
+    char path[4096 + 64];
+    const char *why;
+    if (!loaded) {
+        void *entry = plugin_load(PLUGIN_NAME, DEVICE_PLUGIN_ENTRY, path, sizeof path, &why);
+        if (!entry)
+            FAIL(ERR_GENERAL, "cuda: " PLUGIN_NAME ": %s; run make where nvcc is found", why);
+        DevicePluginEntry *get;
+        *(void **)&get = entry;
+        const DeviceOps *ops = get();
+        TRY(device_check_ops(ops, path));
+        loaded = ops;
     }
-    (void)err_set(ERR_GENERAL,
-                  "cuda: " PLUGIN_NAME " is not installed; run make where nvcc is found");
-    void *lib = open_plugin_in(getenv("SCMMGPT_PLUGIN_DIR"), path, sizeof path);
-    if (!lib)
-        lib = open_plugin_in(exe, path, sizeof path);
-    if (!lib && exe) { /* tests live one folder deeper than the program */
-        snprintf(beside, sizeof beside, "%s/..", exe);
-        lib = open_plugin_in(beside, path, sizeof path);
-    }
-    if (!lib)
-        lib = open_plugin_in(SCMMGPT_PREFIX "/lib/scmmgpt", path, sizeof path);
-    if (!lib)
-        return ERR_GENERAL; /* the message is set */
-    DevicePluginEntry *entry;
-    *(void **)&entry = dlsym(lib, DEVICE_PLUGIN_ENTRY);
-    const DeviceOps *ops = entry ? entry() : NULL;
-    TRY(device_check_ops(ops, path));
-    *out = loaded = ops;
+    *out = loaded;
     return OK;
 }
 

@@ -1,5 +1,6 @@
-/* Pre-training heads of scGPT. In the generative pass the context of an unknown row goes past the output projection, as
- * the published program has it: rows of both kinds share all other weights. */
+/* Pre-training heads of scGPT. In the generative pass the context of an unknown row goes past the
+ * output projection, as the published program has it: rows of both kinds share all other weights.
+ */
 #include "core/model/scgpt_heads.h"
 #include "core/base/str.h"
 #include <stdlib.h>

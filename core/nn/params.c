@@ -134,6 +134,13 @@ Err param_read_grad(ParamSet *ps, const Param *p, float *values)
         memset(values, 0, bytes_of(p));
     return device_check(ps->d);
 }
+Err param_write_grad(ParamSet *ps, Param *p, const float *values)
+{
+    if (!p->t.grad && !(p->t.grad = ps->d->ops->alloc(ps->d, bytes_of(p))))
+        FAIL(ERR_NOMEM, "%s: no memory for its gradient", p->name);
+    ps->d->ops->upload(ps->d, p->t.grad, values, bytes_of(p));
+    return device_check(ps->d);
+}
 Err params_copy(ParamSet *dst, const ParamSet *src)
 {
     for (size_t i = 0; i < src->count; i++) {

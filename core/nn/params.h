@@ -38,6 +38,7 @@ CHECKED Err param_write(ParamSet *ps, Param *p, const float *values);
 CHECKED Err param_read(ParamSet *ps, const Param *p, float *values);
 CHECKED Err param_read_grad(ParamSet *ps, const Param *p,
                             float *values); /* zeros without a gradient */
+CHECKED Err param_write_grad(ParamSet *ps, Param *p, const float *values);
 /* Fills with the value / N(mean 0, sd) / U(-bound, bound), by (seed, name): independent of the
  * order of addition. */
 CHECKED Err param_init_const(ParamSet *ps, Param *p, float value);

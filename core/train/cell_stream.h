@@ -1,6 +1,7 @@
-/* Unlabelled cells from many files, for pre-training: never more than one window of blocks is in memory, so a corpus may
- * be as large as the disk. An epoch visits the blocks of all files in a random order; cells are shuffled within a window of
- * blocks. What stands at a position depends on the seed and the position alone: a run goes on anywhere. */
+/* Unlabelled cells from many files, for pre-training: never more than one window of blocks is in
+ * memory, so a corpus may be as large as the disk. An epoch visits the blocks of all files in a
+ * random order; cells are shuffled within a window of blocks. What stands at a position depends on
+ * the seed and the position alone: a run goes on anywhere. */
 #ifndef SCMM_TRAIN_CELL_STREAM_H
 #define SCMM_TRAIN_CELL_STREAM_H
 #include "core/base/job.h"
@@ -17,7 +18,8 @@ typedef struct CellStreamSpec {
 } CellStreamSpec;
 
 typedef struct CellStream CellStream;
-/* Opens every file once. ERR_INPUT names one without usable values, ERR_FEW_GENES one whose names are not known. */
+/* Opens every file once. ERR_INPUT names one without usable values, ERR_FEW_GENES one whose names
+ * are not known. */
 CHECKED Err cell_stream_open(const CellStreamSpec *spec, JobCtl *ctl, CellStream **out);
 void cell_stream_close(CellStream *s); /* NULL ok */
 const GeneSpace *cell_stream_genes(const CellStream *s);

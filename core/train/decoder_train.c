@@ -226,7 +226,7 @@ static double seconds(void)
 static Err one_step(Dec *d, const AdamwParams *adam, int64_t step, bool *given)
 {
     double from = seconds(), log[TERMS];
-    Rng r = rng_make((uint64_t)d->seed, (uint64_t)step);
+    Rng r = rng_make((uint64_t)d->seed + run_own_seed(d->r), (uint64_t)step);
     Rows w = {0};
     Err err = OK;
     for (size_t i = 0; i < (size_t)d->batch; i++)
@@ -234,14 +234,15 @@ static Err one_step(Dec *d, const AdamwParams *adam, int64_t step, bool *given)
     TRY(read_cells(d));
     TRY_GOTO(fill_rows(d, given, d->c1.queries + d->x.c.prefix_genes, &w));
     tape_reset(d->tape);
-    tape_set_seed(d->tape, (uint64_t)d->seed * 1000003u + (uint64_t)step);
+    tape_set_seed(d->tape, (uint64_t)d->seed * 1000003u + (uint64_t)step + run_own_seed(d->r));
     Tensor *loss = loss_of(d, &w);
     TRY_GOTO(tape_backward(d->tape, loss));
     float v;
     TRY_GOTO(tensor_read(d->tape, loss, &v));
     log[0] = v;
-    TRY_GOTO(adamw_step(d->x.ps, adam, step, &log[1]));
-    run_log(d->r, 0, step, adamw_rate(adam, step), d->batch / (seconds() - from), log, TERMS);
+    TRY_GOTO(run_update(d->r, d->x.ps, adam, step, &log[1]));
+    double cells = d->batch * d->r->ranks.size;
+    run_log(d->r, 0, step, adamw_rate(adam, step), cells / (seconds() - from), log, TERMS);
 done:
     rows_done(&w);
     return err;
@@ -271,7 +272,8 @@ static Err train_steps(Dec *d, bool *given)
     job_stage(d->r->ctl, "training the decoder", (size_t)steps);
     while (step < steps) {
         TRY(one_step(d, &adam, ++step, given));
-        Err stop = job_progress(d->r->ctl, (size_t)step);
+        Err stop;
+        TRY(run_progress(d->r, step, &stop));
         if (stop != OK || step % (int64_t)d->save_every == 0 || step == steps) {
             TRY(save_state(d, step));
             if (stop != OK)
@@ -334,7 +336,8 @@ static Err run(Dec *d)
     TRY(NEW0(given, (size_t)d->batch));
     Err err = train_steps(d, given);
     free(given);
-    TRY(err);
+    if (err != OK || !run_leads(d->r))
+        return err;
     TRY(write_part(d));
     run_checkpoint_drop(d->r, "decoder");
     return bundle_write_sums(d->r->out);

@@ -103,10 +103,10 @@ static Err train_step(Trainer *t, int64_t step, const AdamwParams *adam, double 
 {
     const VaeOptions *o = &t->v.o;
     int64_t b = (int64_t)o->batch, n = (int64_t)t->v.n;
-    Rng r = rng_make((uint64_t)o->seed, 1000 + (uint64_t)step);
+    Rng r = rng_make((uint64_t)o->seed + run_own_seed(t->r), 1000 + (uint64_t)step);
     TRY(draw_batch(t, &r));
     tape_reset(t->tape);
-    tape_set_seed(t->tape, (uint64_t)o->seed * 1000003u + (uint64_t)step);
+    tape_set_seed(t->tape, (uint64_t)o->seed * 1000003u + (uint64_t)step + run_own_seed(t->r));
     Tensor *mu, *logvar;
     vae_encode(t->tape, &t->v, tape_input_f32(t->tape, t->x, 2, b, n), &mu, &logvar);
     Tensor *logits = vae_decode(t->tape, &t->v, op_reparam(t->tape, mu, logvar));
@@ -123,7 +123,7 @@ static Err train_step(Trainer *t, int64_t step, const AdamwParams *adam, double 
     TRY(tensor_read(t->tape, kl, &v[2]));
     for (int i = 0; i < 3; i++)
         loss[i] = v[i];
-    return adamw_step(t->v.ps, adam, step, &loss[3]);
+    return run_update(t->r, t->v.ps, adam, step, &loss[3]);
 }
 
 static double seconds(void)
@@ -155,21 +155,17 @@ static Err train_steps(Trainer *t, int64_t first)
     double started = seconds();
     for (int64_t step = first + 1; step <= steps; step++) {
         double loss[4] = {0};
-        Err stop = job_progress(t->r->ctl, (size_t)step - 1);
-        if (stop != OK) {
-            char *why = mem_strdup(err_message());
-            Err err = save_state(t, step - 1);
-            if (err == OK)
-                err = err_set(stop, "%s", why);
-            free(why);
-            return err;
-        }
         TRY(train_step(t, step, &adam, loss));
-        double done = (double)(step - first) * t->v.o.batch;
+        double done = (double)(step - first) * t->v.o.batch * t->r->ranks.size;
         if (step % 20 == 0 || step == steps)
             run_log(t->r, 0, step, adamw_rate(&adam, step), done / (seconds() - started), loss, 4);
-        if (step % (int64_t)t->v.o.save_every == 0 && step < steps)
+        Err stop;
+        TRY(run_progress(t->r, step, &stop));
+        if (stop != OK || (step % (int64_t)t->v.o.save_every == 0 && step < steps))
             TRY(save_state(t, step));
+        if (stop != OK)
+            return err_set(stop, "stopped after step %lld; go on with --resume %s", (long long)step,
+                           t->r->out);
     }
     return OK;
 }
@@ -212,6 +208,8 @@ static Err train_all(Trainer *t)
     int64_t first = cJSON_IsNumber(at) ? (int64_t)at->valuedouble : 0;
     cJSON_Delete(state);
     TRY(train_steps(t, first));
+    if (!run_leads(t->r))
+        return OK;
     TRY(vae_anchors(t->r, &t->v, t->sampler, t->tape, &g));
     Err err = generator_save(g, t->r->out);
     if (err == OK) {

@@ -65,6 +65,27 @@ char *run_path(const Run *r, const char *name)
     return str_format("%s/%s", r->out, name);
 }
 
+/* ---- several processes ---- */
+bool run_leads(const Run *r)
+{
+    return r->ranks.rank == 0;
+}
+uint64_t run_own_seed(const Run *r)
+{
+    return (uint64_t)r->ranks.rank * 0x9e3779b97f4a7c15u;
+}
+Err run_update(Run *r, ParamSet *ps, const AdamwParams *a, int64_t step, double *norm)
+{
+    TRY(ranks_average_gradients(&r->ranks, ps));
+    return adamw_step(ps, a, step, norm);
+}
+Err run_progress(Run *r, int64_t step, Err *stop)
+{
+    TRY(ranks_agree(&r->ranks, job_progress(r->ctl, (size_t)step), stop));
+    r->stopped = *stop != OK;
+    return OK;
+}
+
 static Err make_dir(const char *path)
 {
     if (mkdir(path, 0777) != 0 && errno != EEXIST)
@@ -75,6 +96,9 @@ static Err make_dir(const char *path)
 /* ---- log ---- */
 Err run_log_open(Run *r, const char *name, const char *const *columns, size_t n, bool append)
 {
+    r->started = now();
+    if (!run_leads(r))
+        return OK;
     char *path = run_path(r, name);
     r->log = fopen(path, append ? "a" : "w");
     Err err =
@@ -87,13 +111,14 @@ Err run_log_open(Run *r, const char *name, const char *const *columns, size_t n,
             fprintf(r->log, "\t%s", columns[i]);
         fputc('\n', r->log);
     }
-    r->started = now();
     return OK;
 }
 
 void run_log(Run *r, int64_t member, int64_t step, double lr, double per_second,
              const double *values, size_t n)
 {
+    if (!r->log)
+        return;
     fprintf(r->log, "%lld\t%lld\t%.6g\t%.1f\t%.1f", (long long)member, (long long)step, lr,
             per_second, now() - r->started);
     for (size_t i = 0; i < n; i++)
@@ -122,6 +147,8 @@ static char *checkpoint_path(const char *dir, const char *name, const char *ext)
 
 Err run_checkpoint_save(Run *r, const char *name, ParamSet *ps, cJSON *state)
 {
+    if (!run_leads(r))
+        return OK;
     char *dir = run_path(r, "checkpoint"), *weights = checkpoint_path(r->out, name, "safetensors"),
          *json = checkpoint_path(r->out, name, "json"), hex[65];
     StWriter *w = st_writer_new();
@@ -179,6 +206,8 @@ done:
 
 void run_checkpoint_drop(Run *r, const char *name)
 {
+    if (!run_leads(r))
+        return;
     const char *ext[] = {"safetensors", "json"};
     for (int i = 0; i < 2; i++) {
         char *path = checkpoint_path(r->out, name, ext[i]);
@@ -253,6 +282,8 @@ static Err open_texts(Run *r)
         TRY(err);
     }
     TRY(library_new(r->types, r->tower, r->cache, r->ctl, &r->library));
+    if (!run_leads(r))
+        return OK;
     char *path = run_path(r, "library.safetensors");
     Err err = textcache_save(r->cache, path, r->library->text, r->library->n);
     free(path);
@@ -279,6 +310,7 @@ static Err execute(Run *r)
         FAIL(ERR_USAGE,
              "%s: \"stage\" is \"%s\"; it must be \"pretrain\", \"1\", \"generator\" or \"2\"",
              r->p->config, stage);
+    TRY(ranks_open(&r->ranks));
     TRY(make_dir(r->out));
     TRY(device_open(r->p->device ? r->p->device : "auto", &r->device));
     if (STAGES[i].texts) {
@@ -300,6 +332,8 @@ Err train_run(const TrainParams *p, JobCtl *ctl)
     text_tower_free(r.tower);
     celltypes_free(r.types);
     device_close(r.device);
+    if (err == OK || r.stopped) /* else the launcher ends the others, which wait for us */
+        ranks_close(&r.ranks);
     cJSON_Delete(r.config);
     free(r.text);
     free(r.out);

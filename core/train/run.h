@@ -5,6 +5,7 @@
 #include "core/model/library.h"
 #include "core/nn/adamw.h"
 #include "core/train/corpus.h"
+#include "core/train/ranks.h"
 #include "core/train/train.h"
 #include <stdio.h>
 
@@ -21,7 +22,9 @@ typedef struct Run {
     Library *library;
     Corpus *corpus;
     const char *data_identity; /* of data outside the corpus, for checkpoints; NULL */
-    FILE *log;
+    Ranks ranks;
+    bool stopped; /* all processes know that they stop */
+    FILE *log;    /* NULL but in the first process */
     double started;
 } Run;
 
@@ -30,6 +33,16 @@ CHECKED Err run_number(const Run *r, const char *key, double lo, double hi, doub
 CHECKED Err run_text(const Run *r, const char *key, const char **value);
 AdamwParams run_adamw(const Run *r, int64_t steps, AdamwParams defaults);
 char *run_path(const Run *r, const char *name); /* OUT/name; caller frees */
+
+/* The first process writes what is written. */
+bool run_leads(const Run *r);
+/* A number that differs between processes and is 0 in the first: added to seeds of what each draws
+ * by itself. */
+uint64_t run_own_seed(const Run *r);
+/* Averages the gradients over the processes, then adamw_step(). */
+CHECKED Err run_update(Run *r, ParamSet *ps, const AdamwParams *a, int64_t step, double *norm);
+/* After a step: *stop says why all processes must stop now; OK: they go on. */
+CHECKED Err run_progress(Run *r, int64_t step, Err *stop);
 
 /* log.tsv: header once, then a line a call. columns: names of the values. */
 CHECKED Err run_log_open(Run *r, const char *name, const char *const *columns, size_t n,

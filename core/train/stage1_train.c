@@ -358,7 +358,7 @@ static double seconds(void)
 static Err one_step(Trainer *t, Stage1 *m, const AdamwParams *adam, int64_t member, int64_t step)
 {
     double from = seconds(), log[TERMS + 2] = {0};
-    uint64_t seed = (uint64_t)t->o.seed + (uint64_t)member;
+    uint64_t seed = (uint64_t)t->o.seed + (uint64_t)member + run_own_seed(t->r);
     Rng r = rng_make(seed, (uint64_t)step);
     TRY(draw_cells(t, &r));
     TRY(draw_bank(t, &r));
@@ -377,9 +377,9 @@ static Err one_step(Trainer *t, Stage1 *m, const AdamwParams *adam, int64_t memb
             TRY(tensor_read(t->tape, term[i], &v));
         log[1 + i] = v;
     }
-    TRY(adamw_step(m->ps, adam, step, &log[TERMS + 1]));
-    run_log(t->r, member, step, adamw_rate(adam, step), t->o.batch / (seconds() - from), log,
-            TERMS + 2);
+    TRY(run_update(t->r, m->ps, adam, step, &log[TERMS + 1]));
+    double cells = t->o.batch * t->r->ranks.size;
+    run_log(t->r, member, step, adamw_rate(adam, step), cells / (seconds() - from), log, TERMS + 2);
     return OK;
 }
 
@@ -459,7 +459,8 @@ static Err train_member(Trainer *t, int64_t member, Stage1 *m)
     job_stage(t->r->ctl, "training stage 1", (size_t)steps);
     while (step < steps) {
         TRY(one_step(t, m, &adam, member, ++step));
-        Err stop = job_progress(t->r->ctl, (size_t)step);
+        Err stop;
+        TRY(run_progress(t->r, step, &stop));
         if (stop != OK || step % (int64_t)t->o.save_every == 0 || step == steps) {
             TRY(save_state(t, m, member, step));
             if (stop != OK)
@@ -593,16 +594,17 @@ static Err train_all(Trainer *t)
         if (err != OK)
             break;
         err = train_member(t, i, &m);
-        if (err == OK)
+        if (err == OK && run_leads(t->r))
             err = save_member(t, i, &m);
-        if (err == OK)
+        if (err == OK && run_leads(t->r))
             err = measure_member(measure, &m, t->o.tau);
         stage1_done(&m);
     }
-    if (err == OK)
+    if (err == OK && run_leads(t->r))
         err = measure_write(measure);
     measure_free(measure);
-    TRY(err);
+    if (err != OK || !run_leads(t->r))
+        return err;
     for (int64_t i = 0; i < (int64_t)t->o.members; i++) {
         char name[32];
         snprintf(name, sizeof name, "member%d", (int)i);
