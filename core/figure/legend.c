@@ -255,13 +255,35 @@ static void leave_out(Legend *l, Draw *d, double width, double max_height, int c
     }
 }
 
+/* More columns with wrapped names where that makes the list a good deal lower; returns how many. */
+static int choose_columns(Legend *l, Draw *d, double width)
+{
+    enum { MOST = 8 };
+    static const double least_room = 58, gain = 0.87;
+    wrap_entries(l, d, width);
+    int best = (int)fmax(1, floor((width + 7) / l->column_width));
+    double best_room = width, lowest;
+    balance(l, d, best);
+    lowest = l->height;
+    for (int c = best + 1; c <= MOST && (width + 7) / c - 7 >= least_room; c++) {
+        wrap_entries(l, d, (width + 7) / c - 7);
+        balance(l, d, c);
+        if (l->height < lowest * gain) {
+            lowest = l->height;
+            best = c;
+            best_room = (width + 7) / c - 7;
+        }
+    }
+    wrap_entries(l, d, best_room);
+    balance(l, d, best);
+    return best;
+}
+
 void legend_fit_below(Legend *l, Draw *d, double width, double max_height)
 {
     l->n = l->total;
     for (l->size = FIGURE_TEXT;; l->size -= 0.5) {
-        wrap_entries(l, d, width);
-        int columns = (int)fmax(1, floor((width + 7) / l->column_width));
-        balance(l, d, columns);
+        int columns = choose_columns(l, d, width);
         if (max_height <= 0 || l->height <= max_height)
             return;
         if (l->size <= FIGURE_TEXT_MIN + 0.01) {
@@ -294,6 +316,14 @@ void legend_draw(const Legend *l, Draw *d, double x, double y)
 }
 
 /* ---- numbers ---- */
+
+int axis_power(double lo, double hi)
+{
+    double most = fmax(fabs(lo), fabs(hi));
+    if (!(most > 0) || !isfinite(most) || (most >= 0.01 && most < 1e5))
+        return 0;
+    return (int)floor(log10(most) + 1e-9);
+}
 
 int axis_ticks(double lo, double hi, int most, double *out)
 {
@@ -353,6 +383,33 @@ static void strip(Draw *d, const Bar *b, double x, double y, double w, double h,
     }
 }
 
+/* A point at the end beyond which values lie, in that end's colour. */
+static void point_end(Draw *d, const Bar *b, double x, double y, double w, double h, bool flat, bool high)
+{
+    double out = 3.2;
+    const double up[6] = {x, y, x + w, y, x + w / 2, y - out}, down[6] = {x, y + h, x + w, y + h, x + w / 2, y + h + out};
+    const double right[6] = {x + w, y, x + w, y + h, x + w + out, y + h / 2}, left[6] = {x, y, x, y + h, x - out, y + h / 2};
+    draw_polygon(d, flat ? (high ? right : left) : (high ? up : down), 3, color_map(b->map, high));
+}
+
+/* Ticks of large and small numbers are written in a power of ten that stands with the unit; *power: 0 without. */
+static char *unit_text(const Bar *b, int *power)
+{
+    static const char *const digits[] = {"\xe2\x81\xb0", "\xc2\xb9", "\xc2\xb2", "\xc2\xb3", "\xe2\x81\xb4",
+                                         "\xe2\x81\xb5", "\xe2\x81\xb6", "\xe2\x81\xb7", "\xe2\x81\xb8", "\xe2\x81\xb9"};
+    const char *unit = b->unit ? b->unit : "";
+    *power = axis_power(b->lo, b->hi);
+    if (*power == 0)
+        return mem_strdup(unit);
+    Str s = {0};
+    str_addf(&s, "%s%s\xc3\x97" "10%s", unit, *unit ? ", " : "", *power < 0 ? "\xe2\x81\xbb" : "");
+    int p = abs(*power);
+    if (p >= 10)
+        str_add(&s, digits[p / 10 % 10]);
+    str_add(&s, digits[p % 10]);
+    return str_take(&s);
+}
+
 void bar_draw(Draw *d, const Bar *b, double x, double y, double height)
 {
     double ticks[5], w = 4.5;
@@ -360,20 +417,28 @@ void bar_draw(Draw *d, const Bar *b, double x, double y, double height)
     TextStyle style = {.size = FIGURE_TEXT - 0.5, .color = FIGURE_INK};
     int n = axis_ticks(b->lo, b->hi, 5, ticks);
     double step = n > 1 ? ticks[1] - ticks[0] : fabs(ticks[0]), widest = 0;
+    int power;
+    char *unit = unit_text(b, &power);
+    double by = pow(10, -power);
     strip(d, b, x, y, w, height, false);
+    if (b->beyond_lo)
+        point_end(d, b, x, y, w, height, false, false);
+    if (b->beyond_hi)
+        point_end(d, b, x, y, w, height, false, true);
     for (int k = 0; k < n; k++) {
         double at = y + height * (1 - (ticks[k] - b->lo) / (b->hi - b->lo));
-        axis_text(ticks[k], step, text, sizeof text);
+        axis_text(ticks[k] * by, step * by, text, sizeof text);
         draw_line(d, x + w, at, x + w + 1.8, at, 0.4, FIGURE_INK);
         draw_text(d, x + w + 3, at + style.size * 0.36, &style, text);
         widest = fmax(widest, draw_text_width(d, &style, text));
     }
-    if (b->unit && b->unit[0]) {
-        style.rotate = 90;
-        style.align = ALIGN_CENTER;
-        style.color = FIGURE_INK;
-        draw_text(d, x + w + 3 + widest + style.size * 1.1, y + height / 2, &style, b->unit);
-    }
+    style.rotate = 90;
+    style.align = ALIGN_CENTER;
+    char *shown = shorten_text(d, &style, height + 12, unit);
+    if (shown[0])
+        draw_text(d, x + w + 3 + widest + style.size * 1.1, y + height / 2, &style, shown);
+    free(shown);
+    free(unit);
 }
 
 void bar_draw_flat(Draw *d, const Bar *b, double x, double y, double width, double room)
@@ -385,16 +450,24 @@ void bar_draw_flat(Draw *d, const Bar *b, double x, double y, double width, doub
     TextStyle title = {.size = FIGURE_TEXT, .color = FIGURE_INK};
     int n = axis_ticks(b->lo, b->hi, 4, ticks);
     double step = n > 1 ? ticks[1] - ticks[0] : fabs(ticks[0]);
-    int n_lines = b->unit && b->unit[0] ? wrap_text(d, &title, room, b->unit, lines, 2) : 0;
+    int power;
+    char *unit = unit_text(b, &power);
+    double by = pow(10, -power);
+    int n_lines = unit[0] ? wrap_text(d, &title, room, unit, lines, 2) : 0;
+    free(unit);
     for (int k = 0; k < n_lines; k++, y += FIGURE_TEXT * 1.2) {
         draw_text(d, x, y + FIGURE_TEXT, &title, lines[k]);
         free(lines[k]);
     }
     top = y + FIGURE_TEXT * 0.35;
     strip(d, b, x, top, width, h, true);
+    if (b->beyond_lo)
+        point_end(d, b, x, top, width, h, true, false);
+    if (b->beyond_hi)
+        point_end(d, b, x, top, width, h, true, true);
     for (int k = 0; k < n; k++) {
         double at = x + width * (ticks[k] - b->lo) / (b->hi - b->lo);
-        axis_text(ticks[k], step, text, sizeof text);
+        axis_text(ticks[k] * by, step * by, text, sizeof text);
         draw_line(d, at, top + h, at, top + h + 1.8, 0.4, FIGURE_INK);
         draw_text(d, at, top + h + 2.5 + style.size * 0.9, &style, text);
     }

@@ -43,6 +43,7 @@ typedef struct Bar { /* a continuous scale */
     double lo, hi;
     const char *unit;
     bool zero_grey; /* 0 is drawn in COLOR_ZERO */
+    bool beyond_lo, beyond_hi; /* values lie outside: that end gets a point */
 } Bar;
 #define BAR_ROOM 34.0 /* width that a vertical bar takes */
 #define COLOR_ZERO 0xDADADAu
@@ -52,6 +53,8 @@ void bar_draw_flat(Draw *d, const Bar *b, double x, double y, double width, doub
 /* The colour of a value. */
 uint32_t bar_color(const Bar *b, double value);
 
+/* The power of ten in which an axis from lo to hi is written: 0 for numbers of usual size. */
+int axis_power(double lo, double hi);
 /* Round numbers within lo..hi, at most `most` (>= 2) of them; returns how many. */
 int axis_ticks(double lo, double hi, int most, double *out);
 /* `step`: distance of the ticks, which says how many decimals there are. */

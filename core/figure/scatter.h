@@ -5,7 +5,8 @@
  * clamped to 0.3..10, the same in all panels; equal aspect; no ticks, corner arrows with the basis' name; stored
  * category order; missing values light grey, drawn first, "NA" in the legend; continuous values drawn in rising
  * order, categories in a seeded random one; generated cells hollow with their own legend entry. Panels that show the same
- * groups, or numbers on one scale, share one legend; one that has no room beside its plot goes below it. */
+ * groups, or numbers on one scale, share one legend; one that has no room beside its plot goes below it. Names on the data
+ * that have no room become numbers, with the names in the list. */
 #ifndef SCMM_FIGURE_SCATTER_H
 #define SCMM_FIGURE_SCATTER_H
 #include "core/base/job.h"
@@ -25,6 +26,7 @@ typedef struct ScatterPanel { /* everything borrowed */
     /* ... or numbers */
     const float *values;    /* [n], NaN missing; NULL with codes NULL: one colour */
     const char *unit;
+    const char *legend_title; /* above the list of groups; NULL none */
     ColorMap map;
     double vmin, vmax;      /* equal: found from the values (shared by all continuous panels of the same unit) */
     bool zero_grey;         /* cells with 0 light grey, drawn first */
@@ -62,6 +64,8 @@ CHECKED Err scatter_label_positions(const float *xy, const int32_t *codes, size_
 /* "UMAP" of "X_umap", "t-SNE" of "X_tsne", ...; caller frees. */
 char *scatter_basis_name(const char *obsm_key);
 
+/* Whether two panels of numbers share their limits. */
+bool scatter_one_scale(const ScatterPanel *a, const ScatterPanel *b);
 /* Draws s into path (.png, .svg, .pdf). */
 CHECKED Err scatter_render(const Scatter *s, const char *path, const RenderParams *p, JobCtl *ctl);
 #endif

@@ -2,11 +2,12 @@
 #include "core/figure/scatter_page.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "core/base/mem.h"
 
-enum { LABEL_LINES = 2 };
+enum { LABEL_LINES = 3 };
 static const double LEADING = 1.12;
 
 typedef struct Label {
@@ -77,40 +78,86 @@ static Label make_label(const Page *g, const TextStyle *style, double x, double 
     return l;
 }
 
-Err scatter_draw_labels(const Page *g, const ScatterPanel *p, double left, double top)
+static void free_labels(Label *labels, size_t n)
+{
+    for (size_t k = 0; k < n; k++)
+        for (int i = 0; i < labels[k].n_lines; i++)
+            free(labels[k].lines[i]);
+    free(labels);
+}
+
+/* The names (or numbers) of the groups that are seen, moved off each other. */
+static Err place_labels(const Page *g, const ScatterPanel *p, const TextStyle *style, Label **out, size_t *n)
 {
     Err err = OK;
     float *at = NULL;
     int32_t *codes = NULL;
     Label *labels = NULL;
-    size_t n = 0;
-    TextStyle style = {.size = FIGURE_TEXT, .bold = true, .align = ALIGN_CENTER, .color = 0, .halo = true};
+    *n = 0;
     TRY_GOTO(NEW(at, 2 * p->n_groups));
     TRY_GOTO(NEW0(labels, p->n_groups));
     TRY_GOTO(NEW(codes, g->s->n));
     for (size_t i = 0; i < g->s->n; i++)
         codes[i] = p->in && !p->in[i] ? -1 : p->codes[i];
     TRY_GOTO(scatter_label_positions(g->s->xy, codes, g->s->n, p->n_groups, at));
-    style.size = p->n_groups > 30 ? FIGURE_TEXT_MIN : g->side < 160 ? FIGURE_TEXT - 1 : FIGURE_TEXT;
     for (size_t k = 0; k < p->n_groups; k++) {
         double x, y;
+        char number[24];
         if (isnan(at[2 * k]) || (p->highlight && !p->highlight[k]))
             continue;
         scatter_place(g, at, k, &x, &y);
+        snprintf(number, sizeof number, "%zu", k + 1);
         if (scatter_inside(g, x, y))
-            labels[n++] = make_label(g, &style, x, y, p->names[k]);
+            labels[(*n)++] = make_label(g, style, x, y, g->numbered ? number : p->names[k]);
     }
-    separate(g, labels, n);
+    separate(g, labels, *n);
+    *out = labels;
+    labels = NULL;
+done:
+    if (labels)
+        free_labels(labels, *n);
+    free(at);
+    free(codes);
+    return err;
+}
+
+static TextStyle label_style(const Page *g, const ScatterPanel *p)
+{
+    TextStyle style = {.bold = true, .align = ALIGN_CENTER, .color = 0, .halo = true};
+    style.size = p->n_groups > 30 ? FIGURE_TEXT_MIN : g->side < 160 ? FIGURE_TEXT - 1 : FIGURE_TEXT;
+    return style;
+}
+
+/* Looked at before the page is final: without memory for it they are taken to fit. */
+bool scatter_labels_fit(const Page *g, const ScatterPanel *p)
+{
+    static const double most_covered = 0.3;
+    TextStyle style = label_style(g, p);
+    Label *l;
+    size_t n;
+    double covered = 0;
+    bool fit = true;
+    if (place_labels(g, p, &style, &l, &n) != OK)
+        return true;
+    for (size_t i = 0; i < n; i++) {
+        covered += l[i].w * l[i].h;
+        for (size_t j = 0; j < i; j++) /* a pair that touches by a hair is still read */
+            fit &= fabs(l[i].x - l[j].x) > (l[i].w + l[j].w) / 2 - 1.5 || fabs(l[i].y - l[j].y) > (l[i].h + l[j].h) / 2 - 1.5;
+    }
+    free_labels(l, n);
+    return fit && covered < most_covered * g->side * g->side;
+}
+
+Err scatter_draw_labels(const Page *g, const ScatterPanel *p, double left, double top)
+{
+    TextStyle style = label_style(g, p);
+    Label *labels;
+    size_t n;
+    TRY(place_labels(g, p, &style, &labels, &n));
     for (size_t k = 0; k < n; k++)
         draw_leader(g, &labels[k], left, top);
     for (size_t k = 0; k < n; k++)
         draw_label(g, &labels[k], &style, left, top);
-done:
-    for (size_t k = 0; k < n; k++)
-        for (int i = 0; i < labels[k].n_lines; i++)
-            free(labels[k].lines[i]);
-    free(at);
-    free(codes);
-    free(labels);
-    return err;
+    free_labels(labels, n);
+    return OK;
 }

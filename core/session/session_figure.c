@@ -26,7 +26,7 @@ typedef struct Sources {
     uint8_t **highlight;
     Groups *split;
     uint8_t *split_in; /* [split groups, cells] */
-    char **titles;     /* [n_panels] of a split */
+    char **titles;     /* [n_panels + 1] of a split, and of its colour bar */
     ScatterPanel *panels;
 } Sources;
 
@@ -37,7 +37,7 @@ static void sources_free(Sources *o)
         values_free(o->values[i]);
         free(o->highlight[i]);
     }
-    for (size_t i = 0; o->titles && i < o->n_panels; i++)
+    for (size_t i = 0; o->titles && i <= o->n_panels; i++)
         free(o->titles[i]);
     free(o->titles);
     groups_free(o->split);
@@ -136,10 +136,33 @@ Err figure_map(const PlotParams *pp, const char *usual, ColorMap *out)
     return color_map_find(pp->cmap ? pp->cmap : pp->vcenter ? "rdbu" : usual, out);
 }
 
+/* A few cells far out leave one colour for all others: said, not changed. A sample of the cells shows it. */
+static void warn_of_outliers(const Values *v, const PlotParams *pp)
+{
+    enum { SAMPLE = 20000 };
+    float *some, lo = INFINITY, hi = -INFINITY;
+    size_t m = 0, step = v->n / SAMPLE + 1;
+    if (pp->vmin || pp->vmax || pp->vcenter || NEW(some, v->n / step + 1) != OK)
+        return;
+    for (size_t i = 0; i < v->n; i++)
+        if (isfinite(v->v[i])) {
+            lo = fminf(lo, v->v[i]);
+            hi = fmaxf(hi, v->v[i]);
+            if (i % step == 0)
+                some[m++] = v->v[i];
+        }
+    qsort(some, m, sizeof *some, compare_floats);
+    float most = m ? some[(m - 1) * 99 / 100] - some[(m - 1) / 100] : 0;
+    if (most > 0 && hi - lo > 5 * most)
+        log_warn("%s: a few cells far from the others take most of the colours; --vmin p1 --vmax p99 keeps the colours for the rest", v->name);
+    free(some);
+}
+
 static Err panel_of_values(const Values *v, const PlotParams *pp, bool gene, ScatterPanel *p)
 {
     *p = (ScatterPanel){.title = v->name, .values = v->v, .unit = v->unit, .italic_title = gene, .zero_grey = pp->zero_grey};
     TRY(figure_map(pp, "viridis", &p->map));
+    warn_of_outliers(v, pp);
     return figure_limits(v->v, v->n, pp, &p->vmin, &p->vmax);
 }
 
@@ -203,30 +226,45 @@ static Err make_panels(Session *s, const PlotParams *pp, Sources *o, JobCtl *ctl
     return OK;
 }
 
-/* One panel for each value of the split column, for each colouring; the scale of numbers stays shared. */
+/* "ctrl (1,431)"; with several colourings "CD3D, ctrl (1,431)". */
+static char *split_title(const ScatterPanel *p, const Groups *g, size_t j, bool several)
+{
+    char *count = count_text(g->sizes[j]);
+    char *title = several && p->title ? str_format("%s, %s (%s)", p->title, g->names[j], count) : str_format("%s (%s)", g->names[j], count);
+    free(count);
+    return title;
+}
+
+/* One panel for each value of the split column, for each colouring; the scale of numbers stays shared. What is coloured
+ * is named at the legend then. */
 static Err split_panels(Session *s, const PlotParams *pp, Sources *o, JobCtl *ctl)
 {
+    enum { MOST = 64 };
     TRY(session_groups(s, pp->split_by, ctl, &o->split));
     const Groups *g = o->split;
-    if (g->n_groups * o->n > 64)
-        FAIL(ERR_USAGE, "--split-by %s: %zu panels are too many (64 at most)", pp->split_by, g->n_groups * o->n);
+    if (g->n_groups * o->n > MOST)
+        FAIL(ERR_USAGE, "--split-by %s: %zu panels are too many (%d at most)", pp->split_by, g->n_groups * o->n, MOST);
     TRY(NEW0(o->split_in, g->n_groups * g->n_cells));
     for (size_t i = 0; i < g->n_cells; i++)
         if (g->codes[i] >= 0)
             o->split_in[(size_t)g->codes[i] * g->n_cells + i] = 1;
     ScatterPanel *split = mem_must(g->n_groups * o->n * sizeof *split);
-    o->titles = mem_must(g->n_groups * o->n * sizeof *o->titles);
+    o->titles = mem_must((g->n_groups + 1) * o->n * sizeof *o->titles);
     size_t k = 0;
     for (size_t i = 0; i < o->n; i++)
         for (size_t j = 0; j < g->n_groups; j++, k++) {
             split[k] = o->panels[i];
             split[k].in = o->split_in + j * g->n_cells;
-            char *count = count_text(g->sizes[j]);
-            o->titles[k] = o->n > 1 && o->panels[i].title ? str_format("%s, %s (%s)", o->panels[i].title, g->names[j], count)
-                                                          : str_format("%s (%s)", g->names[j], count);
-            free(count);
-            split[k].title = o->titles[k];
+            split[k].title = o->titles[k] = split_title(&o->panels[i], g, j, o->n > 1);
+            split[k].italic_title = false;
+            split[k].legend_title = o->panels[i].codes ? o->panels[i].title : NULL;
         }
+    if (o->n == 1 && o->panels[0].values && o->panels[0].title) {
+        const char *unit = o->panels[0].unit;
+        o->titles[k] = unit && unit[0] ? str_format("%s, %s", o->panels[0].title, unit) : mem_strdup(o->panels[0].title);
+        for (size_t j = 0; j < k; j++)
+            split[j].unit = o->titles[k];
+    }
     free(o->panels);
     o->panels = split;
     o->n_panels = k;
@@ -250,7 +288,7 @@ static void share_limits(ScatterPanel *panels, size_t n)
     for (size_t i = 0; i < n; i++)
         for (size_t k = 0; k < n; k++) {
             ScatterPanel *a = &panels[i], *b = &panels[k];
-            if (a->values && b->values && strcmp(a->unit ? a->unit : "", b->unit ? b->unit : "") == 0 && b->vmin < b->vmax && a->vmin < a->vmax) {
+            if (a->values && b->values && scatter_one_scale(a, b) && b->vmin < b->vmax && a->vmin < a->vmax) {
                 a->vmin = b->vmin = fmin(a->vmin, b->vmin);
                 a->vmax = b->vmax = fmax(a->vmax, b->vmax);
             }
@@ -306,6 +344,7 @@ static Err write_sidecar(const PlotParams *pp, const FigureFile *file, const Sca
 
 Err session_plot(Session *s, const PlotParams *pp, JobCtl *ctl)
 {
+    enum { ROW_OF_SPLIT = 5 };
     Err err = OK;
     Map *map = NULL;
     Sources o = {0};
@@ -327,8 +366,12 @@ Err session_plot(Session *s, const PlotParams *pp, JobCtl *ctl)
     for (size_t i = 0; i < o.n; i++)
         if (o.groups[i])
             warn_of_colors(o.groups[i], o.groups[i]->sizes);
-    if (pp->split_by)
+    if (pp->split_by) {
+        size_t colorings = o.n;
         TRY_GOTO(split_panels(s, pp, &o, ctl));
+        if (colorings > 1 && !f.columns && o.n_panels / colorings <= ROW_OF_SPLIT)
+            f.columns = (int)(o.n_panels / colorings); /* a row a colouring */
+    }
     f.n = m->n;
     f.xy = m->xy;
     f.basis = basis = scatter_basis_name(m->name);
