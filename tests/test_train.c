@@ -275,18 +275,44 @@ static void stage_1_learns_to_name_cells_kept_apart(void **state)
     free(path);
 }
 
+/* A column of a log in its first or last line. */
+static double log_value(const char *file, const char *column, bool first)
+{
+    char *path = in_dir(file), *text, *save = NULL, *line, *row = NULL;
+    int at = -1, k = 0;
+    assert_ok(str_read_file(path, 1 << 20, ERR_GENERAL, &text, NULL));
+    line = strtok_r(text, "\n", &save);
+    for (char *p = line; p; p = strchr(p, '\t') ? strchr(p, '\t') + 1 : NULL, k++)
+        if (strncmp(p, column, strlen(column)) == 0)
+            at = k;
+    assert_true(at >= 0);
+    while ((line = strtok_r(NULL, "\n", &save)) && !(first && row))
+        row = line;
+    assert_non_null(row);
+    for (k = 0; k < at; k++)
+        row = strchr(row, '\t') + 1;
+    double v = atof(row);
+    free(text);
+    free(path);
+    return v;
+}
+
 static void the_papers_shape_learns_too(void **state)
 {
     (void)state;
     /* text through the Q-Former's layers, cross-attention in even layers, no bag */
     write_config(
         "paper.json",
-        "\"stage\":\"1\",\"steps\":150,\"batch\":12,\"weight_match\":0.2,\"warmup\":5,\"lr\":0.005,"
+        "\"stage\":\"1\",\"steps\":150,\"batch\":12,\"weight_match\":0.2,\"weight_caption\":0.2,"
+        "\"warmup\":5,\"lr\":0.005,"
         "\"shape\":{\"cell_width\":16,\"cell_heads\":2,\"cell_ffn\":16,\"cell_layers\":1,"
         "\"query_width\":16,\"query_heads\":2,\"query_ffn\":16,\"query_layers\":2,\"queries\":2,"
         "\"proj\":8,\"text_vocab\":1,\"cross_every\":2,\"bag\":false,\"tokens\":24,"
         "\"train_tokens\":16}");
     assert_ok(train("paper.json", "p", NULL, NULL));
+    double first = log_value("p/log.tsv", "caption", true), last = log_value("p/log.tsv", "caption", false);
+    assert_true(first > 2.5); /* 18 words: ln 18 = 2.9 */
+    assert_true(last < 0.6 * first);
     Model *m = use("p");
     GeneMap map;
     CellTokens t;

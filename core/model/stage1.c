@@ -88,6 +88,7 @@ Err stage1_config_read(const cJSON *o, Stage1Config *c)
     }
     TRY(read_flag(o, "bag", &c->bag));
     TRY(read_flag(o, "match", &c->match));
+    TRY(read_flag(o, "caption", &c->caption));
     const cJSON *eps = cJSON_GetObjectItemCaseSensitive(o, "query_eps");
     if (cJSON_IsNumber(eps))
         c->query.eps = (float)eps->valuedouble;
@@ -97,6 +98,8 @@ Err stage1_config_read(const cJSON *o, Stage1Config *c)
         FAIL(ERR_MODEL, "a width is no multiple of its number of heads");
     if (c->query.vocab == 0 && c->text_width == 0)
         FAIL(ERR_MODEL, "neither a text tower nor text embeddings");
+    if (c->caption && c->query.vocab == 0)
+        FAIL(ERR_MODEL, "\"caption\" needs text embeddings");
     return OK;
 }
 
@@ -110,6 +113,8 @@ cJSON *stage1_config_write(const Stage1Config *c)
         cJSON_AddNumberToObject(o, f[i].name, (double)*f[i].v);
     cJSON_AddBoolToObject(o, "bag", c->bag);
     cJSON_AddBoolToObject(o, "match", c->match);
+    if (c->caption)
+        cJSON_AddBoolToObject(o, "caption", true);
     cJSON_AddNumberToObject(o, "query_eps", (double)c->query.eps);
     return o;
 }
@@ -136,7 +141,14 @@ static Err init_parts(const Stage1Config *c, uint64_t seed, Stage1 *s)
             TRY(linear_init(ps, "gtm_text", c->text_width, w, true, seed, &s->match_text));
         TRY(linear_init(ps, "gtm_head", w, 2, true, seed, &s->match_head));
     }
-    return OK;
+    if (!c->caption)
+        return OK;
+    TRY(linear_init(ps, "Qformer.cls.predictions.transform.dense", w, w, true, seed,
+                    &s->caption_dense));
+    TRY(layernorm_init(ps, "Qformer.cls.predictions.transform.LayerNorm", w, c->query.eps,
+                       &s->caption_norm));
+    return params_add(ps, "Qformer.cls.predictions.decoder.bias", TAPE_DIMS(1, c->query.vocab),
+                      &s->caption_bias);
 }
 
 Err stage1_init(Device *d, const Stage1Config *c, uint64_t seed, Stage1 *s)
@@ -296,4 +308,19 @@ Tensor *stage1_match_inside(Tape *t, const Stage1 *s, const CellOutput *cells, c
 {
     int64_t b = cells->start->dim[0];
     return match(t, s, cells, qformer_embed(t, &s->qf, ids, b, n), len);
+}
+
+Tensor *stage1_caption(Tape *t, const Stage1 *s, const CellOutput *cells, const int32_t *ids,
+                       const int32_t *len, int64_t n)
+{
+    Tensor *h;
+    QformerInput in = {.query = cells->start,
+                       .text = qformer_embed(t, &s->qf, ids, cells->start->dim[0], n),
+                       .text_len = len,
+                       .genes = cells->genes,
+                       .gene_len = cells->len,
+                       .caption = true};
+    qformer_forward(t, &s->qf, &in, NULL, &h);
+    h = norm_forward(t, &s->caption_norm, linear_forward(t, &s->caption_dense, h, ACT_GELU));
+    return op_linear(t, h, &s->qf.word->t, &s->caption_bias->t, ACT_NONE);
 }

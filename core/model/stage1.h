@@ -13,6 +13,7 @@ typedef struct Stage1Config {
     int64_t text_width;           /* of the text tower; 0 when text goes through the Q-Former */
     bool bag;                     /* bag-of-genes shortcut into the queries */
     bool match;                   /* matching head */
+    bool caption;                 /* captioning head; text inside, the last word number is [DEC] */
     int64_t tokens, train_tokens; /* gene tokens of a cell */
 } Stage1Config;
 /* The small model of the recipe; `genes` genes. */
@@ -30,6 +31,9 @@ typedef struct Stage1 {
     Param *query_tokens; /* [1,Q,C] */
     Norm ln_gene, bag_norm;
     Linear bag_proj, cell_proj, text_proj, gene_proj, match_text, match_head;
+    Linear caption_dense; /* words come from the word embeddings, tied */
+    Norm caption_norm;
+    Param *caption_bias; /* [vocab] */
 } Stage1;
 CHECKED Err stage1_init(Device *d, const Stage1Config *c, uint64_t seed, Stage1 *s);
 void stage1_done(Stage1 *s);
@@ -70,4 +74,8 @@ Tensor *stage1_gene_words(Tape *t, const Stage1 *s, const int32_t *genes, int64_
 Tensor *stage1_match(Tape *t, const Stage1 *s, const CellOutput *cells, Tensor *raw);
 Tensor *stage1_match_inside(Tape *t, const Stage1 *s, const CellOutput *cells, const int32_t *ids,
                             const int32_t *len, int64_t n);
+/* What comes next in the text of cell b: ids [B,n] (host, [DEC] first) -> logits [B,n,vocab].
+ * Queries read the cell alone; a word sees the queries and the words up to itself. */
+Tensor *stage1_caption(Tape *t, const Stage1 *s, const CellOutput *cells, const int32_t *ids,
+                       const int32_t *len, int64_t n);
 #endif

@@ -3,63 +3,34 @@
  * relatives of the type and types without training cells are left out of the softmax (a type
  * without cells must never be a negative: it would be pushed away from cells that may be it); cell
  * -> text of one ancestor over types unrelated to it; text -> cells of the batch; cell <-> gene
- * words of its telling genes, both ways; matching head on true and hard wrong pairs. */
+ * words of its telling genes, both ways; matching head on true and hard wrong pairs; the text told
+ * from the cell word by word (text inside the Q-Former only). */
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "core/train/measure.h"
-#include "core/train/run.h"
+#include "core/train/stage1_batch.h"
 #include "core/train/start_encoder.h"
 #include <math.h>
 #include <string.h>
 #include <time.h>
 
-enum { GENE_WORD = 4, GENE_POOL = 24, TERMS = 5, TEXT_TOKENS = 64 };
-
-typedef struct Options {
-    double steps, batch, members, seed, tau, simulated, w_cell, w_ancestor, w_text, w_gene, w_match,
-        name_share, synonym_share, save_every;
-} Options;
-
-typedef struct Step { /* host side of one step */
-    CellInput in;
-    int32_t *type, *gene_word;
-    int32_t *tok_gene;
-    float *tok_value;
-    float *bank;                  /* [n_types, W]; or, when texts go through the Q-Former: */
-    const char **bank_text;       /* [n_types] */
-    int32_t *bank_ids, *bank_len; /* [n_types, bank_width] */
-    size_t bank_width;
-    size_t *wrong_type; /* [b] */
-    int32_t *target, *anc_target, *diag, *match_label;
-    uint8_t *mask, *anc_mask, *text_mask;
-    float *text_soft, *identity, *sim, *wrong;
-    DrawnCell cell;
-} Step;
-
-typedef struct Trainer {
-    Run *r;
-    Options o;
-    Stage1Config c;
-    Sampler *sampler;
-    Tape *tape;
-    size_t n_types, w;
-    bool *trained; /* [n_types] has training cells, itself or a descendant */
-    bool *related; /* [n_types, n_types] */
-    Step s;
-} Trainer;
-
-/* Text runs through the Q-Former's own layers instead of the text tower. */
-static bool inside(const Trainer *t)
-{
-    return t->c.query.vocab > 0;
-}
-
-static Err read_options(Trainer *t)
+static Err read_options(Stage1Trainer *t)
 {
     Run *r = t->r;
-    Options *o = &t->o;
-    *o = (Options){500, 40, 1, 0, 0.07, 0.4, 1, 0.5, 0.5, 0.15, 0.0, 0.25, 0.15, 100};
+    Stage1Options *o = &t->o;
+    *o = (Stage1Options){.steps = 500,
+                         .batch = 40,
+                         .members = 1,
+                         .tau = 0.07,
+                         .simulated = 0.4,
+                         .w_cell = 1,
+                         .w_ancestor = 0.5,
+                         .w_text = 0.5,
+                         .w_gene = 0.15,
+                         .name_share = 0.25,
+                         .synonym_share = 0.15,
+                         .save_every = 100};
     TRY(run_number(r, "steps", 1, 1e8, &o->steps));
     TRY(run_number(r, "batch", 2, 65536, &o->batch));
     TRY(run_number(r, "members", 1, 64, &o->members));
@@ -71,6 +42,7 @@ static Err read_options(Trainer *t)
     TRY(run_number(r, "weight_text", 0, 100, &o->w_text));
     TRY(run_number(r, "weight_gene_words", 0, 100, &o->w_gene));
     TRY(run_number(r, "weight_match", 0, 100, &o->w_match));
+    TRY(run_number(r, "weight_caption", 0, 100, &o->w_caption));
     TRY(run_number(r, "name_share", 0, 1, &o->name_share));
     TRY(run_number(r, "synonym_share", 0, 1, &o->synonym_share));
     TRY(run_number(r, "save_every", 1, 1e8, &o->save_every));
@@ -80,15 +52,20 @@ static Err read_options(Trainer *t)
     if (shape)
         TRY(stage1_config_read(shape, &t->c));
     t->c.cell.vocab = (int64_t)r->corpus->genes->n + 2;
-    if (inside(t)) { /* the words of the text tower's tokenizer */
+    if (stage1_inside(t)) { /* the words of the text tower's tokenizer */
         t->c.query.vocab = (int64_t)wordpiece_size(text_tower_words(r->tower));
         t->c.query.positions = t->c.query.positions ? t->c.query.positions : TEXT_TOKENS;
         t->c.text_width = 0;
+        t->c.caption = o->w_caption > 0;
+        t->c.query.vocab += t->c.caption; /* [DEC] */
+    } else if (o->w_caption > 0) {
+        FAIL(ERR_USAGE, "%s: \"weight_caption\" needs text inside the Q-Former (\"text_vocab\")",
+             r->p->config);
     }
     return OK;
 }
 
-static Err find_relations(Trainer *t)
+static Err find_relations(Stage1Trainer *t)
 {
     const CellTypes *ct = t->r->types;
     size_t n = t->n_types = celltypes_count(ct);
@@ -103,204 +80,57 @@ static Err find_relations(Trainer *t)
     return OK;
 }
 
-static Err step_init(Trainer *t)
-{
-    Step *s = &t->s;
-    size_t b = (size_t)t->o.batch, n = t->n_types, k = (size_t)t->c.train_tokens;
-    TRY(cell_input_init(&s->in, (int64_t)b, (int64_t)k + 1));
-    TRY(NEW(s->type, b));
-    TRY(NEW(s->gene_word, b * GENE_WORD));
-    TRY(NEW(s->tok_gene, k));
-    TRY(NEW(s->tok_value, k));
-    TRY(NEW(s->bank, n * t->w));
-    TRY(NEW(s->target, b));
-    TRY(NEW(s->anc_target, b));
-    TRY(NEW(s->diag, b));
-    TRY(NEW(s->match_label, b));
-    TRY(NEW(s->mask, b * n));
-    TRY(NEW(s->anc_mask, b * n));
-    TRY(NEW(s->text_mask, b * b));
-    TRY(NEW(s->text_soft, b * b));
-    TRY(NEW0(s->identity, b * b));
-    TRY(NEW(s->sim, b * n));
-    TRY(NEW(s->wrong, b * t->w));
-    TRY(NEW(s->wrong_type, b));
-    TRY(NEW(s->bank_text, n));
-    for (size_t i = 0; i < b; i++) {
-        s->diag[i] = (int32_t)i;
-        s->identity[i * b + i] = 1;
-    }
-    return OK;
-}
-
-static void step_done(Step *s)
-{
-    cell_input_done(&s->in);
-    drawn_cell_done(&s->cell);
-    void *all[] = {s->type,     s->gene_word,  s->tok_gene,  s->tok_value,   s->bank,
-                   s->target,   s->anc_target, s->diag,      s->match_label, s->mask,
-                   s->anc_mask, s->text_mask,  s->text_soft, s->identity,    s->sim,
-                   s->wrong,    s->wrong_type, s->bank_text, s->bank_ids,    s->bank_len};
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        free(all[i]);
-}
-
-/* ---- the batch ---- */
-static Err draw_cells(Trainer *t, Rng *r)
-{
-    Step *s = &t->s;
-    const GeneSpace *g = t->r->corpus->genes;
-    size_t b = (size_t)t->o.batch, simulated = (size_t)lround(t->o.simulated * t->o.batch);
-    for (size_t i = 0; i < b; i++) {
-        size_t n = 0;
-        for (int tries = 0; n == 0 && tries < 100; tries++) {
-            TRY(sampler_draw(t->sampler, r, i < simulated, &s->cell));
-            n = genespace_tokens(g, s->cell.gene, s->cell.count, s->cell.n, s->cell.panel,
-                                 (size_t)t->c.train_tokens, s->tok_gene, s->tok_value);
-        }
-        cell_input_set(&s->in, (int64_t)i, s->tok_gene, s->tok_value, n, g->mean, t->c.cell.vocab);
-        s->type[i] = s->cell.type;
-        size_t pool = n < GENE_POOL ? n : GENE_POOL;
-        for (size_t k = 0; k < GENE_WORD; k++)
-            s->gene_word[i * GENE_WORD + k] = pool ? s->tok_gene[rng_below(r, pool)] : -1;
-    }
-    return OK;
-}
-
-/* One paraphrase of a type: its plain name, one of its synonyms, or (mostly) one of its own-words
- * texts. */
-static size_t draw_text(const Trainer *t, size_t type, Rng *r)
-{
-    const Library *l = t->r->library;
-    double u = rng_uniform(r);
-    uint8_t want = u < t->o.name_share                        ? TEXT_NAME
-                   : u < t->o.name_share + t->o.synonym_share ? TEXT_SYNONYM
-                                                              : TEXT_OWN;
-    size_t pick = l->first[type], n = 0; /* the plain name when there is none of the kind */
-    for (size_t i = l->first[type]; i < l->first[type + 1]; i++)
-        if (l->kind[i] == want && rng_below(r, ++n) == 0)
-            pick = i;
-    return pick;
-}
-
-static Err draw_bank(Trainer *t, Rng *r)
-{
-    Step *s = &t->s;
-    const Library *l = t->r->library;
-    for (size_t i = 0; i < t->n_types; i++) {
-        size_t pick = draw_text(t, i, r);
-        s->bank_text[i] = l->text[pick];
-        memcpy(s->bank + i * t->w, l->raw + pick * t->w, t->w * sizeof(float));
-    }
-    if (!inside(t))
-        return OK;
-    free(s->bank_ids);
-    free(s->bank_len);
-    s->bank_ids = s->bank_len = NULL;
-    size_t most =
-        (size_t)t->c.query.positions < TEXT_TOKENS ? (size_t)t->c.query.positions : TEXT_TOKENS;
-    return wordpiece_encode_rows(text_tower_words(t->r->tower), s->bank_text, t->n_types, most,
-                                 &s->bank_ids, &s->bank_len, &s->bank_width);
-}
-
-static void fill_targets(Trainer *t, Rng *r)
-{
-    Step *s = &t->s;
-    size_t b = (size_t)t->o.batch, n = t->n_types;
-    for (size_t i = 0; i < b; i++) {
-        size_t own = (size_t)s->type[i];
-        const CellType *ct = celltypes_at(t->r->types, own);
-        s->target[i] = (int32_t)own;
-        for (size_t j = 0; j < n; j++)
-            s->mask[i * n + j] = j != own && (!t->trained[j] || t->related[own * n + j]);
-        s->anc_target[i] = ct->n_ancestors ? ct->ancestors[rng_below(r, ct->n_ancestors)] : -100;
-        size_t anc = s->anc_target[i] < 0 ? own : (size_t)s->anc_target[i];
-        for (size_t j = 0; j < n; j++)
-            s->anc_mask[i * n + j] =
-                j != anc && (!t->trained[j] || t->related[anc * n + j] || t->related[own * n + j]);
-        float same = 0;
-        for (size_t j = 0; j < b; j++)
-            same += s->type[j] == s->type[i];
-        for (size_t j = 0; j < b; j++) {
-            bool eq = s->type[j] == s->type[i];
-            s->text_soft[i * b + j] = eq ? 1 / same : 0;
-            s->text_mask[i * b + j] = !eq && t->related[own * n + (size_t)s->type[j]];
-        }
-    }
-}
-
-/* A wrong text for every cell, the likelier the more it looks like the cell. */
-static Err draw_wrong(Trainer *t, Tensor *sim, Rng *r)
-{
-    Step *s = &t->s;
-    size_t b = (size_t)t->o.batch, n = t->n_types;
-    TRY(tensor_read(t->tape, sim, s->sim));
-    for (size_t i = 0; i < b; i++) {
-        double sum = 0, top = -1e30;
-        for (size_t j = 0; j < n; j++)
-            if (!s->mask[i * n + j] && j != (size_t)s->type[i] && s->sim[i * n + j] > top)
-                top = s->sim[i * n + j];
-        size_t pick = (size_t)s->type[i];
-        for (size_t j = 0; j < n; j++) {
-            if (s->mask[i * n + j] || j == (size_t)s->type[i])
-                continue;
-            double w = exp(s->sim[i * n + j] - top) + 1e-4;
-            sum += w;
-            if (rng_uniform(r) * sum < w)
-                pick = j;
-        }
-        s->wrong_type[i] = pick;
-    }
-    return OK;
-}
-
 static void fill_int(int32_t *v, size_t n, int32_t x)
 {
     for (size_t i = 0; i < n; i++)
         v[i] = x;
 }
 
-/* Matching logits of every cell with the text of type[i]. */
-static Err match_logits(Trainer *t, const Stage1 *m, const CellOutput *cells, const size_t *type,
-                        Tensor **out)
+/* Word numbers of the texts of type[i]: ids [b, bank_width], len [b] (caller frees). */
+static Err texts_of(const Stage1Trainer *t, const int32_t *type, int32_t **ids, int32_t **len)
 {
-    Step *s = &t->s;
+    const Stage1Step *s = &t->s;
     size_t b = (size_t)t->o.batch, w = s->bank_width;
-    if (!inside(t)) {
+    TRY(NEW(*ids, b * w));
+    Err err = NEW(*len, b);
+    for (size_t i = 0; err == OK && i < b; i++) {
+        size_t k = (size_t)type[i];
+        memcpy(*ids + i * w, s->bank_ids + k * w, w * sizeof **ids);
+        (*len)[i] = s->bank_len[k];
+    }
+    return err;
+}
+
+/* Matching logits of every cell with the text of type[i]. */
+static Err match_logits(Stage1Trainer *t, const Stage1 *m, const CellOutput *cells,
+                        const int32_t *type, Tensor **out)
+{
+    Stage1Step *s = &t->s;
+    size_t b = (size_t)t->o.batch;
+    if (!stage1_inside(t)) {
         for (size_t i = 0; i < b; i++)
-            memcpy(s->wrong + i * t->w, s->bank + type[i] * t->w, t->w * sizeof(float));
+            memcpy(s->wrong + i * t->w, s->bank + (size_t)type[i] * t->w, t->w * sizeof(float));
         *out = stage1_match(t->tape, m, cells,
                             tape_input_f32(t->tape, s->wrong, 2, (int64_t)b, (int64_t)t->w));
         return OK;
     }
-    int32_t *ids, *len = NULL;
-    TRY(NEW(ids, b * w));
-    Err err = NEW(len, b);
-    for (size_t i = 0; err == OK && i < b; i++) {
-        memcpy(ids + i * w, s->bank_ids + type[i] * w, w * sizeof *ids);
-        len[i] = s->bank_len[type[i]];
-    }
+    int32_t *ids = NULL, *len = NULL;
+    Err err = texts_of(t, type, &ids, &len);
     if (err == OK)
-        *out = stage1_match_inside(t->tape, m, cells, ids, len, (int64_t)w);
+        *out = stage1_match_inside(t->tape, m, cells, ids, len, (int64_t)s->bank_width);
     free(ids);
     free(len);
     return err;
 }
 
-static Err match_loss(Trainer *t, const Stage1 *m, const CellOutput *cells, Tensor *sim, Rng *r,
-                      Tensor **loss)
+static Err match_loss(Stage1Trainer *t, const Stage1 *m, const CellOutput *cells, Tensor *sim,
+                      Rng *r, Tensor **loss)
 {
-    Step *s = &t->s;
+    Stage1Step *s = &t->s;
     int64_t b = (int64_t)t->o.batch;
     Tensor *yes, *no;
-    size_t *own;
-    TRY(NEW(own, (size_t)b));
-    for (int64_t i = 0; i < b; i++)
-        own[i] = (size_t)s->type[i];
-    Err err = match_logits(t, m, cells, own, &yes);
-    free(own);
-    TRY(err);
-    TRY(draw_wrong(t, sim, r));
+    TRY(match_logits(t, m, cells, s->type, &yes));
+    TRY(stage1_draw_wrong(t, sim, r));
     TRY(match_logits(t, m, cells, s->wrong_type, &no));
     fill_int(s->match_label, (size_t)b, 1);
     Tensor *a = op_cross_entropy(t->tape, yes, tape_input_i32(t->tape, s->match_label, 1, b), NULL);
@@ -310,17 +140,40 @@ static Err match_loss(Trainer *t, const Stage1 *m, const CellOutput *cells, Tens
     return OK;
 }
 
-/* Records one step; terms: cell, ancestor, text, gene words, match. */
-static Err forward(Trainer *t, const Stage1 *m, Rng *r, Tensor **total, Tensor *term[TERMS])
+/* Telling the text of its type from the cell, word by word (label smoothing 0.1). */
+static Err caption_loss(Stage1Trainer *t, const Stage1 *m, const CellOutput *cells, Tensor **loss)
 {
-    Step *s = &t->s;
+    int64_t b = (int64_t)t->o.batch, w = (int64_t)t->s.bank_width;
+    int32_t *ids = NULL, *len = NULL, *next = NULL;
+    Err err = OK;
+    TRY_GOTO(texts_of(t, t->s.type, &ids, &len));
+    TRY_GOTO(NEW(next, (size_t)(b * w)));
+    for (int64_t i = 0; i < b; i++) {
+        for (int64_t k = 0; k < w; k++)
+            next[i * w + k] = k + 1 < len[i] ? ids[i * w + k + 1] : -100;
+        ids[i * w] = (int32_t)m->c.query.vocab - 1; /* [DEC] stands where [CLS] was */
+    }
+    Tensor *logits = stage1_caption(t->tape, m, cells, ids, len, w);
+    *loss = op_cross_entropy(t->tape, logits, tape_input_i32(t->tape, next, 2, b, w),
+                             &(CeSpec){.smoothing = 0.1f});
+done:
+    free(ids);
+    free(len);
+    free(next);
+    return err;
+}
+
+/* Records one step; terms: cell, ancestor, text, gene words, match, caption. */
+static Err forward(Stage1Trainer *t, const Stage1 *m, Rng *r, Tensor **total, Tensor *term[TERMS])
+{
+    Stage1Step *s = &t->s;
     Tape *tp = t->tape;
     int64_t b = (int64_t)t->o.batch, n = (int64_t)t->n_types, w = (int64_t)t->w;
     float inv_tau = (float)(1 / t->o.tau);
     CellOutput cells = stage1_cells(tp, m, &s->in);
-    Tensor *texts =
-        inside(t) ? stage1_texts_inside(tp, m, s->bank_ids, s->bank_len, n, (int64_t)s->bank_width)
-                  : stage1_texts(tp, m, tape_input_f32(tp, s->bank, 2, n, w));
+    Tensor *texts = stage1_inside(t) ? stage1_texts_inside(tp, m, s->bank_ids, s->bank_len, n,
+                                                           (int64_t)s->bank_width)
+                                     : stage1_texts(tp, m, tape_input_f32(tp, s->bank, 2, n, w));
     Tensor *sim = op_scale(tp, op_max_similarity(tp, cells.feat, texts), inv_tau);
     CeSpec spec = {.mask = tape_input_u8(tp, s->mask, 2, b, n)};
     const Tensor *target = tape_input_i32(tp, s->target, 1, b);
@@ -342,8 +195,11 @@ static Err forward(Trainer *t, const Stage1 *m, Rng *r, Tensor **total, Tensor *
     term[4] = NULL;
     if (m->c.match && t->o.w_match > 0)
         TRY(match_loss(t, m, &cells, sim, r, &term[4]));
+    term[5] = NULL;
+    if (m->c.caption)
+        TRY(caption_loss(t, m, &cells, &term[5]));
     float weight[TERMS] = {(float)t->o.w_cell, (float)t->o.w_ancestor, (float)t->o.w_text,
-                           (float)t->o.w_gene, (float)t->o.w_match};
+                           (float)t->o.w_gene, (float)t->o.w_match,    (float)t->o.w_caption};
     *total = op_weighted_sum(tp, TERMS, term, weight);
     return OK;
 }
@@ -355,14 +211,13 @@ static double seconds(void)
     return (double)x.tv_sec + 1e-9 * (double)x.tv_nsec;
 }
 
-static Err one_step(Trainer *t, Stage1 *m, const AdamwParams *adam, int64_t member, int64_t step)
+static Err one_step(Stage1Trainer *t, Stage1 *m, const AdamwParams *adam, int64_t member,
+                    int64_t step)
 {
     double from = seconds(), log[TERMS + 2] = {0};
     uint64_t seed = (uint64_t)t->o.seed + (uint64_t)member + run_own_seed(t->r);
     Rng r = rng_make(seed, (uint64_t)step);
-    TRY(draw_cells(t, &r));
-    TRY(draw_bank(t, &r));
-    fill_targets(t, &r);
+    TRY(stage1_draw_batch(t, &r));
     tape_reset(t->tape);
     tape_set_seed(t->tape, seed * 1000003u + (uint64_t)step);
     Tensor *loss, *term[TERMS];
@@ -383,7 +238,7 @@ static Err one_step(Trainer *t, Stage1 *m, const AdamwParams *adam, int64_t memb
     return OK;
 }
 
-static Err save_state(Trainer *t, Stage1 *m, int64_t member, int64_t step)
+static Err save_state(Stage1Trainer *t, Stage1 *m, int64_t member, int64_t step)
 {
     char name[32];
     snprintf(name, sizeof name, "member%d", (int)member);
@@ -396,7 +251,7 @@ static Err save_state(Trainer *t, Stage1 *m, int64_t member, int64_t step)
 }
 
 /* The gene table from the data, the rest drawn; "encoder": a pre-trained one. */
-static Err start_weights(Trainer *t, Stage1 *m, uint64_t seed)
+static Err start_weights(Stage1Trainer *t, Stage1 *m, uint64_t seed)
 {
     size_t g = t->r->corpus->genes->n, w = (size_t)t->c.cell.width;
     float *table;
@@ -423,7 +278,7 @@ static bool continues(const Run *r)
     return cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(r->config, "continue"));
 }
 
-static Err load_weights(Trainer *t, Stage1 *m, int64_t member)
+static Err load_weights(Stage1Trainer *t, Stage1 *m, int64_t member)
 {
     char name[40];
     snprintf(name, sizeof name, "member%d.safetensors", (int)member);
@@ -438,7 +293,7 @@ static Err load_weights(Trainer *t, Stage1 *m, int64_t member)
 }
 
 /* Trains one member, from its checkpoint when there is one. */
-static Err train_member(Trainer *t, int64_t member, Stage1 *m)
+static Err train_member(Stage1Trainer *t, int64_t member, Stage1 *m)
 {
     char name[32];
     snprintf(name, sizeof name, "member%d", (int)member);
@@ -471,7 +326,7 @@ static Err train_member(Trainer *t, int64_t member, Stage1 *m)
     return OK;
 }
 
-static Err save_member(Trainer *t, int64_t member, Stage1 *m)
+static Err save_member(Stage1Trainer *t, int64_t member, Stage1 *m)
 {
     char name[40];
     snprintf(name, sizeof name, "member%d.safetensors", (int)member);
@@ -485,7 +340,7 @@ static Err save_member(Trainer *t, int64_t member, Stage1 *m)
     return err;
 }
 
-static void add_trained(const Trainer *t, cJSON *config)
+static void add_trained(const Stage1Trainer *t, cJSON *config)
 {
     cJSON *a = cJSON_CreateArray();
     for (size_t i = 0; i < t->n_types; i++)
@@ -501,7 +356,7 @@ static void set_number(cJSON *o, const char *key, double v)
     cJSON_AddNumberToObject(o, key, v);
 }
 
-static void add_sources(const Trainer *t, cJSON *config)
+static void add_sources(const Stage1Trainer *t, cJSON *config)
 {
     cJSON *a = cJSON_CreateArray();
     for (size_t i = 0; i < t->r->corpus->n_sets; i++) {
@@ -539,7 +394,7 @@ static Err copy_file(const char *from_dir, const char *to_dir, const char *name)
     return err;
 }
 
-static Err write_bundle(Trainer *t)
+static Err write_bundle(Stage1Trainer *t)
 {
     Run *r = t->r;
     const char *name = "model", *tower;
@@ -574,13 +429,13 @@ static Err write_bundle(Trainer *t)
     return err;
 }
 
-static Err train_all(Trainer *t)
+static Err train_all(Stage1Trainer *t)
 {
     static const char *const COLUMNS[] = {"loss",       "cell",  "ancestor", "text",
-                                          "gene_words", "match", "grad_norm"};
+                                          "gene_words", "match", "caption",  "grad_norm"};
     TRY(read_options(t));
     TRY(find_relations(t));
-    TRY(step_init(t));
+    TRY(stage1_step_init(t));
     TRY(sampler_new(t->r->corpus, &t->sampler));
     TRY(tape_new(t->r->device, true, &t->tape));
     TRY(run_log_open(t->r, continues(t->r) ? "match.log.tsv" : "log.tsv", COLUMNS,
@@ -615,12 +470,12 @@ static Err train_all(Trainer *t)
 
 Err train_stage1(Run *r)
 {
-    Trainer t = {.r = r};
+    Stage1Trainer t = {.r = r};
     Err err = train_all(&t);
     sampler_free(t.sampler);
     tape_free(t.tape);
     free(t.trained);
     free(t.related);
-    step_done(&t.s);
+    stage1_step_done(&t.s);
     return err;
 }
