@@ -63,7 +63,8 @@ static double half_to_double(uint16_t h)
     return h >> 15 ? -v : v;
 }
 
-/* One element to the type asked for; integers go through int64, so that none of them is rounded. */
+/* One element to the type asked for; integers go through int64 or uint64, so that none of them is
+ * rounded. */
 static void convert(const Chunked *a, const unsigned char *p, MemType type, unsigned char *out)
 {
     unsigned char b[8] = {0};
@@ -72,6 +73,7 @@ static void convert(const Chunked *a, const unsigned char *p, MemType type, unsi
         b[i] = a->big_endian ? p[size - 1 - i] : p[i];
     double real;
     int64_t whole;
+    uint64_t u = 0;
     if (a->cls == ELEM_FLOAT) {
         float f;
         uint16_t h;
@@ -80,14 +82,14 @@ static void convert(const Chunked *a, const unsigned char *p, MemType type, unsi
         memcpy(&real, b, 8);
         real = size == 2 ? half_to_double(h) : size == 4 ? (double)f : real;
         whole = real >= -9.2e18 && real <= 9.2e18 ? (int64_t)real : INT64_MIN;
+        u = (uint64_t)whole;
     } else {
-        uint64_t u;
         memcpy(&u, b, 8);
         int shift = 64 - 8 * (int)size;
         whole = a->is_unsigned || a->cls == ELEM_BOOL ? (int64_t)u : (int64_t)(u << shift) >> shift;
+        real = a->is_unsigned ? (double)u : (double)whole;
         if (a->is_unsigned && whole < 0)
             whole = INT64_MAX;
-        real = (double)whole;
     }
     float single = (float)real;
     int32_t narrow = whole > INT32_MAX ? INT32_MAX : whole < INT32_MIN ? INT32_MIN : (int32_t)whole;
@@ -102,6 +104,9 @@ static void convert(const Chunked *a, const unsigned char *p, MemType type, unsi
     case MEM_I64:
         memcpy(out, &whole, 8);
         break;
+    case MEM_U64:
+        memcpy(out, &u, 8);
+        break;
     case MEM_F32:
         memcpy(out, &single, 4);
         break;
@@ -113,7 +118,7 @@ static void convert(const Chunked *a, const unsigned char *p, MemType type, unsi
 bool chunked_as_stored(const Chunked *a, MemType type)
 {
     ElemClass cls = type == MEM_F32 || type == MEM_F64 ? ELEM_FLOAT : ELEM_INT;
-    return !a->big_endian && a->cls == cls && a->element == mem_type_size(type) && !a->is_unsigned;
+    return !a->big_endian && a->cls == cls && a->element == mem_type_size(type) && a->is_unsigned == (type == MEM_U64);
 }
 
 void chunked_fill(const Chunked *a, size_t n, MemType type, void *out)
@@ -124,7 +129,7 @@ void chunked_fill(const Chunked *a, size_t n, MemType type, void *out)
     int32_t s = (int32_t)w;
     int8_t b = (int8_t)w;
     const void *v = type == MEM_F32   ? (void *)&f
-                    : type == MEM_I64 ? (void *)&w
+                    : type == MEM_I64 || type == MEM_U64 ? (void *)&w
                     : type == MEM_I32 ? (void *)&s
                     : type == MEM_I8  ? (void *)&b
                                       : (void *)&a->fill;

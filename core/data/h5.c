@@ -76,6 +76,8 @@ hid_t h5_mem_type(MemType t)
         return H5T_NATIVE_INT32;
     case MEM_I8:
         return H5T_NATIVE_INT8;
+    case MEM_U64:
+        return H5T_NATIVE_UINT64;
     case MEM_I64:
         return H5T_NATIVE_INT64;
     case MEM_F32:

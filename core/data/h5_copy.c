@@ -50,7 +50,7 @@ Err h5w_array_from(H5Writer *w, const char *path, const char *type, DiskType dis
         per_row *= k ? i->shape[k] : 1;
     }
     MemType mem = i->cls == ELEM_BOOL  ? MEM_I32
-                  : i->cls == ELEM_INT ? MEM_I64
+                  : i->cls == ELEM_INT ? disk == DISK_U64 ? MEM_U64 : MEM_I64
                   : i->size > 4        ? MEM_F64
                                        : MEM_F32;
     uint64_t bytes = per_row * mem_type_size(mem), step = bytes ? ((uint64_t)1 << 22) / bytes : 1;

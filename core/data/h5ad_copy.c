@@ -93,11 +93,10 @@ static Err copy_array(Copying *c, const char *from, const char *to)
     TRY_GOTO(store_open_array(c->d->store, from, &a));
     const ArrayInfo *i = &a->info;
     bool number = i->cls == ELEM_INT || i->cls == ELEM_FLOAT || i->cls == ELEM_BOOL;
-    bool wide = strcmp(i->dtype, "uint64") == 0; /* int64, through which values go, is too narrow */
     DiskType disk = disk_type_of(i->dtype, DISK_BOOL);
     if (i->cls == ELEM_STRING && i->rank <= 1)
         err = copy_texts(c, a, to);
-    else if (number && !wide && (disk != DISK_BOOL || i->cls == ELEM_BOOL))
+    else if (number && (disk != DISK_BOOL || i->cls == ELEM_BOOL))
         err = h5w_array_from(c->w, to, i->rank ? "array" : "numeric-scalar", disk, a, c->ctl);
     else
         err = h5w_copy_raw(c->w, c->d->store, from, to, c->ctl);
@@ -353,6 +352,26 @@ static char *kept_element(Dataset *d, const Slot *s, const Column *k)
     return numbers ? mem_strndup(s->path, strlen(s->path) - strlen("/codes")) : NULL;
 }
 
+/* Categories of files before 0.8 that are numbers, once the column is written with them as texts:
+ * the numbers take their place. (Newer ones are whole elements: kept_element.) */
+static Err number_categories(Dataset *d, H5Writer *w, const Slot *s, const char *column,
+                             JobCtl *ctl)
+{
+    Array *a;
+    if (!d->store || !s->categories || store_open_array(d->store, s->categories, &a))
+        return OK;
+    bool numbers = a->info.cls != ELEM_STRING && a->info.rank == 1;
+    array_close(a);
+    if (!numbers)
+        return OK;
+    char *to = path_join(column, "categories");
+    Err err = h5w_remove(w, to);
+    if (!err)
+        err = element_copy(d, w, s->categories, to, ctl, NULL);
+    free(to);
+    return err;
+}
+
 static const Column *replaced(const H5adContent *add, const char *name)
 {
     for (size_t i = 0; add && i < add->n_obs; i++)
@@ -400,6 +419,16 @@ Err frame_copy(Dataset *d, H5Writer *w, Frame *f, const char *to, const H5adCont
     if (!err)
         err = layout_frame(w, to, f->index.name, (const char *const *)names, f->n, columns, n,
                            written);
+    for (size_t i = 0, k = 0; i < f->n_slots && k < n && !err; i++) {
+        const Slot *s = &f->slots[i]; /* columns: of these slots, in their order */
+        if (columns[k] != s->column)
+            continue;
+        if (!written[k++]) {
+            char *p = path_join(to, s->name);
+            err = number_categories(d, w, s, p, ctl);
+            free(p);
+        }
+    }
     free(columns);
     free(written);
     return err;

@@ -195,6 +195,15 @@ static void borrow_length(Dataset *d, Frame *f, int axis)
         f->n = (size_t)shape[axis];
 }
 
+/* "null" is how anndata 0.12 and later say that there is nothing. */
+static bool is_stored(const Dataset *d, const char *path)
+{
+    char *type = store_attr_text(d->store, path, "encoding-type");
+    bool null = type && strcmp(type, "null") == 0;
+    free(type);
+    return !null && store_kind(d->store, path) != NODE_NONE;
+}
+
 Err h5ad_read(Dataset *d, const DatasetOptions *opt)
 {
     name_generation(d);
@@ -205,7 +214,7 @@ Err h5ad_read(Dataset *d, const DatasetOptions *opt)
     if (d->obs.n > INT32_MAX || d->var.n >= INT32_MAX)
         FAIL(ERR_INPUT, "obs: has %zu rows; more than %d cells are not supported", d->obs.n,
              INT32_MAX);
-    if (store_kind(d->store, "X") != NODE_NONE)
+    if (is_stored(d, "X"))
         add_matrix(d, "X", "X", &d->var);
     read_raw(d);
     read_layers(d);

@@ -107,6 +107,7 @@ typedef struct Copy {
     const H5adContent *add;
     H5Writer *w;
     JobCtl *ctl;
+    bool same_genes; /* those of X are those of var, in their order */
 } Copy;
 
 /* One matrix in blocks of rows. */
@@ -288,7 +289,7 @@ static Err copy_genes(Copy *c, const Frame *var)
     Dataset *d = c->d;
     if (!is_anndata(d))
         return OK;
-    if (var == &d->var) {
+    if (c->same_genes) {
         TRY(copy_axis(c, "varm", "varm", var->n, NULL));
         return elements_copy(d, c->w, "varp", "varp", var->n, true, NULL, NULL, c->ctl);
     }
@@ -392,7 +393,7 @@ static Err copy_matrices(Copy *c, Matrix *x)
                 dataset_warn(d, "raw/X: the output has no raw; left out");
             continue;
         }
-        if (layer && x && x->var != m->var) {
+        if (layer && !c->same_genes) {
             dataset_warn(d, "%s: has the genes of var, X those of raw; left out", m->info.name);
             continue;
         }
@@ -410,6 +411,43 @@ static Err copy_matrices(Copy *c, Matrix *x)
     return OK;
 }
 
+static Err same_names(Dataset *d, Frame *a, Frame *b, bool *same)
+{
+    char **p, **q;
+    *same = a->n == b->n;
+    if (a == b || !*same)
+        return OK;
+    TRY(frame_names(d, a, &p));
+    TRY(frame_names(d, b, &q));
+    for (size_t i = 0; i < a->n && *same; i++)
+        *same = strcmp(p[i], q[i]) == 0;
+    return OK;
+}
+
+/* The genes of X; when X comes from raw and has the genes of var, the columns of both. */
+static Err copy_var(Copy *c, Frame *var)
+{
+    Dataset *d = c->d;
+    H5adContent more = {0};
+    if (var == &d->var || !c->same_genes)
+        return frame_copy(d, c->w, var, "var", NULL, c->ctl);
+    const Column **columns = mem_must((d->var.n_slots + 1) * sizeof *columns);
+    for (size_t i = 0; i < d->var.n_slots; i++) {
+        Slot *s = &d->var.slots[i];
+        bool had = false;
+        for (size_t k = 0; k < var->n_slots; k++)
+            had |= strcmp(var->slots[k].name, s->name) == 0;
+        if (!had && slot_read(d, &d->var, s, &columns[more.n_obs]))
+            dataset_warn(d, "%s; left out", err_message());
+        else
+            more.n_obs += !had;
+    }
+    more.obs = columns;
+    Err err = frame_copy(d, c->w, var, "var", &more, c->ctl);
+    free(columns);
+    return err;
+}
+
 static Err fill_copy(H5Writer *w, void *user, JobCtl *ctl)
 {
     Copy *c = user;
@@ -418,7 +456,8 @@ static Err fill_copy(H5Writer *w, void *user, JobCtl *ctl)
     Matrix *x = chosen_x(c);
     Frame *var = x ? x->var : &c->d->var;
     TRY(frame_copy(c->d, w, &c->d->obs, "obs", c->add, ctl));
-    TRY(frame_copy(c->d, w, var, "var", NULL, ctl));
+    TRY(same_names(c->d, var, &c->d->var, &c->same_genes));
+    TRY(copy_var(c, var));
     TRY(empty_dicts(w, dicts, 5));
     TRY(copy_matrices(c, x));
     TRY(copy_genes(c, var));

@@ -161,7 +161,7 @@ void state_sample_add(StateSample *s, const float *values, size_t n)
         }
         s->nonzero += v != 0;
         s->negative |= v < 0;
-        s->fractional |= v != floor(v);
+        s->fractional |= fabs(v - round(v)) >= 1e-6;
         if (v > s->max)
             s->max = v;
     }

@@ -39,7 +39,7 @@ typedef struct ArrayInfo {
 } ArrayInfo;
 
 /* The type values are converted to while reading. */
-typedef enum MemType { MEM_I32, MEM_I64, MEM_F32, MEM_F64, MEM_I8 } MemType;
+typedef enum MemType { MEM_I32, MEM_I64, MEM_U64, MEM_F32, MEM_F64, MEM_I8 } MemType;
 static inline size_t mem_type_size(MemType t)
 {
     return t == MEM_I8 ? 1 : t == MEM_I32 || t == MEM_F32 ? 4 : 8;
