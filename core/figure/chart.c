@@ -69,7 +69,7 @@ static double label_lines(Draw *d, const ChartGroups *g, double size, double roo
         if (!g->sizes[i])
             continue;
         char *count = count_text(g->sizes[i]), *text = str_format("%s (%s)", g->names[i], count);
-        l[i].n_lines = wrap_text(d, &style, room, text, l[i].lines, 2);
+        l[i].n_lines = wrap_text(d, &style, room, text, l[i].lines, ROW_LABEL_LINES);
         l[i].size = size;
         for (int k = 0; k < l[i].n_lines; k++)
             width = fmax(width, draw_text_width(d, &style, l[i].lines[k]));
@@ -83,7 +83,7 @@ static double label_lines(Draw *d, const ChartGroups *g, double size, double roo
 Err chart_row_labels(Draw *d, const ChartGroups *g, double room, RowLabel **out, double *width)
 {
     RowLabel *l;
-    int lines = 2;
+    int lines = ROW_LABEL_LINES;
     TRY(NEW0(l, g->n));
     for (double size = FIGURE_TEXT; lines > 1 && size > FIGURE_TEXT - 1.1; size -= 0.5)
         *width = label_lines(d, g, size, room, l, &lines);
@@ -110,6 +110,55 @@ void chart_draw_row_label(Draw *d, const RowLabel *l, double x, double y)
         draw_text(d, x, y + k * line + l->size * 0.36, &style, l->lines[k]);
 }
 
+/* ---- standing names ---- */
+
+static const double UPRIGHT_LINE = 1.12;
+
+static int upright_lines(double size, double width)
+{
+    return (int)fmax(1, fmin(UPRIGHT_LINES, floor(width / (size * UPRIGHT_LINE))));
+}
+
+/* Whether the name needs no ellipsis. */
+static bool upright_fits(Draw *d, const TextStyle *style, const char *name, double length, int lines)
+{
+    char *line[UPRIGHT_LINES];
+    size_t shown = 0, all = 0;
+    int n = wrap_text(d, style, length, name, line, lines);
+    bool fits = true;
+    for (int k = 0; k < n; k++) {
+        fits &= draw_text_width(d, style, line[k]) <= length + 0.01;
+        for (const char *p = line[k]; *p; p++)
+            shown += *p != ' ';
+        free(line[k]);
+    }
+    for (const char *p = name; *p; p++)
+        all += *p != ' ';
+    return fits && shown == all;
+}
+
+double chart_upright_length(Draw *d, double size, const char *name, double width, double most)
+{
+    TextStyle style = {.size = size};
+    int lines = upright_lines(size, width);
+    double length = fmin(24, most);
+    while (length < most && !upright_fits(d, &style, name, length, lines))
+        length += 4;
+    return fmin(length, fmin(most, draw_text_width(d, &style, name) + 0.5));
+}
+
+void chart_draw_upright(Draw *d, double size, const char *name, double x, double y, double length, double width, bool above)
+{
+    TextStyle style = {.size = size, .color = FIGURE_INK, .align = above ? ALIGN_LEFT : ALIGN_RIGHT, .rotate = 90};
+    char *lines[UPRIGHT_LINES];
+    int n = wrap_text(d, &style, length, name, lines, upright_lines(size, width));
+    x += size * 0.36 - (n - 1) * size * UPRIGHT_LINE / 2;
+    for (int k = 0; k < n; k++) {
+        draw_text(d, x + k * size * UPRIGHT_LINE, y, &style, lines[k]);
+        free(lines[k]);
+    }
+}
+
 /* ---- brackets ---- */
 
 static bool fits_lying(Draw *d, const Bracket *b, size_t n, double cell)
@@ -123,30 +172,45 @@ static bool fits_lying(Draw *d, const Bracket *b, size_t n, double cell)
 
 double chart_bracket_height(Draw *d, const Bracket *b, size_t n, double cell)
 {
-    TextStyle style = {.size = FIGURE_TEXT};
-    double widest = 0;
+    double longest = 0;
     if (n == 0)
         return 0;
     if (fits_lying(d, b, n, cell))
         return FIGURE_TEXT + 8;
     for (size_t i = 0; i < n; i++)
-        widest = fmax(widest, draw_text_width(d, &style, b[i].name));
-    return fmin(widest, 110) + 9;
+        longest = fmax(longest, chart_upright_length(d, FIGURE_TEXT, b[i].name, (double)b[i].n * cell, UPRIGHT_MOST));
+    return longest + 9;
 }
 
 void chart_draw_brackets(Draw *d, const Bracket *b, size_t n, double x, double y, double cell, double height)
 {
     bool lying = fits_lying(d, b, n, cell);
-    TextStyle style = {.size = FIGURE_TEXT, .color = FIGURE_INK, .align = lying ? ALIGN_CENTER : ALIGN_LEFT, .rotate = lying ? 0 : 90};
+    TextStyle style = {.size = FIGURE_TEXT, .color = FIGURE_INK, .align = ALIGN_CENTER};
     for (size_t i = 0; i < n; i++) {
         double x0 = x + (double)b[i].first * cell + 1.5, x1 = x + (double)(b[i].first + b[i].n) * cell - 1.5, top = y - 4.5;
-        char *text = shorten_text(d, &style, lying ? 1e9 : height - 9, b[i].name);
         draw_line(d, x0, top, x1, top, 0.6, FIGURE_INK);
         draw_line(d, x0, top - 0.3, x0, top + 2.2, 0.6, FIGURE_INK);
         draw_line(d, x1, top - 0.3, x1, top + 2.2, 0.6, FIGURE_INK);
-        draw_text(d, (x0 + x1) / 2 + (lying ? 0 : FIGURE_TEXT * 0.36), top - 3, &style, text);
-        free(text);
+        if (lying)
+            draw_text(d, (x0 + x1) / 2, top - 3, &style, b[i].name);
+        else
+            chart_draw_upright(d, FIGURE_TEXT, b[i].name, (x0 + x1) / 2, top - 3, height - 8, (double)b[i].n * cell, true);
     }
+}
+
+/* ---- pages that are too small ---- */
+
+Err chart_with_room(ChartDraw draw, const void *plot, const char *path, const RenderParams *p, JobCtl *ctl)
+{
+    static const double smaller = 0.85;
+    RenderParams at = *p;
+    double full = p->zoom > 0 ? p->zoom : 1;
+    Err err = draw(plot, path, &at, ctl);
+    for (double zoom = full; err == ERR_USAGE && zoom > 1;) {
+        at.zoom = zoom = fmax(1, zoom * smaller);
+        err = draw(plot, path, &at, ctl);
+    }
+    return err;
 }
 
 uint32_t chart_ink_on(uint32_t rgb)

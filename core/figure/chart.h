@@ -72,8 +72,6 @@ typedef struct CellPlot { /* genes x cells */
     const char *unit;
     ColorMap map;
     double vmin, vmax;
-    size_t n_brackets;
-    const Bracket *brackets;
     double width_mm, height_mm;
     const char *caption;
 } CellPlot;

@@ -115,8 +115,9 @@ static void draw_axis(const Bars *c)
     draw_text(d, c->left + c->width / 2, y + 3.5 + 2 * style.size, &style, c->b->absolute ? "cells" : "% of cells");
 }
 
-Err bar_render(const BarPlot *b, const char *path, const RenderParams *p, JobCtl *ctl)
+static Err draw_plot(const void *plot, const char *path, const RenderParams *p, JobCtl *ctl)
 {
+    const BarPlot *b = plot;
     Err err = OK;
     Bars c = {.b = b, .longest = 1};
     double label_width;
@@ -145,4 +146,9 @@ done:
     legend_done(&c.legend);
     free(c.shown);
     return err;
+}
+
+Err bar_render(const BarPlot *b, const char *path, const RenderParams *p, JobCtl *ctl)
+{
+    return chart_with_room(draw_plot, b, path, p, ctl);
 }

@@ -5,8 +5,9 @@
 #include <stdlib.h>
 
 #include "core/base/mem.h"
+#include "core/base/str.h"
 
-static const double ROW = 9, ROW_MAX = 26, ROW_MIN = 5, STRIP = 4, GAP = 0.8;
+static const double ROW = 9, ROW_MAX = 26, ROW_MIN = 5, STRIP = 4, GAP = 0.8, LIST_GAP = 6;
 
 typedef struct Cells {
     const CellPlot *c;
@@ -15,7 +16,8 @@ typedef struct Cells {
     size_t *shown, n, *order, *first; /* cells by group; [n + 1] where each shown group begins */
     double *x;                        /* [n + 1] where each shown group is drawn, gap included */
     double left, top, width, row, name_height;
-    bool turned;
+    bool turned, listed; /* names stand; or are in a list below, where columns are narrower than a line */
+    Legend legend;
 } Cells;
 
 /* Cells of the shown groups, in the order of the file. */
@@ -58,24 +60,45 @@ static Err place_groups(Cells *c)
     return OK;
 }
 
+/* Lying above their cells, else standing, else in a list. */
+static void place_names(Cells *c)
+{
+    const ChartGroups *g = &c->c->groups;
+    Draw *d = c->page.d;
+    TextStyle name = {.size = FIGURE_TEXT};
+    double longest = 0;
+    for (size_t k = 0; k < c->n; k++) {
+        double w = c->x[k + 1] - c->x[k];
+        c->turned |= draw_text_width(d, &name, g->names[c->shown[k]]) > w - 3;
+        c->listed |= w < FIGURE_TEXT * 1.15;
+        longest = fmax(longest, chart_upright_length(d, FIGURE_TEXT, g->names[c->shown[k]], w, UPRIGHT_MOST));
+    }
+    c->listed = c->listed && c->turned;
+    c->name_height = c->listed ? 0 : c->turned ? longest + 4 : FIGURE_TEXT + 4;
+    c->legend.title = g->key;
+    for (size_t k = 0; c->listed && k < c->n; k++) {
+        char *count = count_text(g->sizes[c->shown[k]]), *text = str_format("%s (%s)", g->names[c->shown[k]], count);
+        legend_add(&c->legend, 2, g->colors[c->shown[k]], text);
+        free(text);
+        free(count);
+    }
+}
+
 static Err choose_sizes(Cells *c)
 {
     const CellPlot *p = c->c;
     ChartPage *page = &c->page;
-    TextStyle gene = {.size = FIGURE_TEXT, .italic = true}, name = {.size = FIGURE_TEXT};
-    double widest = 0, tallest = 0;
+    TextStyle gene = {.size = FIGURE_TEXT, .italic = true};
+    double widest = 0;
     for (size_t i = 0; i < p->n_genes; i++)
         widest = fmax(widest, draw_text_width(page->d, &gene, p->genes[i]));
     c->left = CHART_MARGIN + widest + 4;
     c->width = page->width - CHART_MARGIN - c->left - 8 - BAR_ROOM;
     TRY(place_groups(c));
-    for (size_t k = 0; k < c->n; k++) {
-        double w = draw_text_width(page->d, &name, p->groups.names[c->shown[k]]);
-        tallest = fmax(tallest, w);
-        c->turned |= w > c->x[k + 1] - c->x[k] - 3;
-    }
-    c->name_height = c->turned ? fmin(tallest, 110) + 4 : FIGURE_TEXT + 4;
-    double around = 2 * CHART_MARGIN + page->caption_height + c->name_height + STRIP + 2;
+    place_names(c);
+    legend_fit_below(&c->legend, page->d, page->width - 2 * CHART_MARGIN, page->height > 0 ? page->height * 0.4 : 0);
+    double list = c->listed ? c->legend.height + LIST_GAP : 0;
+    double around = 2 * CHART_MARGIN + page->caption_height + c->name_height + STRIP + 2 + list;
     c->row = ROW;
     if (page->height > 0)
         c->row = fmin(ROW_MAX, (page->height - around) / (double)p->n_genes);
@@ -121,24 +144,29 @@ static Err draw_all(const Cells *c, JobCtl *ctl)
     Draw *d = c->page.d;
     double zoom = c->page.p->zoom > 0 ? c->page.p->zoom : 1;
     TextStyle gene = {.size = fmin(FIGURE_TEXT, c->row * 0.95), .italic = true, .align = ALIGN_RIGHT, .color = FIGURE_INK};
-    TextStyle name = {.size = FIGURE_TEXT, .align = c->turned ? ALIGN_LEFT : ALIGN_CENTER, .rotate = c->turned ? 90 : 0, .color = FIGURE_INK};
+    TextStyle name = {.size = FIGURE_TEXT, .align = ALIGN_CENTER, .color = FIGURE_INK};
     for (size_t k = 0; k < c->n; k++) {
         double x = c->left + c->x[k], w = c->x[k + 1] - c->x[k] - GAP, y = c->top - STRIP - 1.2;
-        char *text = shorten_text(d, &name, c->turned ? 110 : 1e9, p->groups.names[c->shown[k]]);
+        const char *text = p->groups.names[c->shown[k]];
         draw_rect(d, x, y, w, STRIP, p->groups.colors[c->shown[k]]);
-        draw_text(d, x + w / 2 + (c->turned ? FIGURE_TEXT * 0.36 : 0), y - 2.5, &name, text);
-        free(text);
+        if (!c->turned)
+            draw_text(d, x + w / 2, y - 2.5, &name, text);
+        else if (!c->listed)
+            chart_draw_upright(d, FIGURE_TEXT, text, x + w / 2, y - 2.5, c->name_height - 3, w + GAP, true);
         TRY(draw_group(c, k, draw_dpi(d) / 72 * zoom));
         TRY(job_progress(ctl, k));
     }
     for (size_t g = 0; g < p->n_genes; g++)
         draw_text(d, c->left - 4, c->top + ((double)g + 0.5) * c->row + gene.size * 0.36, &gene, p->genes[g]);
-    bar_draw(d, &c->bar, c->left + c->width + 6, c->top, fmin(90, fmax(30, c->row * (double)p->n_genes)));
+    bar_draw(d, &c->bar, c->left + c->width + 6, c->top, fmin(90, fmax(46, c->row * (double)p->n_genes)));
+    if (c->listed)
+        legend_draw(&c->legend, d, CHART_MARGIN, c->page.height - CHART_MARGIN - c->page.caption_height - c->legend.height);
     return OK;
 }
 
-Err cells_render(const CellPlot *p, const char *path, const RenderParams *r, JobCtl *ctl)
+static Err draw_plot(const void *plot, const char *path, const RenderParams *r, JobCtl *ctl)
 {
+    const CellPlot *p = plot;
     Err err = OK;
     Cells c = {.c = p, .bar = {.map = p->map, .lo = p->vmin, .hi = p->vmax, .unit = p->unit}};
     job_stage(ctl, "figure", p->groups.n);
@@ -167,5 +195,11 @@ done:
     free(c.order);
     free(c.first);
     free(c.x);
+    legend_done(&c.legend);
     return err;
+}
+
+Err cells_render(const CellPlot *p, const char *path, const RenderParams *r, JobCtl *ctl)
+{
+    return chart_with_room(draw_plot, p, path, r, ctl);
 }

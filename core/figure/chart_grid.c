@@ -7,7 +7,7 @@
 
 #include "core/base/mem.h"
 
-static const double LEGEND_ROOM = 66, CELL_MAX = 15, CELL_MIN = 5.6, ROW_MIN = 7;
+static const double KEY_ROOM = 66, KEY_GAP = 14, KEY_HEIGHT = 38, CELL_MAX = 15, CELL_GOOD = 9, CELL_MIN = 5.6, ROW_MIN = 7;
 
 typedef struct Grid {
     const GridPlot *g;
@@ -18,25 +18,59 @@ typedef struct Grid {
     double left, top, cell, row; /* of the first cell */
     double label_height, bracket_height;
     double largest;            /* share that the largest dot stands for */
+    bool below;                /* the key, where names need the width */
 } Grid;
+
+static double key_width(const Grid *c)
+{
+    return c->below ? 0 : KEY_ROOM + 8;
+}
+
+/* Names get the width that columns of a good size leave; where that is too little, the key goes below (on a page of free
+ * height). */
+static Err label_rows(Grid *c, double *width)
+{
+    const GridPlot *g = c->g;
+    double all = c->page.width - 2 * CHART_MARGIN - 5 - CELL_GOOD * (double)g->n_genes, most = c->page.width * 0.5;
+    double least = c->page.width * 0.2, beside = fmax(least, fmin(most, all - key_width(c)));
+    TRY(chart_row_labels(c->page.d, &g->groups, beside, &c->labels, width));
+    bool wrapped = false;
+    for (size_t i = 0; i < c->n; i++)
+        wrapped |= c->labels[c->shown[i]].n_lines > 1;
+    bool narrow = c->page.width - 2 * CHART_MARGIN - *width - 5 - key_width(c) < CELL_GOOD * (double)g->n_genes;
+    if (c->page.height > 0 || (!wrapped && !narrow))
+        return OK;
+    chart_row_labels_free(c->labels, g->groups.n);
+    c->labels = NULL;
+    c->below = true;
+    return chart_row_labels(c->page.d, &g->groups, fmax(least, fmin(most, all)), &c->labels, width);
+}
+
+static double names_height(const Grid *c)
+{
+    TextStyle style = {.size = FIGURE_TEXT, .italic = true};
+    double h = 0;
+    for (size_t i = 0; i < c->g->n_genes; i++)
+        h = fmax(h, draw_text_width(c->page.d, &style, c->g->genes[i]) + 4);
+    return h;
+}
 
 static Err choose_sizes(Grid *c, double label_width)
 {
     const GridPlot *g = c->g;
-    TextStyle style = {.size = FIGURE_TEXT, .italic = true};
     ChartPage *page = &c->page;
-    double free_width = page->width - 2 * CHART_MARGIN - label_width - 5 - LEGEND_ROOM - 8;
+    double free_width = page->width - 2 * CHART_MARGIN - label_width - 5 - key_width(c);
     c->cell = fmin(g->height_mm > 0 ? 26 : CELL_MAX, free_width / (double)g->n_genes);
     if (c->cell < CELL_MIN)
         FAIL(ERR_USAGE, "%zu genes have no room in a figure %.0f mm wide, about %.0f have; fewer genes or a larger --size",
              g->n_genes, g->width_mm, fmax(1, floor(free_width / CELL_MIN)));
-    for (size_t i = 0; i < g->n_genes; i++)
-        c->label_height = fmax(c->label_height, draw_text_width(page->d, &style, g->genes[i]) + 4);
+    c->label_height = names_height(c);
     c->bracket_height = chart_bracket_height(page->d, g->brackets, g->n_brackets, c->cell);
     int lines = 1;
     for (size_t i = 0; i < c->n; i++)
         lines = c->labels[c->shown[i]].n_lines > lines ? c->labels[c->shown[i]].n_lines : lines;
-    double around = 2 * CHART_MARGIN + c->bracket_height + c->label_height + page->caption_height;
+    double key = c->below ? KEY_HEIGHT : 0;
+    double around = 2 * CHART_MARGIN + c->bracket_height + c->label_height + page->caption_height + key;
     double least = fmax(ROW_MIN, lines * FIGURE_TEXT * 1.2);
     c->row = fmax(least, fmin(c->cell, CELL_MAX));
     if (page->height > 0) {
@@ -44,9 +78,9 @@ static Err choose_sizes(Grid *c, double label_width)
         if (c->row < ROW_MIN)
             FAIL(ERR_USAGE, "%zu groups have no room in a figure %.0f mm high; use a width alone, such as --size 170mm", c->n, g->height_mm);
     } else {
-        page->height = around + fmax(c->row * (double)c->n, 92 - c->label_height);
+        page->height = around + fmax(c->row * (double)c->n, c->below ? 0 : 92 - c->label_height);
     }
-    double wide = label_width + 5 + c->cell * (double)g->n_genes + 8 + LEGEND_ROOM;
+    double wide = label_width + 5 + c->cell * (double)g->n_genes + key_width(c);
     c->left = CHART_MARGIN + fmax(0, page->width - 2 * CHART_MARGIN - wide) / 2 + label_width + 5;
     double high = around - 2 * CHART_MARGIN - page->caption_height + c->row * (double)c->n;
     c->top = CHART_MARGIN + c->bracket_height;
@@ -101,29 +135,44 @@ static void draw_names(const Grid *c)
         draw_frame(d, c->left - 1, c->top - 1, c->cell * (double)g->n_genes + 2, c->row * (double)c->n + 2, 0.5, FIGURE_FAINT);
 }
 
-static void draw_key(const Grid *c)
+/* Four dots of known shares; returns the width they take. */
+static double draw_dot_key(const Grid *c, double x, double y)
 {
     Draw *d = c->page.d;
     TextStyle title = {.size = FIGURE_TEXT, .color = FIGURE_INK}, small = {.size = FIGURE_TEXT - 0.5, .color = FIGURE_INK, .align = ALIGN_CENTER};
-    double x = c->left + c->cell * (double)c->g->n_genes + 10, y = c->top;
+    double largest = dot_diameter(c, c->largest), at = x;
     char text[32];
-    if (c->g->kind == GRID_DOTS) {
-        double largest = dot_diameter(c, c->largest), at = x;
-        draw_text(d, x, y + FIGURE_TEXT * 0.8, &title, "% of cells");
-        for (int k = 1; k <= 4; k++) {
-            double share = c->largest * k / 4, size = dot_diameter(c, share), step = fmax(size, 11) + 3;
-            draw_dot(c, at + step / 2, y + FIGURE_TEXT * 1.4 + largest / 2, share, 0xB5B5B5);
-            snprintf(text, sizeof text, "%.0f", 100 * share);
-            draw_text(d, at + step / 2, y + FIGURE_TEXT * 1.4 + largest + small.size + 0.5, &small, text);
-            at += step;
-        }
-        y += FIGURE_TEXT * 3 + largest + 7;
+    draw_text(d, x, y + FIGURE_TEXT * 0.8, &title, "% of cells");
+    for (int k = 1; k <= 4; k++) {
+        double share = c->largest * k / 4, size = dot_diameter(c, share), step = fmax(size, 11) + 3;
+        draw_dot(c, at + step / 2, y + FIGURE_TEXT * 1.4 + largest / 2, share, 0xB5B5B5);
+        snprintf(text, sizeof text, "%.0f", 100 * share);
+        draw_text(d, at + step / 2, y + FIGURE_TEXT * 1.4 + largest + small.size + 0.5, &small, text);
+        at += step;
     }
-    bar_draw_flat(d, &c->bar, x, y - FIGURE_TEXT * 0.2, LEGEND_ROOM - 14, LEGEND_ROOM);
+    return at - x;
 }
 
-Err grid_render(const GridPlot *g, const char *path, const RenderParams *p, JobCtl *ctl)
+static void draw_key(const Grid *c)
 {
+    double right = c->left + c->cell * (double)c->g->n_genes, y = c->top, x = right + 10, bar = KEY_ROOM - 14;
+    if (c->below) {
+        y += c->row * (double)c->n + c->label_height + 8;
+        x = fmax(CHART_MARGIN, right - bar - 6 - (c->g->kind == GRID_DOTS ? KEY_ROOM + KEY_GAP : 0));
+    }
+    if (c->g->kind == GRID_DOTS) {
+        double wide = draw_dot_key(c, x, y);
+        if (c->below)
+            x += wide + KEY_GAP;
+        else
+            y += FIGURE_TEXT * 3 + dot_diameter(c, c->largest) + 7;
+    }
+    bar_draw_flat(c->page.d, &c->bar, x, y - FIGURE_TEXT * 0.2, bar, c->below ? c->page.width - CHART_MARGIN - x : KEY_ROOM);
+}
+
+static Err draw_grid(const void *plot, const char *path, const RenderParams *p, JobCtl *ctl)
+{
+    const GridPlot *g = plot;
     Err err = OK;
     Grid c = {.g = g, .bar = {.map = g->map, .lo = g->vmin, .hi = g->vmax, .unit = g->unit}, .largest = 0.04};
     double label_width;
@@ -136,7 +185,7 @@ Err grid_render(const GridPlot *g, const char *path, const RenderParams *p, JobC
         if (g->fraction[i] > c.largest)
             c.largest = g->fraction[i];
     c.largest = fmin(1, ceil(c.largest * 25 - 1e-6) / 25); /* quarters of it are whole per cents */
-    TRY_GOTO(chart_row_labels(c.page.d, &g->groups, c.page.width * 0.32, &c.labels, &label_width));
+    TRY_GOTO(label_rows(&c, &label_width));
     TRY_GOTO(choose_sizes(&c, label_width));
     TRY_GOTO(chart_begin(&c.page, path, g->groups.key));
     draw_cells(&c);
@@ -149,4 +198,9 @@ done:
     chart_row_labels_free(c.labels, g->groups.n);
     free(c.shown);
     return err;
+}
+
+Err grid_render(const GridPlot *g, const char *path, const RenderParams *p, JobCtl *ctl)
+{
+    return chart_with_room(draw_grid, g, path, p, ctl);
 }

@@ -22,16 +22,25 @@ CHECKED Err chart_begin(ChartPage *page, const char *path, const char *title);
 CHECKED Err chart_end(ChartPage *page);
 void chart_abandon(ChartPage *page);
 
+enum { ROW_LABEL_LINES = 3, UPRIGHT_LINES = 3 };
+#define UPRIGHT_MOST 110.0
 typedef struct RowLabel {
-    char *lines[2];
+    char *lines[ROW_LABEL_LINES];
     int n_lines;
     double size;
 } RowLabel;
-/* "name (n)" of each group, somewhat smaller or wrapped where it needs more than `room`; *width: of the widest. */
+/* "name (n)" of each group, somewhat smaller or on up to three lines where it needs more than `room`; *width: of the widest. */
 CHECKED Err chart_row_labels(Draw *d, const ChartGroups *g, double room, RowLabel **out, double *width);
 void chart_row_labels_free(RowLabel *l, size_t n);
 /* Ends at x, centred at y. */
 void chart_draw_row_label(Draw *d, const RowLabel *l, double x, double y);
+/* Names that stand, wrapped where their column is `width` wide: the length they need (at most `most`), and drawing one from y
+ * upwards (above) or ending at y. */
+double chart_upright_length(Draw *d, double size, const char *name, double width, double most);
+void chart_draw_upright(Draw *d, double size, const char *name, double x, double y, double length, double width, bool above);
+/* Draws; where a plot says that it has no room, again with smaller text, down to its size on paper. */
+typedef Err (*ChartDraw)(const void *plot, const char *path, const RenderParams *p, JobCtl *ctl);
+CHECKED Err chart_with_room(ChartDraw draw, const void *plot, const char *path, const RenderParams *p, JobCtl *ctl);
 /* Room above columns of width `cell` for the brackets; and drawing them with their foot at y. */
 double chart_bracket_height(Draw *d, const Bracket *b, size_t n, double cell);
 void chart_draw_brackets(Draw *d, const Bracket *b, size_t n, double x, double y, double cell, double height);

@@ -17,14 +17,22 @@ typedef struct Violins {
     bool turned; /* group names stand */
 } Violins;
 
+static double name_size(const Violins *c)
+{
+    return c->slot < FIGURE_TEXT * 1.1 ? FIGURE_TEXT_MIN : FIGURE_TEXT;
+}
+
 static double name_room(Violins *c)
 {
     TextStyle style = {.size = FIGURE_TEXT};
-    double widest = 0;
-    for (size_t i = 0; i < c->n; i++)
-        widest = fmax(widest, draw_text_width(c->page.d, &style, c->v->groups.names[c->shown[i]]));
+    double widest = 0, longest = 0;
+    for (size_t i = 0; i < c->n; i++) {
+        const char *name = c->v->groups.names[c->shown[i]];
+        widest = fmax(widest, draw_text_width(c->page.d, &style, name));
+        longest = fmax(longest, chart_upright_length(c->page.d, name_size(c), name, c->slot - 1, UPRIGHT_MOST));
+    }
     c->turned = widest > c->slot - 2;
-    return c->turned ? fmin(widest, 125) + 5.5 : FIGURE_TEXT + 5;
+    return c->turned ? longest + 5.5 : FIGURE_TEXT + 5;
 }
 
 static Err choose_sizes(Violins *c)
@@ -95,10 +103,12 @@ static void draw_row(const Violins *c, size_t r)
     if (!(hi > lo))
         hi = lo + 1;
     int n = axis_ticks(lo, hi, 4, ticks);
-    double step = n > 1 ? ticks[1] - ticks[0] : fabs(ticks[0]);
+    int power;
+    char *full = axis_unit(v->titles[r], lo, hi, &power);
+    double by = pow(10, -power), step = by * (n > 1 ? ticks[1] - ticks[0] : fabs(ticks[0]));
     for (int k = 0; k < n; k++) {
         double at = y + height_of(c, ticks[k], lo, hi);
-        axis_text(ticks[k], step, text, sizeof text);
+        axis_text(ticks[k] * by, step, text, sizeof text);
         draw_line(d, c->left, at, c->left + wide, at, 0.3, 0xE4E4E4);
         draw_line(d, c->left - 2, at, c->left, at, 0.5, FIGURE_INK);
         draw_text(d, c->left - 3.5, at + small.size * 0.36, &small, text);
@@ -107,27 +117,29 @@ static void draw_row(const Violins *c, size_t r)
         draw_violin(c, &dist->groups[c->shown[i]], c->left + ((double)i + 0.5) * c->slot, y, lo, hi, v->groups.colors[c->shown[i]]);
     draw_line(d, c->left, y, c->left, y + c->row, 0.5, FIGURE_INK);
     draw_line(d, c->left, y + c->row, c->left + wide, y + c->row, 0.5, FIGURE_INK);
-    char *name = shorten_text(d, &title, c->row + ROW_GAP - 1, v->titles[r]);
+    char *name = shorten_text(d, &title, c->row + ROW_GAP - 1, full);
     draw_text(d, c->left - c->tick_width - 2, y + c->row / 2, &title, name);
     free(name);
+    free(full);
 }
 
 static void draw_names(const Violins *c)
 {
     double y = c->top + (double)c->v->n_rows * (c->row + ROW_GAP) - ROW_GAP + 4;
-    TextStyle style = {.size = FIGURE_TEXT, .align = c->turned ? ALIGN_RIGHT : ALIGN_CENTER, .rotate = c->turned ? 90 : 0, .color = FIGURE_INK};
-    if (c->turned && c->slot < FIGURE_TEXT)
-        style.size = FIGURE_TEXT_MIN;
+    TextStyle style = {.size = FIGURE_TEXT, .align = ALIGN_CENTER, .color = FIGURE_INK};
     for (size_t i = 0; i < c->n; i++) {
         double x = c->left + ((double)i + 0.5) * c->slot;
-        char *name = shorten_text(c->page.d, &style, c->turned ? c->name_height - 5 : 1e9, c->v->groups.names[c->shown[i]]);
-        draw_text(c->page.d, c->turned ? x + style.size * 0.36 : x, c->turned ? y : y + style.size, &style, name);
-        free(name);
+        const char *name = c->v->groups.names[c->shown[i]];
+        if (c->turned)
+            chart_draw_upright(c->page.d, name_size(c), name, x, y, c->name_height - 5, c->slot - 1, false);
+        else
+            draw_text(c->page.d, x, y + style.size, &style, name);
     }
 }
 
-Err violin_render(const ViolinPlot *v, const char *path, const RenderParams *p, JobCtl *ctl)
+static Err draw_violins(const void *plot, const char *path, const RenderParams *p, JobCtl *ctl)
 {
+    const ViolinPlot *v = plot;
     Err err = OK;
     Violins c = {.v = v};
     job_stage(ctl, "figure", v->n_rows);
@@ -146,4 +158,9 @@ done:
     chart_abandon(&c.page);
     free(c.shown);
     return err;
+}
+
+Err violin_render(const ViolinPlot *v, const char *path, const RenderParams *p, JobCtl *ctl)
+{
+    return chart_with_room(draw_violins, v, path, p, ctl);
 }

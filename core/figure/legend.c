@@ -317,12 +317,20 @@ void legend_draw(const Legend *l, Draw *d, double x, double y)
 
 /* ---- numbers ---- */
 
-int axis_power(double lo, double hi)
+static int axis_power(double lo, double hi)
 {
     double most = fmax(fabs(lo), fabs(hi));
     if (!(most > 0) || !isfinite(most) || (most >= 0.01 && most < 1e5))
         return 0;
     return (int)floor(log10(most) + 1e-9);
+}
+
+char *axis_unit(const char *unit, double lo, double hi, int *power)
+{
+    unit = unit ? unit : "";
+    *power = axis_power(lo, hi);
+    /* the font has no raised digits beyond 3 */
+    return *power ? str_format("%s%s\xc3\x97" "10^%d", unit, *unit ? ", " : "", *power) : mem_strdup(unit);
 }
 
 int axis_ticks(double lo, double hi, int most, double *out)
@@ -392,24 +400,6 @@ static void point_end(Draw *d, const Bar *b, double x, double y, double w, doubl
     draw_polygon(d, flat ? (high ? right : left) : (high ? up : down), 3, color_map(b->map, high));
 }
 
-/* Ticks of large and small numbers are written in a power of ten that stands with the unit; *power: 0 without. */
-static char *unit_text(const Bar *b, int *power)
-{
-    static const char *const digits[] = {"\xe2\x81\xb0", "\xc2\xb9", "\xc2\xb2", "\xc2\xb3", "\xe2\x81\xb4",
-                                         "\xe2\x81\xb5", "\xe2\x81\xb6", "\xe2\x81\xb7", "\xe2\x81\xb8", "\xe2\x81\xb9"};
-    const char *unit = b->unit ? b->unit : "";
-    *power = axis_power(b->lo, b->hi);
-    if (*power == 0)
-        return mem_strdup(unit);
-    Str s = {0};
-    str_addf(&s, "%s%s\xc3\x97" "10%s", unit, *unit ? ", " : "", *power < 0 ? "\xe2\x81\xbb" : "");
-    int p = abs(*power);
-    if (p >= 10)
-        str_add(&s, digits[p / 10 % 10]);
-    str_add(&s, digits[p % 10]);
-    return str_take(&s);
-}
-
 void bar_draw(Draw *d, const Bar *b, double x, double y, double height)
 {
     double ticks[5], w = 4.5;
@@ -418,7 +408,7 @@ void bar_draw(Draw *d, const Bar *b, double x, double y, double height)
     int n = axis_ticks(b->lo, b->hi, 5, ticks);
     double step = n > 1 ? ticks[1] - ticks[0] : fabs(ticks[0]), widest = 0;
     int power;
-    char *unit = unit_text(b, &power);
+    char *unit = axis_unit(b->unit, b->lo, b->hi, &power);
     double by = pow(10, -power);
     strip(d, b, x, y, w, height, false);
     if (b->beyond_lo)
@@ -451,7 +441,7 @@ void bar_draw_flat(Draw *d, const Bar *b, double x, double y, double width, doub
     int n = axis_ticks(b->lo, b->hi, 4, ticks);
     double step = n > 1 ? ticks[1] - ticks[0] : fabs(ticks[0]);
     int power;
-    char *unit = unit_text(b, &power);
+    char *unit = axis_unit(b->unit, b->lo, b->hi, &power);
     double by = pow(10, -power);
     int n_lines = unit[0] ? wrap_text(d, &title, room, unit, lines, 2) : 0;
     free(unit);

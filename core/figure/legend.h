@@ -53,8 +53,9 @@ void bar_draw_flat(Draw *d, const Bar *b, double x, double y, double width, doub
 /* The colour of a value. */
 uint32_t bar_color(const Bar *b, double value);
 
-/* The power of ten in which an axis from lo to hi is written: 0 for numbers of usual size. */
-int axis_power(double lo, double hi);
+/* The unit of an axis from lo to hi, with the power of ten in which its ticks are written where they are very large or
+ * small: "log1p CP10k", "counts, ×10^5"; *power 0 without. Caller frees. */
+char *axis_unit(const char *unit, double lo, double hi, int *power);
 /* Round numbers within lo..hi, at most `most` (>= 2) of them; returns how many. */
 int axis_ticks(double lo, double hi, int most, double *out);
 /* `step`: distance of the ticks, which says how many decimals there are. */
