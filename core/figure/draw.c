@@ -1,9 +1,6 @@
 /* The three kinds of page. PNG: a cairo image, encoded by png.c. PDF: a cairo PDF (text stays text, fonts are
- * embedded as subsets). SVG: written here, element by element; cairo only measures its text. */
-#include "core/figure/draw.h"
-
+ * embedded as subsets). SVG: written by draw_svg.c; cairo only measures its text. */
 #include <cairo-pdf.h>
-#include <cairo.h>
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -13,23 +10,8 @@
 #include <unistd.h>
 
 #include "core/base/mem.h"
-#include "core/base/str.h"
+#include "core/figure/draw_page.h"
 #include "core/figure/palette.h"
-
-typedef enum Kind { KIND_PNG, KIND_SVG, KIND_PDF } Kind;
-
-struct Draw {
-    Kind kind;
-    char *path, *temporary;
-    bool force, transparent;
-    int simulate;
-    double width, height, dpi, zoom;
-    MetaPair *meta;
-    size_t n_meta;
-    cairo_surface_t *surface;
-    cairo_t *cr;
-    Str svg;
-};
 
 static const char font_family[] = "Liberation Sans";
 
@@ -72,48 +54,6 @@ static char *clean_text(const char *text)
 static uint32_t seen(const Draw *d, uint32_t rgb)
 {
     return d->simulate ? color_simulate(rgb, d->simulate - 1) : rgb;
-}
-
-static void add_escaped(Str *s, const char *text)
-{
-    for (const char *p = text; *p; p++) {
-        unsigned char c = (unsigned char)*p;
-        if (c == '<')
-            str_add(s, "&lt;");
-        else if (c == '>')
-            str_add(s, "&gt;");
-        else if (c == '&')
-            str_add(s, "&amp;");
-        else if (c == '"')
-            str_add(s, "&quot;");
-        else if (c >= 0x20)
-            str_add_char(s, *p);
-    }
-}
-
-static void begin_svg(Draw *d, const DrawParams *p)
-{
-    Str *s = &d->svg;
-    str_addf(s,
-             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<svg xmlns=\"http://www.w3.org/2000/svg\" "
-             "xmlns:xlink=\"http://www.w3.org/1999/xlink\" width=\"%.4gpt\" height=\"%.4gpt\" viewBox=\"0 0 %.4g %.4g\" "
-             "font-family=\"'Liberation Sans', Arial, Helvetica, sans-serif\">\n",
-             d->width * d->zoom, d->height * d->zoom, d->width, d->height);
-    if (p->title) {
-        str_add(s, "<title>");
-        add_escaped(s, p->title);
-        str_add(s, "</title>\n");
-    }
-    str_add(s, "<metadata>\n");
-    for (size_t i = 0; i < p->n_meta; i++) {
-        add_escaped(s, p->meta[i].key);
-        str_add(s, ": ");
-        add_escaped(s, p->meta[i].value);
-        str_add(s, "\n");
-    }
-    str_add(s, "</metadata>\n");
-    if (!d->transparent)
-        str_addf(s, "<rect width=\"%.4g\" height=\"%.4g\" fill=\"#fff\"/>\n", d->width, d->height);
 }
 
 static void set_pdf_metadata(Draw *d, const DrawParams *p)
@@ -198,7 +138,7 @@ Err draw_open(const char *path, const DrawParams *p, Draw **out)
         return err;
     }
     if (kind == KIND_SVG)
-        begin_svg(d, p);
+        svg_begin(d, p);
     *out = d;
     return OK;
 }
@@ -217,6 +157,8 @@ static void release(Draw *d)
     free(d->path);
     free(d->temporary);
     str_free(&d->svg);
+    for (int k = 0; k < 4; k++)
+        str_free(&d->used[k]);
     free(d);
 }
 
@@ -276,7 +218,7 @@ Err draw_close(Draw *d)
     else if (d->kind == KIND_PDF)
         err = finish_pdf(d);
     else {
-        str_add(&d->svg, "</svg>\n");
+        svg_end(d);
         err = write_temporary(d, d->svg.data, d->svg.len);
     }
     if (err == OK && rename(d->temporary, d->path) != 0)
@@ -308,8 +250,7 @@ void draw_line(Draw *d, double x0, double y0, double x1, double y1, double width
 {
     color = seen(d, color);
     if (d->kind == KIND_SVG) {
-        str_addf(&d->svg, "<line x1=\"%.2f\" y1=\"%.2f\" x2=\"%.2f\" y2=\"%.2f\" stroke=\"#%06x\" stroke-width=\"%.2f\"/>\n",
-                 x0, y0, x1, y1, color, width);
+        svg_line(d, x0, y0, x1, y1, width, color);
         return;
     }
     set_color(d, color);
@@ -323,10 +264,7 @@ void draw_polygon(Draw *d, const double *xy, int n, uint32_t color)
 {
     color = seen(d, color);
     if (d->kind == KIND_SVG) {
-        str_add(&d->svg, "<polygon points=\"");
-        for (int i = 0; i < n; i++)
-            str_addf(&d->svg, "%s%.2f,%.2f", i ? " " : "", xy[2 * i], xy[2 * i + 1]);
-        str_addf(&d->svg, "\" fill=\"#%06x\"/>\n", color);
+        svg_polygon(d, xy, n, 0, color);
         return;
     }
     set_color(d, color);
@@ -340,10 +278,7 @@ void draw_outline(Draw *d, const double *xy, int n, double width, uint32_t color
 {
     color = seen(d, color);
     if (d->kind == KIND_SVG) {
-        str_add(&d->svg, "<polygon points=\"");
-        for (int i = 0; i < n; i++)
-            str_addf(&d->svg, "%s%.2f,%.2f", i ? " " : "", xy[2 * i], xy[2 * i + 1]);
-        str_addf(&d->svg, "\" fill=\"none\" stroke=\"#%06x\" stroke-width=\"%.2f\" stroke-linejoin=\"round\"/>\n", color, width);
+        svg_polygon(d, xy, n, width, color);
         return;
     }
     set_color(d, color);
@@ -386,11 +321,7 @@ static void draw_disc(Draw *d, double x, double y, double r, double stroke, uint
 {
     color = seen(d, color);
     if (d->kind == KIND_SVG) {
-        if (stroke > 0)
-            str_addf(&d->svg, "<circle cx=\"%.2f\" cy=\"%.2f\" r=\"%.2f\" fill=\"none\" stroke=\"#%06x\" stroke-width=\"%.2f\"/>\n",
-                     x, y, r, color, stroke);
-        else
-            str_addf(&d->svg, "<circle cx=\"%.2f\" cy=\"%.2f\" r=\"%.2f\" fill=\"#%06x\"/>\n", x, y, r, color);
+        svg_disc(d, x, y, r, stroke, color);
         return;
     }
     set_color(d, color);
@@ -440,7 +371,7 @@ void draw_glyph(Draw *d, int glyph, double x, double y, double diameter, uint32_
 
 /* ---- text ---- */
 
-static void set_font(Draw *d, const TextStyle *s)
+void draw_set_font(Draw *d, const TextStyle *s)
 {
     cairo_select_font_face(d->cr, font_family, s->italic ? CAIRO_FONT_SLANT_ITALIC : CAIRO_FONT_SLANT_NORMAL,
                            s->bold ? CAIRO_FONT_WEIGHT_BOLD : CAIRO_FONT_WEIGHT_NORMAL);
@@ -451,35 +382,16 @@ double draw_text_width(Draw *d, const TextStyle *s, const char *utf8)
 {
     cairo_text_extents_t e;
     char *clean = clean_text(utf8);
-    set_font(d, s);
+    draw_set_font(d, s);
     cairo_text_extents(d->cr, clean, &e);
     free(clean);
     return e.x_advance;
 }
 
-static void svg_text(Draw *d, double x, double y, const TextStyle *s, const char *utf8)
-{
-    static const char *const anchors[] = {"start", "middle", "end"};
-    Str *out = &d->svg;
-    str_addf(out, "<text x=\"%.2f\" y=\"%.2f\" font-size=\"%.2f\" fill=\"#%06x\" text-anchor=\"%s\"", x, y, s->size, seen(d, s->color),
-             anchors[s->align]);
-    if (s->bold)
-        str_add(out, " font-weight=\"bold\"");
-    if (s->italic)
-        str_add(out, " font-style=\"italic\"");
-    if (s->halo)
-        str_addf(out, " stroke=\"#fff\" stroke-width=\"%.2f\" stroke-linejoin=\"round\" paint-order=\"stroke\"", s->size / 4);
-    if (s->rotate != 0)
-        str_addf(out, " transform=\"rotate(%.1f %.2f %.2f)\"", -s->rotate, x, y);
-    str_add(out, ">");
-    add_escaped(out, utf8);
-    str_add(out, "</text>\n");
-}
-
 static void cairo_text(Draw *d, double x, double y, const TextStyle *s, const char *utf8)
 {
     double shift = s->align == ALIGN_LEFT ? 0 : draw_text_width(d, s, utf8) * (s->align == ALIGN_CENTER ? 0.5 : 1);
-    set_font(d, s);
+    draw_set_font(d, s);
     cairo_save(d->cr);
     cairo_translate(d->cr, x, y);
     cairo_rotate(d->cr, -s->rotate * M_PI / 180);
@@ -501,32 +413,13 @@ void draw_text(Draw *d, double x, double y, const TextStyle *s, const char *utf8
 {
     char *clean = clean_text(utf8);
     if (d->kind == KIND_SVG)
-        svg_text(d, x, y, s, clean);
+        svg_text(d, x, y, s, seen(d, s->color), clean);
     else
         cairo_text(d, x, y, s, clean);
     free(clean);
 }
 
 /* ---- images ---- */
-
-static void svg_image(Draw *d, double x, double y, double w, double h, const uint32_t *argb, int iw, int ih)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    unsigned char *png;
-    size_t n;
-    if (png_encode(argb, iw, ih, d->dpi, true, NULL, 0, &png, &n) != OK)
-        return;
-    str_addf(&d->svg, "<image x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" height=\"%.2f\" xlink:href=\"data:image/png;base64,", x, y, w, h);
-    for (size_t i = 0; i < n; i += 3) {
-        size_t left = n - i < 3 ? n - i : 3;
-        uint32_t v = (uint32_t)png[i] << 16 | (left > 1 ? (uint32_t)png[i + 1] << 8 : 0) | (left > 2 ? png[i + 2] : 0);
-        const char four[4] = {digits[v >> 18], digits[v >> 12 & 63], left > 1 ? digits[v >> 6 & 63] : '=',
-                              left > 2 ? digits[v & 63] : '='};
-        str_add_n(&d->svg, four, 4);
-    }
-    str_add(&d->svg, "\"/>\n");
-    free(png);
-}
 
 static void place_image(Draw *d, double x, double y, double w, double h, const uint32_t *argb, int iw, int ih)
 {
