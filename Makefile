@@ -47,10 +47,10 @@ plugin: $(PLUGIN)
 
 # The program loads large libraries when they are used first (core/base/lazy.h) and holds HDF5 itself where there is an
 # archive of it: the shared one brings network and encryption libraries, which cost more than opening a file.
-LAZY := $(if $(SAN)$(filter-out x86_64-%,$(shell $(CC) -dumpmachine)),,igraph cairo png16 zip crypto blosc dnnl lapacke openblas)
+LAZY := $(if $(SAN)$(filter-out x86_64-%,$(shell $(CC) -dumpmachine)),,igraph cairo freetype png16 zip crypto blosc dnnl lapacke openblas)
 HDF5_DIR := $(patsubst -L%,%,$(firstword $(filter -L%,$(PKG_LIBS))))
 HDF5_A := $(if $(LAZY),$(wildcard $(HDF5_DIR)/libhdf5.a))
-PROGRAM_LIBS = $(filter-out $(LAZY:%=-l%) $(if $(LAZY),-lfreetype),$(if $(HDF5_A),$(patsubst -lhdf5,$(HDF5_A) -lsz,$(PKG_LIBS)),$(PKG_LIBS)))
+PROGRAM_LIBS = $(filter-out $(LAZY:%=-l%),$(if $(HDF5_A),$(patsubst -lhdf5,$(HDF5_A) -lsz,$(PKG_LIBS)),$(PKG_LIBS)))
 
 $(BUILD)/lazy.S: $(BUILD)/tui/main.o $(LIB_OBJ) core/base/lazy.sh
 	@sh core/base/lazy.sh $(CC) $(LAZY) -- $(filter %.o,$^) >$@
