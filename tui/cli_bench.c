@@ -48,6 +48,28 @@ static Err bench_open(Bench *b)
     return OK;
 }
 
+/* Another gene each time, in a session of its own: from the file, or from its copy by genes where there is one. */
+static Err bench_gene(Bench *b)
+{
+    static size_t turn;
+    Session *s;
+    Values *v = NULL;
+    const char *const *names;
+    size_t n;
+    TRY(fresh(b, &s));
+    Dataset *d = session_dataset(s);
+    Err err = dataset_gene_names(d, dataset_working_matrix(d), &names, &n);
+    if (err == OK && n == 0)
+        err = err_set(ERR_NOT_FOUND, "the file has no genes");
+    double t = now();
+    if (err == OK)
+        err = session_gene(s, names[++turn * 977 % n], false, b->a->ctl, &v);
+    b->spent = now() - t;
+    values_free(v);
+    session_close(s);
+    return err;
+}
+
 static Err bench_load(Bench *b)
 {
     SessionParams p = cli_session_params(b->a);
@@ -171,6 +193,7 @@ typedef struct Part {
 
 static const Part parts[] = {
     {"open", "s", bench_open, "opening the file"},
+    {"gene", "s", bench_gene, "a gene's column, the file being open"},
     {"load", "s", bench_load, "loading the model"},
     {"cluster", "cells/s", bench_cluster, "normalise, PCA, neighbours, UMAP, Leiden"},
     {"embed", "cells/s", bench_embed, "cells to vectors"},

@@ -9,6 +9,7 @@ data=${BENCH_DATA:-$here/../../build/bench}
 [ -x "$program" ] || { echo "$program is missing: run make first" >&2; exit 1; }
 "$python" -c 'import h5py, numpy' 2>/dev/null || { echo "== large files: $python has no h5py and numpy, skipped"; exit 0; }
 "$python" -c 'import anndata, scanpy' 2>/dev/null || { echo "== anndata and scanpy are missing: without peers"; PEERS=0; export PEERS; }
+[ -x /usr/bin/time ] || { echo "== large files: GNU time is missing (Debian: time), skipped"; exit 0; }
 mkdir -p "$data"
 set --
 for c in ${CELLS:-68000 68000:gzip 1000000}; do
