@@ -47,13 +47,14 @@ plugin: $(PLUGIN)
 
 # The program loads large libraries when they are used first (core/base/lazy.h) and holds HDF5 itself where there is an
 # archive of it: the shared one brings network and encryption libraries, which cost more than opening a file.
-LAZY := $(if $(SAN)$(filter-out x86_64-%,$(shell $(CC) -dumpmachine)),,igraph cairo freetype png16 zip crypto blosc dnnl lapacke openblas)
+HEAVY := igraph cairo freetype png16 zip crypto blosc dnnl lapacke openblas
+LAZY := $(if $(SAN)$(filter-out x86_64-%,$(shell $(CC) -dumpmachine)),,$(filter $(PKG_LIBS:-l%=%),$(HEAVY)))
 HDF5_DIR := $(patsubst -L%,%,$(firstword $(filter -L%,$(PKG_LIBS))))
 HDF5_A := $(if $(LAZY),$(wildcard $(HDF5_DIR)/libhdf5.a))
 PROGRAM_LIBS = $(filter-out $(LAZY:%=-l%),$(if $(HDF5_A),$(patsubst -lhdf5,$(HDF5_A) -lsz,$(PKG_LIBS)),$(PKG_LIBS)))
 
 $(BUILD)/lazy.S: $(BUILD)/tui/main.o $(LIB_OBJ) core/base/lazy.sh
-	@sh core/base/lazy.sh $(CC) $(LAZY) -- $(filter %.o,$^) >$@
+	@sh core/base/lazy.sh $(CC) $(LAZY) -- $(filter %.o,$^) >$@.part && mv $@.part $@
 $(BUILD)/lazy.o: $(BUILD)/lazy.S
 	@$(CC) -c -o $@ $<
 $(PROGRAM): $(BUILD)/tui/main.o $(LIB_OBJ) $(if $(LAZY),$(BUILD)/lazy.o)

@@ -22,7 +22,7 @@ for lib in $libs; do
     nm -D --defined-only "$so" | awk '$2 == "T" || $2 == "W" { sub(/@.*/, "", $3); print $3 }' | sort -u >"$t/has"
     comm -12 "$t/used" "$t/has" >"$t/both"
     comm -23 "$t/used" "$t/both" >"$t/rest" && mv "$t/rest" "$t/used" # one library gives each
-    awk -v lib="$lib" -v soname="$soname" '
+    awk -v lib="$(echo "$lib" | tr -- -. __)" -v soname="$soname" '
         { f[n++] = $1 }
         END {
             print ".text"
