@@ -92,7 +92,7 @@ static Err select_features(Dataset *d, const Features *f, const DatasetOptions *
         other += !right_type;
     }
     Err err = OK;
-    if (f->n && !passed && !all)
+    if (f->n && !passed && !all && !(opt && opt->any_genome))
         err = no_such_type(types, n_types, type);
     if (!err && other) {
         Str s = {0};

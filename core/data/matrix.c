@@ -238,7 +238,7 @@ Err matrix_sample_state(Dataset *d, Matrix *m)
         TRY(sample_dense(m, &s));
     else
         state_sample_add(&s, m->mem.values, csr_nnz(&m->mem));
-    m->info.state = state_of_sample(&s);
+    m->info.state = m->info.cols ? state_of_sample(&s) : STATE_UNKNOWN; /* all filtered out */
     if (s.bad)
         dataset_warn(d, "%s: holds NaN or infinite values", m->info.name);
     return OK;

@@ -103,6 +103,9 @@ static Err files_of(const char *folder, const char *mtx, MtxFiles *out)
                                            "genes.txt",    "feature.tsv", NULL};
     static const char *const barcodes[] = {"barcodes.tsv", "barcodes.txt", "cells.tsv",
                                            "barcode.tsv", NULL};
+    /* kallisto (cells_x_genes.genes.txt) and alevin (quants_mat_cols.txt) after the whole name */
+    static const char *const others[] = {".genes.names.txt", ".genes.txt", "_cols.txt", NULL};
+    static const char *const cells[] = {".barcodes.txt", "_rows.txt", NULL};
     char *prefix = prefix_of(mtx);
     MtxFiles f = {.matrix = str_format("%s/%s", folder, mtx)};
     f.features = first_of(folder, prefix, features);
@@ -111,9 +114,15 @@ static Err files_of(const char *folder, const char *mtx, MtxFiles *out)
         f.features = first_of(folder, "", features);
     if (!f.barcodes && *prefix)
         f.barcodes = first_of(folder, "", barcodes);
+    if (!f.features)
+        f.features = first_of(folder, prefix, others);
+    if (!f.barcodes)
+        f.barcodes = first_of(folder, prefix, cells);
     Err err = OK;
     if (!f.features || !f.barcodes)
-        err = err_set(ERR_INPUT, "%s%s: is missing beside %s; copy the whole folder", prefix,
+        err = err_set(ERR_INPUT,
+                      "%s: is missing beside %s (with the same beginning or none); copy the whole "
+                      "folder",
                       f.features ? "barcodes.tsv" : "features.tsv (or genes.tsv)", mtx);
     free(prefix);
     if (err)
@@ -138,10 +147,10 @@ static Err find_files(Dataset *d, const DatasetOptions *opt, MtxFiles *out)
         return err;
     }
     size_t n = mtx_in(path, &mtx);
-    if (n > 1 && access((sub = str_format("%s/matrix.mtx", path)), F_OK) ==
-                     0) { /* STARsolo: beside UniqueAndMult... */
+    static const char *const plain[] = {"matrix.mtx", NULL};
+    if (n > 1 && (sub = first_of(path, "", plain))) { /* STARsolo: beside UniqueAndMult... */
         free(mtx);
-        mtx = mem_strdup("matrix.mtx");
+        mtx = mem_strdup(strrchr(sub, '/') + 1);
         n = 1;
     }
     if (n > 1)
@@ -264,98 +273,6 @@ static void split_features(const Lines *l, Features *f)
 
 /* ---- the matrix ---- */
 
-static Err bad_line(const char *path, const TextFile *t, const char *what)
-{
-    FAIL(ERR_INPUT, "%s: line %llu: %s; the file is damaged", path,
-         (unsigned long long)textfile_number(t), what);
-}
-
-/* Skips spaces, reads decimal digits; false when there are none. */
-static bool take_count(const char **p, uint64_t *out)
-{
-    const char *s = *p;
-    uint64_t v = 0;
-    while (*s == ' ' || *s == '\t')
-        s++;
-    if (*s < '0' || *s > '9')
-        return false;
-    for (; *s >= '0' && *s <= '9'; s++) {
-        if (v > UINT64_MAX / 10 - 1)
-            return false;
-        v = v * 10 + (uint64_t)(*s - '0');
-    }
-    *p = s;
-    *out = v;
-    return true;
-}
-
-Err mtx_head(const char *path, TextFile *t, MtxHead *h)
-{
-    char *line;
-    TRY(textfile_line(t, &line));
-    if (!line || strncasecmp(line, "%%MatrixMarket", 14) != 0)
-        FAIL(ERR_INPUT,
-             "%s: does not begin with %%%%MatrixMarket; it is no matrix file, or damaged", path);
-    if (!strcasestr(line, "coordinate") || strcasestr(line, "symmetric") ||
-        strcasestr(line, "complex"))
-        FAIL(ERR_INPUT,
-             "%s: \"%s\" is no sparse matrix of real numbers (coordinate integer, real or pattern "
-             "general)",
-             path, line);
-    h->integer = strcasestr(line, "integer") != NULL;
-    h->pattern = strcasestr(line, "pattern") != NULL;
-    do {
-        TRY(textfile_line(t, &line));
-        if (!line)
-            FAIL(ERR_INPUT, "%s: ends before its sizes; the file is cut short", path);
-        line += strspn(line, " \t");
-    } while (*line == '%' || !*line);
-    const char *p = line;
-    if (!take_count(&p, &h->rows) || !take_count(&p, &h->cols) || !take_count(&p, &h->nnz))
-        return bad_line(path, t, "no sizes (rows, columns, entries)");
-    /* "1 1" and a line end is the shortest entry; gzip packs at most 1032 to 1. */
-    double most = (double)textfile_bytes(t) * (str_ends(path, ".gz") ? 1032.0 : 1.0) / 4 + 1;
-    if (h->rows >= INT32_MAX || h->cols >= INT32_MAX || (double)h->nnz > most)
-        FAIL(ERR_INPUT,
-             "%s: declares %llu x %llu with %llu entries, more than a file of %llu bytes can hold",
-             path, (unsigned long long)h->rows, (unsigned long long)h->cols,
-             (unsigned long long)h->nnz, (unsigned long long)textfile_bytes(t));
-    return OK;
-}
-
-/* The next entry; *more is false at the end. Whole numbers, nearly all there are, avoid strtod. */
-Err mtx_next(const char *path, TextFile *t, const MtxHead *h, MtxEntry *e, bool *more)
-{
-    char *line;
-    const char *p;
-    do {
-        TRY(textfile_line(t, &line));
-        *more = line != NULL;
-        if (!line)
-            return OK;
-        p = line + strspn(line, " \t");
-    } while (!*p || *p == '%');
-    if (!take_count(&p, &e->row) || !take_count(&p, &e->col) || !e->row || !e->col ||
-        e->row > h->rows || e->col > h->cols)
-        return bad_line(path, t, "no row and column within the sizes");
-    e->row--;
-    e->col--;
-    e->value = 1;
-    if (h->pattern)
-        return OK;
-    const char *q = p;
-    uint64_t whole;
-    if (take_count(&q, &whole) && (!*q || *q == ' ')) {
-        e->value = (float)whole;
-        return OK;
-    }
-    char *end;
-    e->value = (float)strtod(p, &end);
-    if (end == p)
-        return bad_line(path, t, "no value");
-    return OK;
-}
-
 static Err sample_mtx(const char *path, Matrix *m, MtxHead *h)
 {
     enum { SAMPLE = 100000 };
@@ -422,7 +339,7 @@ Err mtx_read(Dataset *d, const DatasetOptions *opt)
                            .storage = "csr",
                            .rows = d->obs.n,
                            .cols = d->var.n,
-                           .nnz = (size_t)h.nnz,
+                           .nnz = (size_t)h.room,
                            .state = m->info.state,
                            .readable = true};
     snprintf(m->info.dtype, sizeof m->info.dtype, "%s", h.integer ? "int64" : "float64");
@@ -471,34 +388,27 @@ Err mtx_place(const Matrix *m, const MtxEntry *e, int32_t *cell, int32_t *col)
 }
 
 /* All of it in memory. */
-static Err load_all(Matrix *m, TextFile *t, const MtxHead *h, JobCtl *ctl)
+static Err load_all(Matrix *m, TextFile *t, MtxHead *h, JobCtl *ctl)
 {
     Err err = OK;
     int32_t *cell = NULL, *col = NULL;
     float *value = NULL;
     size_t n = 0, seen = 0;
-    TRY_GOTO(NEW(cell, h->nnz));
-    TRY_GOTO(NEW(col, h->nnz));
-    TRY_GOTO(NEW(value, h->nnz));
+    TRY_GOTO(NEW(cell, h->room));
+    TRY_GOTO(NEW(col, h->room));
+    TRY_GOTO(NEW(value, h->room));
     job_stage(ctl, "reading the matrix", textfile_bytes(t));
     for (bool more = true;; seen++) {
         MtxEntry e;
         TRY_GOTO(mtx_next(m->mtx_path, t, h, &e, &more));
         if (!more)
             break;
-        if (seen == h->nnz)
-            FAIL_GOTO(ERR_INPUT,
-                      "%s: holds more than the %llu entries it declares; the file is damaged",
-                      m->mtx_path, (unsigned long long)h->nnz);
         TRY_GOTO(mtx_place(m, &e, &cell[n], &col[n]));
         value[n] = e.value;
         n += col[n] >= 0;
         if (seen % 65536 == 0)
             TRY_GOTO(job_progress(ctl, textfile_at(t)));
     }
-    if (seen < h->nnz)
-        FAIL_GOTO(ERR_INPUT, "%s: declares %llu entries but holds %zu; the file is cut short",
-                  m->mtx_path, (unsigned long long)h->nnz, seen);
     TRY_GOTO(mtx_rows(0, m->info.rows, m->info.cols, cell, col, value, n, &m->mem));
     m->kind = MATRIX_MEMORY;
 done:
@@ -515,7 +425,7 @@ Err mtx_load(Dataset *d, Matrix *m, JobCtl *ctl)
     uint64_t memory = mem_budget() / 4;
     TRY(textfile_open(m->mtx_path, &t));
     Err err = mtx_head(m->mtx_path, t, &h);
-    bool large = !err && h.nnz > memory / 20; /* triplets and rows */
+    bool large = !err && h.room > memory / 20; /* triplets and rows */
     if (!err && !large)
         err = load_all(m, t, &h, ctl);
     textfile_close(t);

@@ -6,20 +6,27 @@
 #include "core/data/dataset_impl.h"
 #include "core/data/textfile.h"
 
-typedef struct MtxHead {
-    uint64_t rows, cols, nnz;
-    bool integer, pattern;
-} MtxHead;
-
 typedef struct MtxEntry {
     uint64_t row, col; /* from 0 */
     float value;
 } MtxEntry;
 
+typedef struct MtxHead {
+    uint64_t rows, cols, nnz; /* nnz: lines with an entry */
+    uint64_t room;            /* the most entries that mtx_next gives: symmetric ones count twice */
+    bool integer, pattern, dense, symmetric, skew;
+    uint64_t seen;     /* lines so far */
+    MtxEntry mirrored; /* comes next, if is_mirrored */
+    bool is_mirrored;
+} MtxHead;
+
+/* ---- mtx_text.c ---- */
 /* The lines up to the first entry; sizes that cannot be true of the file fail. */
 CHECKED Err mtx_head(const char *path, TextFile *t, MtxHead *h);
-/* The next entry; *more is false at the end. */
-CHECKED Err mtx_next(const char *path, TextFile *t, const MtxHead *h, MtxEntry *e, bool *more);
+/* The next entry; *more is false at the end, which must come when the head says. */
+CHECKED Err mtx_next(const char *path, TextFile *t, MtxHead *h, MtxEntry *e, bool *more);
+
+/* ---- mtx.c ---- */
 /* Cell and column (-1: filtered out) of an entry, checked against the matrix. */
 CHECKED Err mtx_place(const Matrix *m, const MtxEntry *e, int32_t *cell, int32_t *col);
 /* Triplets of rows row0..row1 to rows, tidied. */

@@ -151,19 +151,12 @@ static Err each_entry(Spill *s, OnEntry *on, bool *stopped)
         TRY_GOTO(mtx_next(path, t, &h, &e, &more));
         if (!more)
             break;
-        if (seen == h.nnz)
-            FAIL_GOTO(ERR_INPUT,
-                      "%s: holds more than the %llu entries it declares; the file is damaged", path,
-                      (unsigned long long)h.nnz);
         TRY_GOTO(mtx_place(s->m, &e, &cell, &col));
         if (col >= 0)
             TRY_GOTO(on(s, cell, col, e.value, stopped));
         if (seen % 65536 == 0)
             TRY_GOTO(job_progress(s->ctl, textfile_at(t)));
     }
-    if (!*stopped && seen < h.nnz)
-        err = err_set(ERR_INPUT, "%s: declares %llu entries but holds %llu; the file is cut short",
-                      path, (unsigned long long)h.nnz, (unsigned long long)seen);
 done:
     textfile_close(t);
     return err;

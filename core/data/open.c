@@ -103,7 +103,8 @@ static bool has(Store *s, const char *path)
 static Err read_h5_layout(Dataset *d, const DatasetOptions *opt)
 {
     Store *s = d->store;
-    if (has(s, "barcode_idx") && (has(s, "umi") || has(s, "count")))
+    bool molecules = has(s, "umi") || has(s, "count");
+    if (molecules && (has(s, "barcode_idx") || (has(s, "barcode") && has(s, "gem_group"))))
         FAIL(ERR_INPUT, "is a 10x molecule_info.h5 (single molecules, no matrix); open "
                         "filtered_feature_bc_matrix.h5 of the same run");
     if (has(s, "assays") && has(s, "meta.data"))

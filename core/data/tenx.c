@@ -130,13 +130,11 @@ static Err read_group(Dataset *d, const char *group, Features *f, const DatasetO
 static Err read_v3(Dataset *d, const DatasetOptions *opt)
 {
     const char *g = "matrix/features";
-    Features f = {.names_from = "name"};
+    Features f = {0};
     free(d->encoding);
     d->encoding = mem_strdup("10x v3");
-    if (store_kind(d->store, "matrix/features/id") == NODE_NONE &&
-        store_kind(d->store, "matrix/features/gene_id") == NODE_ARRAY)
-        f.names_from = "gene_id"; /* probe files of old pipelines */
-    const char *id = strcmp(f.names_from, "gene_id") == 0 ? "gene_id" : "id";
+    bool probes = store_kind(d->store, "matrix/features/gene_id") == NODE_ARRAY;
+    const char *id = probes ? "gene_id" : "id"; /* of probes, id is the probe's own */
     const char *name = store_kind(d->store, "matrix/features/name") == NODE_ARRAY ? "name" : id;
     char *path = path_join(g, name);
     Err err = length_of(d, path, &f.n);
