@@ -24,8 +24,6 @@ static cJSON *matrix_json(const MatrixInfo *m)
     cJSON_AddNumberToObject(j, "nnz", (double)m->nnz);
     cJSON_AddStringToObject(j, "state", matrix_state_name(m->state));
     cJSON_AddBoolToObject(j, "usable_for_model", m->usable_for_model);
-    if (!m->readable)
-        cJSON_AddBoolToObject(j, "readable", false);
     return j;
 }
 
@@ -98,7 +96,8 @@ static cJSON *info_json(Dataset *d)
     cJSON_AddNumberToObject(j, "genes", (double)dataset_genes(d));
     cJSON *list = cJSON_AddArrayToObject(j, "matrices");
     for (size_t i = 0; i < dataset_n_matrices(d); i++)
-        cJSON_AddItemToArray(list, matrix_json(dataset_matrix(d, i)));
+        if (dataset_matrix(d, i)->readable) /* a warning names the others */
+            cJSON_AddItemToArray(list, matrix_json(dataset_matrix(d, i)));
     int model = dataset_model_matrix(d);
     if (model >= 0)
         cJSON_AddStringToObject(j, "model_matrix", dataset_matrix(d, (size_t)model)->name);
@@ -171,12 +170,11 @@ static void print_info(FILE *out, const cJSON *j)
     cJSON_ArrayForEach(item, cJSON_GetObjectItem(j, "matrices"))
     {
         const cJSON *shape = cJSON_GetObjectItem(item, "shape");
-        bool bad = cJSON_IsFalse(cJSON_GetObjectItem(item, "readable"));
         fprintf(
             out, "  %-23s %-5s %-8s %.0f x %.0f, %.0f values, %s%s\n", text_of(item, "name"),
             text_of(item, "storage"), text_of(item, "dtype"),
             cJSON_GetArrayItem(shape, 0)->valuedouble, cJSON_GetArrayItem(shape, 1)->valuedouble,
-            number_of(item, "nnz"), bad ? "unreadable" : text_of(item, "state"),
+            number_of(item, "nnz"), text_of(item, "state"),
             cJSON_IsTrue(cJSON_GetObjectItem(item, "usable_for_model")) ? ""
                                                                         : " (not for the model)");
     }

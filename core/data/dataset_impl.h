@@ -120,6 +120,14 @@ struct Dataset {
 /* dataset_open without the rehearsal in a child: for fuzzing. */
 CHECKED Err dataset_open_unwatched(const char *path, const DatasetOptions *opt, Dataset **out);
 
+/* ---- refuse.c: what is not read here, and the way out; each fails with ERR_INPUT ---- */
+/* A file by its name and its first n bytes, which a 0 ends. */
+CHECKED Err refuse_file(const char *path, const char *head, size_t n);
+/* OK for layouts that may be read here. */
+CHECKED Err refuse_layout(Store *s);
+/* A folder that holds no data itself: says what lies below it. */
+CHECKED Err refuse_folder(const char *path);
+
 /* ---- dataset.c ---- */
 Dataset *dataset_make(const char *path, const char *format, const char *encoding);
 /* A warning that names its element. */

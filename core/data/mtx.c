@@ -162,7 +162,7 @@ static Err find_files(Dataset *d, const DatasetOptions *opt, MtxFiles *out)
     }
     n = folders_in(path, &names, &first);
     if (n == 0)
-        FAIL_GOTO(ERR_INPUT, "is a folder without matrix.mtx (10x) and without Zarr metadata");
+        TRY_GOTO(refuse_folder(path));
     if (n > 1 && !(opt && (opt->genome || opt->any_genome)))
         FAIL_GOTO(
             ERR_USAGE,

@@ -40,23 +40,6 @@ static Err kind_of_folder(const char *path, FileKind *kind)
     return OK;
 }
 
-static Err refuse_text(const char *path, const char *head)
-{
-    if (str_starts(head, "version https://git-lfs"))
-        FAIL(ERR_INPUT, "is a Git LFS pointer, not the data; run: git lfs pull");
-    if (strcasestr(head, "<!doctype html") || strcasestr(head, "<html") ||
-        str_starts(head, "<?xml"))
-        FAIL(ERR_INPUT, "is a web page, not data (a download that needed a login, or a wrong "
-                        "link); download it "
-                        "again");
-    if (str_ends(path, ".csv") || str_ends(path, ".tsv") || str_ends(path, ".txt"))
-        FAIL(ERR_INPUT, "is a text table; convert it once with Python: import anndata; "
-                        "anndata.io.read_csv(\"FILE\").write_h5ad(\"OUT.h5ad\")");
-    FAIL(ERR_INPUT,
-         "is no single-cell file that is known here (.h5ad, 10x .h5, .loom, .zarr, a folder with "
-         "matrix.mtx)");
-}
-
 static Err kind_of_file(const char *path, FileKind *kind)
 {
     char head[4097];
@@ -80,19 +63,12 @@ static Err kind_of_file(const char *path, FileKind *kind)
         *kind = FILE_ZARR;
         return OK;
     }
-    bool r_name = str_ends(path, ".rds") || str_ends(path, ".RDS") || str_ends(path, ".Rds");
     bool gzip = n > 2 && memcmp(head, "\x1f\x8b", 2) == 0;
-    if (r_name || str_starts(head, "RDX") || str_starts(head, "X\n"))
-        FAIL(ERR_INPUT,
-             "is an R object; convert it once in R: library(zellkonverter); "
-             "writeH5AD(Seurat::as.SingleCellExperiment(readRDS(\"FILE\")), \"OUT.h5ad\")");
     if (str_starts(head, "%%MatrixMarket") || (gzip && str_ends(path, ".mtx.gz"))) {
         *kind = FILE_MTX;
         return OK;
     }
-    if (gzip)
-        FAIL(ERR_INPUT, "is gzip-compressed as a whole; unpack it: gunzip FILE");
-    return refuse_text(path, head);
+    return refuse_file(path, head, (size_t)n);
 }
 
 static bool has(Store *s, const char *path)
@@ -103,13 +79,7 @@ static bool has(Store *s, const char *path)
 static Err read_h5_layout(Dataset *d, const DatasetOptions *opt)
 {
     Store *s = d->store;
-    bool molecules = has(s, "umi") || has(s, "count");
-    if (molecules && (has(s, "barcode_idx") || (has(s, "barcode") && has(s, "gem_group"))))
-        FAIL(ERR_INPUT, "is a 10x molecule_info.h5 (single molecules, no matrix); open "
-                        "filtered_feature_bc_matrix.h5 of the same run");
-    if (has(s, "assays") && has(s, "meta.data"))
-        FAIL(ERR_INPUT, "is an h5Seurat file; convert it once in R: SeuratDisk::Convert(\"FILE\", "
-                        "dest = \"h5ad\")");
+    TRY(refuse_layout(s));
     if (has(s, "obs") || has(s, "var"))
         return h5ad_read(d, opt);
     if (has(s, "row_attrs") || has(s, "col_attrs")) {
@@ -134,6 +104,8 @@ static Err open_kind(const char *path, FileKind kind, const DatasetOptions *opt,
         err = kind == FILE_H5
                   ? store_open_h5_follow(path, opt && opt->allow_external, &d->store)
                   : store_open_zarr(path, &d->store);
+        if (!err && kind == FILE_ZARR)
+            err = refuse_layout(d->store);
         if (!err)
             err = kind == FILE_H5 ? read_h5_layout(d, opt) : h5ad_read(d, opt);
     }

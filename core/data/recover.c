@@ -78,7 +78,7 @@ double recovery_unit(const float *x, size_t n, double ln_base, double eps, const
     for (int k = 1; least > 0 && k <= MOST_LEAST; k++)
         if (fits(x, n, ln_base, eps, y / k, error_of(least, y, ln_base, eps), &different, &large)) {
             *why = "has a single value, which does not tell its factor";
-            return different ? y / k : 0;
+            return different ? y / k : -y;
         }
     *why = large ? "holds counts too large for the precision of its values"
                  : "holds values that are no multiples of one number";
@@ -123,7 +123,8 @@ static Err cell_values(Dataset *d, Matrix *m, size_t row, float **out, size_t *n
 }
 
 typedef struct Sample {
-    size_t cells, fit;        /* with values; of these with a unit */
+    size_t cells, fit;        /* with values; of these with a unit, or a single value */
+    size_t told;              /* with a unit */
     double sum_low, sum_high; /* of the values before the logarithm */
     const char *why;
     size_t failed; /* a cell without a unit */
@@ -142,17 +143,19 @@ static Err sample_with(Dataset *d, Matrix *m, int log, Sample *s)
         for (size_t i = 0; i < n; i++)
             sum += before_log(x[i], ln);
         const char *why = "";
-        bool fit = recovery_unit(x, n, ln, precision_of(m), &why) > 0;
+        double unit = recovery_unit(x, n, ln, precision_of(m), &why);
         free(x);
         if (sum <= 0)
             continue;
         s->cells++;
-        s->fit += fit;
-        if (!fit) {
+        s->fit += unit != 0;
+        s->told += unit > 0;
+        if (unit <= 0) {
             s->failed = row;
             s->why = why;
-            return OK;
         }
+        if (unit == 0)
+            return OK;
         s->sum_low = sum < s->sum_low ? sum : s->sum_low;
         s->sum_high = sum > s->sum_high ? sum : s->sum_high;
     }
@@ -163,6 +166,15 @@ static void set_text(Recovery *r, char *take)
 {
     free(r->text);
     r->text = take;
+}
+
+/* The model can use the source as well, whatever its unit. */
+static void set_possible(Dataset *d, bool possible)
+{
+    Recovery *r = &d->recovery;
+    MatrixInfo *m = &d->matrices[r->source].info;
+    r->possible = possible;
+    m->usable_for_model = possible || m->state == STATE_LOGNORM;
 }
 
 /* The matrix that shows the counts; not among those that people see. */
@@ -231,7 +243,7 @@ Err recovery_sample(Dataset *d)
     bool cheap = m->by_cells || m->info.nnz <= SMALL_MATRIX;
     if ((m->kind == MATRIX_MTX || !cheap) &&
         !linear) { /* stored by genes: a cell costs a pass over the file */
-        r->possible = true;
+        set_possible(d, true);
         set_text(r, str_format("%s is stored by genes; whether its counts can be recovered is seen "
                                "when the model needs them",
                                m->info.name));
@@ -241,10 +253,10 @@ Err recovery_sample(Dataset *d)
     Sample s = {0}, first = {0};
     for (int log = linear ? LINEAR : 0; log <= (linear ? LINEAR : N_LOGARITHMS - 1); log++) {
         TRY(sample_with(d, m, log, &s));
-        if (s.cells && s.fit == s.cells) {
+        if (s.told && s.fit == s.cells) {
             bool same = s.sum_high - s.sum_low < 1e-3 * s.sum_high;
             r->log = log;
-            r->possible = true;
+            set_possible(d, true);
             r->checked = s.cells;
             r->target = same ? rint((s.sum_low + s.sum_high) / 2) : 0;
             char *how = how_changed(r, same);
@@ -265,8 +277,29 @@ Err recovery_sample(Dataset *d)
 
 /* ---- all cells ---- */
 
+/* What came of all cells. A cell with a single value does not tell its factor; as long as nearly
+ * all others do, its counts are taken as 1. */
+typedef struct AllCells {
+    size_t failed; /* the first without a unit; SIZE_MAX: none */
+    const char *why;
+    size_t guessed, first_guess;
+    const char *why_guess;
+} AllCells;
+
+static void note_cell(AllCells *all, size_t row, double unit, const char *why)
+{
+    if (unit == 0 && row < all->failed) {
+        all->failed = row;
+        all->why = why;
+    }
+    if (unit < 0 && (!all->guessed++ || row < all->first_guess)) {
+        all->first_guess = row;
+        all->why_guess = why;
+    }
+}
+
 static Err units_of_block(Dataset *d, Matrix *m, int log, size_t row0, size_t n, JobCtl *ctl,
-                          double *unit, size_t *failed, const char **why)
+                          double *unit, AllCells *all)
 {
     Csr c;
     double eps = precision_of(m), ln = logarithms[log].ln_base;
@@ -274,32 +307,48 @@ static Err units_of_block(Dataset *d, Matrix *m, int log, size_t row0, size_t n,
 #pragma omp parallel for schedule(dynamic, 64)
     for (size_t i = 0; i < n; i++) {
         const char *reason = "";
-        unit[row0 + i] = recovery_unit(c.values + c.indptr[i],
-                                       (size_t)(c.indptr[i + 1] - c.indptr[i]), ln, eps, &reason);
-        if (unit[row0 + i] == 0) {
+        double u = recovery_unit(c.values + c.indptr[i], (size_t)(c.indptr[i + 1] - c.indptr[i]),
+                                 ln, eps, &reason);
+        unit[row0 + i] = fabs(u);
+        if (u <= 0) {
 #pragma omp critical
-            if (row0 + i < *failed) {
-                *failed = row0 + i;
-                *why = reason;
-            }
+            note_cell(all, row0 + i, u, reason);
         }
     }
     csr_done(&c);
     return OK;
 }
 
-static Err all_units(Dataset *d, Matrix *m, int log, JobCtl *ctl, double *unit, size_t *failed,
-                     const char **why)
+static Err all_units(Dataset *d, Matrix *m, int log, JobCtl *ctl, double *unit, AllCells *all)
 {
     size_t step = matrix_block_rows(m);
-    *failed = SIZE_MAX;
+    *all = (AllCells){.failed = SIZE_MAX};
     job_stage(ctl, "recovering counts", m->info.rows);
-    for (size_t r = 0; r < m->info.rows && *failed == SIZE_MAX; r += step) {
+    for (size_t r = 0; r < m->info.rows && all->failed == SIZE_MAX; r += step) {
         size_t n = m->info.rows - r < step ? m->info.rows - r : step;
-        TRY(units_of_block(d, m, log, r, n, ctl, unit, failed, why));
+        TRY(units_of_block(d, m, log, r, n, ctl, unit, all));
         TRY(job_progress(ctl, r + n));
     }
+    if (all->failed == SIZE_MAX && all->guessed > m->info.rows / 20) {
+        all->failed = all->first_guess;
+        all->why = all->why_guess;
+    }
     return OK;
+}
+
+/* All cells have a unit. */
+static void accept(Dataset *d, const AllCells *all, double *take_unit)
+{
+    Recovery *r = &d->recovery;
+    Str s = {0};
+    char *how = how_changed(r, false);
+    r->unit = take_unit;
+    str_addf(&s, "its counts were recovered (%s, verified on all %zu cells", how, d->obs.n);
+    if (all->guessed)
+        str_addf(&s, "; %zu with a single value are taken to have counts of 1", all->guessed);
+    str_add(&s, ")");
+    free(how);
+    set_text(r, str_take(&s));
 }
 
 Err dataset_recover_counts(Dataset *d, JobCtl *ctl, int *matrix)
@@ -319,25 +368,20 @@ Err dataset_recover_counts(Dataset *d, JobCtl *ctl, int *matrix)
     TRY(NEW0(unit, m->info.rows));
     int first = r->checked ? r->log : 0, last = r->checked ? r->log : N_LOGARITHMS - 1;
     for (int log = first; log <= last; log++) {
-        size_t at;
-        const char *reason = "";
-        TRY_GOTO(all_units(d, m, log, ctl, unit, &at, &reason));
-        if (at == SIZE_MAX) {
+        AllCells all;
+        TRY_GOTO(all_units(d, m, log, ctl, unit, &all));
+        if (all.failed == SIZE_MAX) {
             r->log = log;
-            r->unit = unit;
+            accept(d, &all, unit);
             *matrix = r->hidden;
-            char *how = how_changed(r, false);
-            set_text(r, str_format("its counts were recovered (%s, verified on all %zu cells)", how,
-                                   m->info.rows));
-            free(how);
             return OK;
         }
         if (log == first) {
-            failed = at;
-            why = reason;
+            failed = all.failed;
+            why = all.why;
         }
     }
-    r->possible = false;
+    set_possible(d, false);
     set_text(r, str_format("its counts cannot be recovered: cell %zu %s", failed + 1, why));
 done:
     free(unit);

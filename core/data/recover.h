@@ -15,8 +15,8 @@ CHECKED Err recovery_read_gene(Dataset *d, Matrix *m, size_t col, JobCtl *ctl, f
 void recovery_done(Recovery *r);
 
 /* The number that all of a cell's values are multiples of before the logarithm: 0 when there is
- * none, or nothing tells it (less than two different values). eps: rounding of the stored type;
- * ln_base: natural logarithm of the base, 0 when there was none (counts per million); *why (a
- * constant text) on 0. A cell without values has unit 1. */
+ * none; when all values are the same, so that nothing tells it, minus that value (as if each were a
+ * count of 1). eps: rounding of the stored type; ln_base: natural logarithm of the base, 0 when
+ * there was none (counts per million); *why (a constant text) on 0 and below. A cell without values has unit 1. */
 double recovery_unit(const float *x, size_t n, double ln_base, double eps, const char **why);
 #endif

@@ -189,6 +189,11 @@ Err bundle_write_sums(const char *dir)
 
 Err bundle_sha256(const char *dir, char hex[65])
 {
+    struct stat st;
+    if (stat(dir, &st))
+        FAIL(ERR_MODEL, "%s: %s; name the folder of a bundle with --model", dir, strerror(errno));
+    if (!S_ISDIR(st.st_mode))
+        FAIL(ERR_MODEL, "%s: is no folder; name the folder of a bundle with --model", dir);
     char *path = bundle_path(dir, SUMS);
     Err err = hash_sha256_file(path, hex);
     free(path);
