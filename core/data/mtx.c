@@ -281,6 +281,7 @@ static Err sample_mtx(const char *path, Matrix *m, MtxHead *h)
     Err err = OK;
     TRY(textfile_open(path, &t));
     TRY_GOTO(mtx_head(path, t, h));
+    h->sample = true;
     for (int i = 0; i < SAMPLE; i++) {
         MtxEntry e;
         bool more;

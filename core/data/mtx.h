@@ -15,6 +15,7 @@ typedef struct MtxHead {
     uint64_t rows, cols, nnz; /* nnz: lines with an entry */
     uint64_t room;            /* the most entries that mtx_next gives: symmetric ones count twice */
     bool integer, pattern, dense, symmetric, skew;
+    bool sample;       /* set by the caller: too few or too many lines are no error yet */
     uint64_t seen;     /* lines so far */
     MtxEntry mirrored; /* comes next, if is_mirrored */
     bool is_mirrored;
