@@ -9,7 +9,7 @@ DEB_BUILD := gcc make pkg-config libncurses-dev libreadline-dev libhdf5-dev libd
   libopenblas-openmp-dev liblapacke-dev libigraph-dev libcairo2-dev libpng-dev libcjson-dev \
   libzip-dev libutf8proc-dev libssl-dev zlib1g-dev libdeflate-dev libzstd-dev liblz4-dev libblosc-dev \
   hdf5-filter-plugin fonts-liberation
-DEB_TEST := libcmocka-dev libvterm-dev libopenmpi-dev openmpi-bin
+DEB_TEST := libcmocka-dev libvterm-dev g++ libopenmpi-dev openmpi-bin
 
 PKGS := ncursesw readline hdf5 igraph cairo cairo-ft libpng libcjson libzip libutf8proc libcrypto zlib libdeflate libzstd liblz4
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
@@ -77,6 +77,7 @@ NVFLAGS := -O3 -std=c++17 -I. -Xcompiler -fPIC,-Wall,-Wextra -Werror all-warning
 $(BUILD)/gpu/cuda/%.o: gpu/cuda/%.cu $(wildcard gpu/cuda/*.cuh core/device/*.h core/base/*.h) Makefile
 	@mkdir -p $(@D)
 	$(NVCC) $(NVFLAGS) -c -o $@ $<
+$(BUILD)/gpu/cuda/layout.o: NVFLAGS += --fmad=false # the CPU's sums
 $(BUILD)/device_cuda.so: $(CUDA_OBJ)
 	$(NVCC) -shared -o $@ $^ -lcublas -lcublasLt -Xlinker -rpath,$(patsubst %/bin/nvcc,%/lib64,$(NVCC))
 
@@ -86,6 +87,24 @@ $(BUILD)/ranks_mpi.so: core/train/mpi/ranks_mpi.c core/train/ranks.h Makefile
 	@echo MPICC $<
 	@$(MPICC) -std=c11 -O2 -fPIC -shared -I. $(WARN) -o $@ $<
 
+# The same kernels on the CPU, thread by thread: tests see them where there is no GPU (tests/cuda).
+EMULATED := $(if $(SAN),,$(if $(filter x86_64,$(shell uname -m)),$(if $(shell command -v $(CXX)),$(BUILD)/emulated/device_cuda.so)))
+EMULATED_OBJ := $(CUDA_SRC:gpu/cuda/%.cu=$(BUILD)/emulated/%.o) $(BUILD)/emulated/emulate.o
+EMULATED_CXX = $(CXX) -std=c++17 -O2 -g -fPIC -ffp-contract=off -Wall -Wextra -Wno-unused-function -Werror -I. -Itests/cuda
+$(BUILD)/emulated/emulate.o: tests/cuda/emulate.cpp
+$(EMULATED_OBJ): $(wildcard gpu/cuda/*.cuh core/device/*.h tests/cuda/*.h) Makefile
+$(BUILD)/emulated/%.o: gpu/cuda/%.cu
+	@mkdir -p $(@D)
+	@echo CXX $<
+	@$(EMULATED_CXX) -x c++ -c -o $@ $<
+$(BUILD)/emulated/emulate.o:
+	@mkdir -p $(@D)
+	@echo CXX $<
+	@$(EMULATED_CXX) -c -o $@ $<
+$(BUILD)/emulated/device_cuda.so: $(EMULATED_OBJ)
+	@echo LD $@
+	@$(CXX) -shared -o $@ $^
+
 deps:
 	@tests/deps.sh $(DEB_BUILD)
 test-deps:
@@ -93,9 +112,11 @@ test-deps:
 
 demo: all
 	$(PROGRAM) demo
+test-gpu: program $(BUILD)/tests/test_device $(BUILD)/tests/test_gpu $(BUILD)/tests/bench/gpu
+	@SCMMGPT=$(PROGRAM) sh tests/gpu.sh
 test: test-deps
 	@$(MAKE) --no-print-directory check
-check: program $(TEST_BIN)
+check: program $(TEST_BIN) $(EMULATED)
 	@tests/run.sh $(BUILD)
 
 # Coverage-guided fuzzing of the file readers (needs clang); see tests/fuzz/README.md.
@@ -139,6 +160,7 @@ help:
 	@echo "make test       set up, build, run all tests"
 	@echo "make            set up and build $(PROGRAM)"
 	@echo "make install    PREFIX=$(PREFIX)"
+	@echo "make test-gpu on a machine with an NVIDIA GPU: every operation beside the CPU, the program on it, speeds"
 	@echo "make fuzz       fuzz the file readers for FUZZ_SECONDS=$(FUZZ_SECONDS) each (needs clang)"
 	@echo "make bench      speed beside the peers (Python packages needed)"
 	@echo "make train-demo train the shipped model again (DATA=folder of the training files, OUT=folder)"

@@ -487,6 +487,11 @@ static void encoder_case(Bench *b, RunEncoder *run, int64_t batch, int64_t token
 static void c_encoder_layer(Bench *b)
 {
     encoder_case(b, b->d->ops->encoder_layer, 5, 17, 32, 40, true);
+    encoder_case(b, b->d->ops->encoder_layer, 1, 70, 140, 60, false);
+}
+static void encoder_fused(Bench *b)
+{
+    encoder_case(b, b->d->ops->encoder_layer, 5, 17, 32, 40, true);
     encoder_case(b, b->d->ops->encoder_layer, 3, 201, 140, 300, false);
 }
 static void encoder_parts(Bench *b)
@@ -701,53 +706,53 @@ static void keep_host(Bench *b, const void *x, size_t floats)
 }
 static void c_nearest(Bench *b)
 {
-    enum { ROWS_ = 1500, DIM = 19, K = 7, PARTS_ = 3 };
-    float *x = host_random(1, ROWS_ * DIM), distances[2][ROWS_ * K];
-    int32_t indices[2][ROWS_ * K], order[ROWS_];
-    RowRange all = {0, ROWS_}, part[PARTS_] = {{900, 600}, {0, 3}, {300, 450}};
-    NearestTile tiles[2][6];
-    for (int i = 0; i < ROWS_; i++)
-        order[i] = ROWS_ - 1 - i;
-    for (int64_t i = 0; i < 6; i++) {
-        RowRange q = {i * 256, ROWS_ - i * 256 < 256 ? ROWS_ - i * 256 : 256};
-        tiles[0][i] = (NearestTile){q, &all, 1};
-        tiles[1][i] = (NearestTile){q, part, i == 2 ? 1 : PARTS_};
+    enum { CELLS = 700, DIM = 19, K = 7, TILES = 3, PARTS = 3 };
+    float *x = host_random(1, CELLS * DIM), distances[CELLS * K];
+    int32_t indices[CELLS * K], order[CELLS];
+    RowRange all = {0, CELLS}, part[PARTS] = {{500, 200}, {0, 3}, {100, 250}};
+    NearestTile all_tiles[TILES], tiles[TILES];
+    for (int i = 0; i < CELLS; i++)
+        order[i] = CELLS - 1 - i;
+    for (int64_t i = 0; i < TILES; i++) {
+        RowRange q = {i * 256, CELLS - i * 256 < 256 ? CELLS - i * 256 : 256};
+        all_tiles[i] = (NearestTile){q, &all, 1};
+        tiles[i] = (NearestTile){q, part, i == 2 ? 1 : PARTS};
     }
-    memcpy(x + 5 * DIM, x + 700 * DIM, DIM * sizeof *x); /* twins */
-    for (int i = 0; i < 2; i++) {
-        Nearest s = {.x = x, .queries = x, .n = ROWS_, .m = ROWS_, .dim = DIM, .k = K, .self = i == 0,
-                     .order = i ? order : NULL, .tiles = tiles[i], .n_tiles = 6, .indices = indices[i],
-                     .distances = distances[i]};
+    memcpy(x + 5 * DIM, x + 600 * DIM, DIM * sizeof *x); /* twins */
+    for (int i = 0; i < 3; i++) { /* all, some of others, some and itself */
+        Nearest s = {.x = x, .queries = x, .n = CELLS, .m = CELLS, .dim = DIM, .k = K, .self = i != 1,
+                     .order = i ? order : NULL, .tiles = i ? tiles : all_tiles, .n_tiles = TILES, .indices = indices,
+                     .distances = distances};
         DO(nearest, &s);
-        for (int j = 0; j < ROWS_ * K; j++)
-            keep_host(b, &(float){(float)indices[i][j]}, 1);
-        keep_host(b, distances[i], ROWS_ * K);
+        for (int j = 0; j < CELLS * K; j++)
+            keep_host(b, &(float){(float)indices[j]}, 1);
+        keep_host(b, distances, CELLS * K);
     }
     free(x);
 }
 static void c_covariance(Bench *b)
 {
-    enum { ROWS_ = 3001, COLS_ = 77 };
-    int64_t indptr[ROWS_ + 1] = {0};
-    int32_t *indices = malloc(sizeof *indices * ROWS_ * COLS_);
-    float *values = host_random(2, ROWS_ * COLS_), *random = host_random(3, COLS_ * 8 + 8);
-    double v[COLS_ * 8], shift[8], w[COLS_ * 8];
+    enum { CELLS = 3001, GENES = 77 };
+    int64_t indptr[CELLS + 1] = {0};
+    int32_t *indices = malloc(sizeof *indices * CELLS * GENES);
+    float *values = host_random(2, CELLS * GENES), *random = host_random(3, GENES * 8 + 8);
+    double v[GENES * 8], shift[8], w[GENES * 8];
     Rng r = rng_make(4, 1);
-    for (int i = 0; i < ROWS_; i++) {
+    for (int i = 0; i < CELLS; i++) {
         indptr[i + 1] = indptr[i];
-        for (int c = 0; i % 10 && c < COLS_ - 1; c++) /* empty rows and an empty column too */
+        for (int c = 0; i % 10 && c < GENES - 1; c++) /* empty rows and an empty column too */
             if (rng_uniform(&r) < 0.1)
                 indices[indptr[i + 1]++] = c;
     }
-    for (int i = 0; i < COLS_ * 8; i++)
+    for (int i = 0; i < GENES * 8; i++)
         v[i] = random[i];
     for (int i = 0; i < 8; i++)
-        shift[i] = random[COLS_ * 8 + i];
-    HeldRows *h = b->d->ops->hold_rows(b->d, &(SparseRows){ROWS_, COLS_, indptr, indices, values});
+        shift[i] = random[GENES * 8 + i];
+    HeldRows *h = b->d->ops->hold_rows(b->d, &(SparseRows){CELLS, GENES, indptr, indices, values});
     assert_non_null(h);
     DO(covariance, h, v, shift, w, &(DeviceWatch){0});
     DO(release_rows, h);
-    for (int i = 0; i < COLS_ * 8; i++)
+    for (int i = 0; i < GENES * 8; i++)
         keep_host(b, &(float){(float)w[i]}, 1);
     free(indices);
     free(values);
@@ -912,6 +917,7 @@ static void the_gpu_agrees_with_the_cpu(void **state)
     for (int i = 0; i < CASES; i++) {
         Bench a = run_case(cpu, &cases[i]), b = run_case(gpu, &cases[i]),
               again = run_case(gpu, &cases[i]);
+
         double diff = 0, norm = 0;
         assert_int_equal(a.n, b.n);
         for (size_t k = 0; k < a.n; k++) {
@@ -1125,7 +1131,7 @@ static void a_fused_layer_equals_its_parts(void **state)
     (void)state;
     Device *d;
     assert_ok(device_open("cpu", &d));
-    Bench a = run_case(d, &(Case){.name = "encoder", .run = c_encoder_layer});
+    Bench a = run_case(d, &(Case){.name = "encoder", .run = encoder_fused});
     Bench b = run_case(d, &(Case){.name = "encoder", .run = encoder_parts});
     double *want = malloc(b.n * sizeof *want);
     assert_int_equal(a.n, b.n);

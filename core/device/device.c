@@ -4,6 +4,7 @@
 #include "core/device/device.h"
 #include "core/base/mem.h"
 #include "core/base/plugin.h"
+#include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,12 +37,22 @@ Err device_check_ops(const DeviceOps *ops, const char *where)
 }
 
 /* ---- the plugin ---- */
+/* The plugin brings in some 200 MB of libraries: not where the GPU's driver is missing. A folder named
+ * on purpose is opened in any case. */
+static bool worth_loading(void)
+{
+    const char *folder = getenv("SCMMGPT_PLUGIN_DIR");
+    return (folder && *folder) || dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL);
+}
+
 static Err load_plugin(const DeviceOps **out)
 {
     static const DeviceOps *loaded;
     char path[4096 + 64];
     const char *why;
     if (!loaded) {
+        if (!worth_loading())
+            FAIL(ERR_GENERAL, "cuda: no NVIDIA driver on this machine (libcuda.so.1); use --device cpu");
         void *entry = plugin_load(PLUGIN_NAME, DEVICE_PLUGIN_ENTRY, path, sizeof path, &why);
         if (!entry)
             FAIL(ERR_GENERAL, "cuda: " PLUGIN_NAME ": %s; run make where nvcc is found", why);

@@ -197,6 +197,14 @@ typedef struct DeviceWatch {
     bool (*stopped)(void *user);
     void *user;
 } DeviceWatch;
+static inline bool device_go_on(const DeviceWatch *w, uint64_t done)
+{
+    return !w->go_on || w->go_on(w->user, done);
+}
+static inline bool device_stopped(const DeviceWatch *w)
+{
+    return w->stopped && w->stopped(w->user);
+}
 
 /* The k nearest rows of x for rows of `queries`, by Euclidean distance: candidates by float32
  * products, a few more than k, then exact distances in double. Equal distances go by number. */

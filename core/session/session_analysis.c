@@ -159,6 +159,13 @@ static Err fit_components(Session *s, AnalysisState *a, const ClusterParams *p, 
     return kept_save_pca(s, key, since, ctl, &a->pca);
 }
 
+/* A GPU's neighbours are exact for more cells, its sums differ in the last bits: kept apart. */
+static const char *device_kind(Session *s)
+{
+    Device *d;
+    return session_device(s, &d) ? "" : d->ops->kind;
+}
+
 static Err find_components(Session *s, AnalysisState *a, const ClusterParams *p, JobCtl *ctl)
 {
     if (!a->rep && a->pcs == p->pcs && a->pca_hvg == p->hvg)
@@ -167,7 +174,7 @@ static Err find_components(Session *s, AnalysisState *a, const ClusterParams *p,
     forget_space(a);
     Str key = {0};
     kept_key(s, a->matrix, &key);
-    str_addf(&key, "seurat %d\npca %d\n", p->hvg, p->pcs);
+    str_addf(&key, "seurat %d\npca %d\ndevice %s\n", p->hvg, p->pcs, device_kind(s));
     Err err = kept_load_pca(s, str_text(&key), dataset_cells(s->dataset), ctl, &a->pca);
     if (err == ERR_NOT_FOUND)
         err = fit_components(s, a, p, str_text(&key), ctl);
@@ -194,8 +201,8 @@ static Err use_representation(Session *s, AnalysisState *a, const char *key)
     forget_space(a);
     TRY(dataset_obsm(s->dataset, (size_t)i, &a->rep_values));
     a->rep = mem_strdup(key);
-    a->space_key = str_format("%s\nseed %llu\nobsm %s\n", SCMMGPT_VERSION,
-                              (unsigned long long)s->params.seed, key);
+    a->space_key = str_format("%s\nseed %llu\nobsm %s\ndevice %s\n", SCMMGPT_VERSION,
+                              (unsigned long long)s->params.seed, key, device_kind(s));
     a->space = a->rep_values;
     a->d = dataset_obsm_info(s->dataset, (size_t)i)->d;
     return OK;

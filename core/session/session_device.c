@@ -16,7 +16,7 @@ Err session_device(Session *s, Device **out)
 {
     DeviceState *state = session_state(s, TOPIC_DEVICE, sizeof *state, release);
     if (!state->d) {
-        TRY(device_open("cpu", &state->d));
+        TRY(device_open(s->params.device, &state->d));
         log_info("analysis: %s%s%s", state->d->name, device_note()[0] ? "; no GPU: " : "", device_note());
     }
     *out = state->d;

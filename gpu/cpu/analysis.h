@@ -7,14 +7,6 @@
 /* Hot loops for several processors. */
 #define KERNEL __attribute__((target_clones("avx512f", "avx2", "default"), noinline))
 
-static inline bool watch_go_on(const DeviceWatch *w, uint64_t done)
-{
-    return !w->go_on || w->go_on(w->user, done);
-}
-static inline bool watch_stopped(const DeviceWatch *w)
-{
-    return w->stopped && w->stopped(w->user);
-}
 /* Latches "out of memory". */
 void cpu_no_memory(Device *d, const char *where);
 

@@ -68,7 +68,7 @@ void cpu_covariance(Device *d, const HeldRows *h, const double *v, const double 
             for (int64_t i = row + lane * LANE_ROWS; i < stop; i += LANES * LANE_ROWS)
                 cross_rows(&h->x, i, i + LANE_ROWS < stop ? i + LANE_ROWS : stop, v, shift,
                            h->w + lane * size);
-        if (!watch_go_on(watch, 0))
+        if (!device_go_on(watch, 0))
             return;
     }
 #pragma omp parallel for schedule(static)

@@ -187,7 +187,7 @@ static bool work_batch(Team *t, bool first_thread, int epoch, size_t first)
     const Layout *l = t->r->l;
     float alpha = 1.0f - (float)epoch / (float)l->epochs;
     if (first_thread) {
-        t->go_on = watch_go_on(&l->watch, (uint64_t)epoch);
+        t->go_on = device_go_on(&l->watch, (uint64_t)epoch);
         t->end = first + t->batch < t->n ? first + t->batch : t->n;
         atomic_store(&t->next, t->go_on ? first : t->end);
     }

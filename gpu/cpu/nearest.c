@@ -141,11 +141,11 @@ static void search_tile(const Search *f, const NearestTile *t, Bench *w)
     for (size_t i = 0; f->s->self && i < count; i++) /* the row itself takes a place for certain */
         w->heaps[i * f->heap + f->heap - 1] = (Candidate){-INFINITY, (int32_t)(t->queries.first + (int64_t)i)};
     for (int64_t r = 0; r < t->n_refs; r++)
-        for (int64_t begin = 0; begin < t->refs[r].count && !watch_stopped(watch); begin += 8 * REFS) {
+        for (int64_t begin = 0; begin < t->refs[r].count && !device_stopped(watch); begin += 8 * REFS) {
             int64_t end = begin + 8 * REFS < t->refs[r].count ? begin + 8 * REFS : t->refs[r].count;
             search_range(f, t->queries, t->refs[r].first + begin, t->refs[r].first + end, w);
         }
-    for (size_t i = 0; i < count && !watch_stopped(watch); i++)
+    for (size_t i = 0; i < count && !device_stopped(watch); i++)
         finish_query(f, t->queries.first + (int64_t)i, w->heaps + i * f->heap, w->exact);
 }
 
@@ -160,7 +160,7 @@ static bool search_tiles(const Search *f, int64_t first, int64_t end)
                  NEW(w.exact, f->heap);
 #pragma omp for schedule(dynamic, 1)
         for (int64_t t = first; t < end; t++)
-            if (!failed && !watch_stopped(&f->s->watch))
+            if (!failed && !device_stopped(&f->s->watch))
                 search_tile(f, &f->s->tiles[t], &w);
         free(w.product);
         free(w.heaps);
@@ -198,7 +198,7 @@ void cpu_nearest(Device *d, const Nearest *s)
             cpu_no_memory(d, "the neighbour search");
             break;
         }
-        go_on = watch_go_on(&s->watch, (uint64_t)done);
+        go_on = device_go_on(&s->watch, (uint64_t)done);
     }
     free(f.norms);
 }

@@ -67,7 +67,7 @@ static __device__ void weigh(float *acc, float weight, const float *tile, int di
 
 __global__ void attention_kernel(Attention a)
 {
-    extern __shared__ float shared[];
+    DYNAMIC_SHARED(float, shared);
     int dim = (int)a.dim, pitch = dim + 1, warp = threadIdx.x / 32, lane = threadIdx.x % 32;
     float *qs = shared, *ks = qs + OWN * pitch, *vs = ks + TILE * pitch;
     int64_t b = blockIdx.z, h = blockIdx.y, i0 = (int64_t)blockIdx.x * OWN,
@@ -144,7 +144,7 @@ static __device__ void pair(const Attention &a, int64_t b, int64_t h, int64_t i,
 
 __global__ void attention_dq_kernel(Attention a)
 {
-    extern __shared__ float shared[];
+    DYNAMIC_SHARED(float, shared);
     int dim = (int)a.dim, pitch = dim + 1, warp = threadIdx.x / 32, lane = threadIdx.x % 32;
     float *qs = shared, *os = qs + OWN * pitch, *ks = os + OWN * pitch, *vs = ks + TILE * pitch;
     int64_t b = blockIdx.z, h = blockIdx.y, i0 = (int64_t)blockIdx.x * OWN,
@@ -176,7 +176,7 @@ __global__ void attention_dq_kernel(Attention a)
 
 __global__ void attention_dkv_kernel(Attention a)
 {
-    extern __shared__ float shared[];
+    DYNAMIC_SHARED(float, shared);
     int dim = (int)a.dim, pitch = dim + 1, warp = threadIdx.x / 32, lane = threadIdx.x % 32;
     float *ks = shared, *vs = ks + OWN * pitch, *qs = vs + OWN * pitch, *os = qs + TILE * pitch;
     int64_t b = blockIdx.z, kvh = blockIdx.y, j0 = (int64_t)blockIdx.x * OWN,
@@ -232,7 +232,7 @@ static void launch(Device *d, K kernel, const Attention *a, int64_t rows, int64_
             "attention"))
         return;
     dim3 grid((unsigned)((rows + OWN - 1) / OWN), (unsigned)heads, (unsigned)a->batch);
-    kernel<<<grid, WARPS * 32, bytes, stream(d)>>>(*a);
+    LAUNCH(d, kernel, grid, WARPS * 32, bytes, *a);
     launched(d, "attention");
 }
 static void cuda_attention(Device *d, const Attention *a)
@@ -244,7 +244,7 @@ static void cuda_attention_backward(Device *d, const Attention *a)
 {
     if (!suits(d, a))
         return;
-    delta_kernel<<<1024, 256, 0, stream(d)>>>(*a);
+    LAUNCH(d, delta_kernel, 1024, 256, 0, *a);
     launched(d, "attention backward");
     if (a->dq)
         launch(d, attention_dq_kernel, a, a->tq, a->heads, 2 * OWN + 2 * TILE);
@@ -256,7 +256,8 @@ static void cuda_attention_backward(Device *d, const Attention *a)
 static void cuda_attention_paged(Device *d, const PagedAttention *a)
 {
     int64_t width = a->kv_heads * a->dim, rows = a->batch * a->tk;
-    float *k = (float *)cuda_scratch(d, (size_t)(2 * rows * width) * sizeof *k), *v = k + rows * width;
+    float *k = (float *)cuda_scratch(d, (size_t)(2 * rows * width) * sizeof *k),
+          *v = k + rows * width;
     if (!k)
         return;
     for (int64_t b = 0; b < a->batch; b++)
@@ -279,7 +280,8 @@ static void cuda_attention_paged(Device *d, const PagedAttention *a)
 
 void attention_fill(DeviceOps *o)
 {
-    o->encoder_layer = encoder_layer_by_parts; /* launches overlap; nothing is won by one more kernel */
+    o->encoder_layer =
+        encoder_layer_by_parts; /* launches overlap; nothing is won by one more kernel */
     o->attention_paged = cuda_attention_paged;
     o->attention = cuda_attention;
     o->attention_backward = cuda_attention_backward;

@@ -175,6 +175,8 @@ extern "C" __attribute__((visibility("default"))) const DeviceOps *scmmgpt_devic
     attention_fill(&o);
     packed_fill(&o);
     loss_fill(&o);
-    analysis_fill(&o);
+    nearest_fill(&o);
+    covariance_fill(&o);
+    layout_fill(&o);
     return &o;
 }

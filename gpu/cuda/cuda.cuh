@@ -36,7 +36,16 @@ static inline void launched(Device *d, const char *what)
     cuda_ok(d, cudaGetLastError(), what);
 }
 
+/* Launches go through one macro, so that tests/cuda can run the same kernels without a GPU. */
+#ifdef __CUDACC__
+#define LAUNCH(d, kernel, grid, threads, shared, ...)                                              \
+    kernel<<<grid, threads, shared, stream(d)>>>(__VA_ARGS__)
+#define DYNAMIC_SHARED(type, name) extern __shared__ type name[]
+#endif
+
 /* ---- element by element: f(i) for i < n ---- */
+/* A kernel body is a struct whose operator() does element i. */
+#define BODY __device__ void operator()(int64_t i) const
 template <class F> __global__ void each_kernel(int64_t n, F f)
 {
     int64_t step = (int64_t)gridDim.x * blockDim.x;
@@ -48,7 +57,7 @@ template <class F> static void each(Device *d, int64_t n, F f, const char *what)
     if (n <= 0)
         return;
     int64_t blocks = (n + 255) / 256;
-    each_kernel<<<(unsigned)(blocks < 16384 ? blocks : 16384), 256, 0, stream(d)>>>(n, f);
+    LAUNCH(d, each_kernel, (unsigned)(blocks < 16384 ? blocks : 16384), 256, 0, n, f);
     launched(d, what);
 }
 
@@ -126,7 +135,9 @@ void gemm_fill(DeviceOps *o);
 void attention_fill(DeviceOps *o);
 void packed_fill(DeviceOps *o);
 void loss_fill(DeviceOps *o);
-void analysis_fill(DeviceOps *o);
+void nearest_fill(DeviceOps *o);
+void covariance_fill(DeviceOps *o);
+void layout_fill(DeviceOps *o);
 /* Used by others. */
 void cuda_gemm(Device *d, const Gemm *g);
 void cuda_bias_act(Device *d, int64_t rows, int64_t cols, const float *bias, Act act, float *pre,

@@ -1,9 +1,6 @@
 /* Element by element: sums, products, activations, dropout, noise. */
 #include "gpu/cuda/cuda.cuh"
 
-/* A kernel body is a struct whose operator() does element i. */
-#define BODY __device__ void operator()(int64_t i) const
-
 struct Fill {
     float value, *y;
     BODY
@@ -227,7 +224,7 @@ void cuda_column_sum(Device *d, int64_t rows, int64_t cols, float a, const float
     if (!part)
         return;
     dim3 grid((unsigned)((cols + 31) / 32), (unsigned)blocks), threads(32, 8);
-    column_kernel<<<grid, threads, 0, stream(d)>>>(rows, cols, block, x, z, part);
+    LAUNCH(d, column_kernel, grid, threads, 0, rows, cols, block, x, z, part);
     launched(d, "column sums");
     cuda_add_parts(d, blocks, cols, a, part, cols, y);
 }
@@ -273,8 +270,7 @@ static void cuda_mul_rows_backward(Device *d, int64_t rows, int64_t cols, const 
     if (dx)
         each(d, rows * cols, MulRows{cols, dy, s, dx, true}, "row factors backward");
     if (ds && rows > 0) {
-        row_dot_kernel<<<row_blocks(rows), row_threads(cols), 0, stream(d)>>>(rows, cols, dy, x,
-                                                                              ds);
+        LAUNCH(d, row_dot_kernel, row_blocks(rows), row_threads(cols), 0, rows, cols, dy, x, ds);
         launched(d, "row factors backward");
     }
 }

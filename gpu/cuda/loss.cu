@@ -2,7 +2,6 @@
  * partial sums in double. */
 #include "gpu/cuda/cuda.cuh"
 
-#define BODY __device__ void operator()(int64_t i) const
 enum { SUM_BLOCKS = 128 };
 
 /* ---- sums of f(i): SUM_BLOCKS partial sums, then one block ---- */
@@ -23,11 +22,10 @@ static __device__ double total_of(const double *part)
         s += part[i];
     return s;
 }
-template <class F> static double *sum_parts(Device *d, int64_t n, F f, double *part)
+template <class F> static void sum_parts(Device *d, int64_t n, F f, double *part)
 {
-    sum_kernel<<<SUM_BLOCKS, 256, 0, stream(d)>>>(n, f, part);
+    LAUNCH(d, sum_kernel, SUM_BLOCKS, 256, 0, n, f, part);
     launched(d, "sum");
-    return part;
 }
 static double *parts(Device *d)
 {
@@ -90,7 +88,8 @@ static void cuda_sum(Device *d, int64_t n, float a, const float *x, float *y)
     double *p = parts(d);
     if (!p)
         return;
-    sum_end<<<1, 1, 0, stream(d)>>>(sum_parts(d, n, Plain{x}, p), a, y);
+    sum_parts(d, n, Plain{x}, p);
+    LAUNCH(d, sum_end, 1, 1, 0, p, a, y);
     launched(d, "sum");
 }
 static void cuda_sumsq(Device *d, int64_t n, const float *x, double *acc)
@@ -98,7 +97,8 @@ static void cuda_sumsq(Device *d, int64_t n, const float *x, double *acc)
     double *p = parts(d);
     if (!p)
         return;
-    sumsq_end<<<1, 1, 0, stream(d)>>>(sum_parts(d, n, Square{x}, p), acc);
+    sum_parts(d, n, Square{x}, p);
+    LAUNCH(d, sumsq_end, 1, 1, 0, p, acc);
     launched(d, "sum of squares");
 }
 struct AddScalar {
@@ -206,15 +206,15 @@ __global__ void ce_backward_kernel(CrossEntropy c)
 static void cuda_cross_entropy(Device *d, const CrossEntropy *c)
 {
     if (c->n > 0)
-        ce_kernel<<<row_blocks(c->n), row_threads(c->v), 0, stream(d)>>>(*c);
-    ce_end<<<1, 256, 0, stream(d)>>>(*c);
+        LAUNCH(d, ce_kernel, row_blocks(c->n), row_threads(c->v), 0, *c);
+    LAUNCH(d, ce_end, 1, 256, 0, *c);
     launched(d, "cross-entropy");
 }
 static void cuda_cross_entropy_backward(Device *d, const CrossEntropy *c)
 {
     if (c->n <= 0)
         return;
-    ce_backward_kernel<<<row_blocks(c->n), row_threads(c->v), 0, stream(d)>>>(*c);
+    LAUNCH(d, ce_backward_kernel, row_blocks(c->n), row_threads(c->v), 0, *c);
     launched(d, "cross-entropy backward");
 }
 
@@ -227,7 +227,7 @@ static void cuda_mse(Device *d, int64_t n, const float *x, const float *t, const
         return;
     sum_parts(d, n, SquaredError{x, t, w}, p);
     sum_parts(d, n, Weight{w}, p + SUM_BLOCKS);
-    mse_end<<<1, 1, 0, stream(d)>>>(p, loss, norm);
+    LAUNCH(d, mse_end, 1, 1, 0, p, loss, norm);
     launched(d, "squared error");
 }
 struct MseBack {
@@ -297,7 +297,8 @@ static void cuda_kl(Device *d, int64_t n, float a, const float *mu, const float 
     double *p = parts(d);
     if (!p)
         return;
-    sum_end<<<1, 1, 0, stream(d)>>>(sum_parts(d, n, KlTerm{mu, logvar}, p), a, loss);
+    sum_parts(d, n, KlTerm{mu, logvar}, p);
+    LAUNCH(d, sum_end, 1, 1, 0, p, a, loss);
     launched(d, "divergence");
 }
 static void cuda_kl_backward(Device *d, int64_t n, float a, const float *mu, const float *logvar,

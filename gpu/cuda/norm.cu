@@ -66,8 +66,7 @@ static void norm_params(Device *d, int64_t rows, int64_t cols, int stats_step, c
     if (!part)
         return;
     dim3 grid((unsigned)((cols + 63) / 64), (unsigned)blocks);
-    norm_params_kernel<<<grid, 64, 0, stream(d)>>>(rows, cols, block, stats_step, x, stats, dy,
-                                                   part);
+    LAUNCH(d, norm_params_kernel, grid, 64, 0, rows, cols, block, stats_step, x, stats, dy, part);
     launched(d, "norm backward");
     if (dgamma)
         cuda_add_parts(d, blocks, cols, 1.0f, part, 2 * cols, dgamma);
@@ -79,8 +78,8 @@ static void cuda_layernorm(Device *d, int64_t rows, int64_t cols, float eps, con
 {
     if (rows <= 0)
         return;
-    layernorm_kernel<<<row_blocks(rows), row_threads(cols), 0, stream(d)>>>(rows, cols, eps, x,
-                                                                            gamma, beta, y, stats);
+    LAUNCH(d, layernorm_kernel, row_blocks(rows), row_threads(cols), 0, rows, cols, eps, x, gamma,
+           beta, y, stats);
     launched(d, "layernorm");
 }
 static void cuda_layernorm_backward(Device *d, int64_t rows, int64_t cols, const float *x,
@@ -90,8 +89,8 @@ static void cuda_layernorm_backward(Device *d, int64_t rows, int64_t cols, const
     if (rows <= 0)
         return;
     if (dx) {
-        layernorm_dx_kernel<<<row_blocks(rows), row_threads(cols), 0, stream(d)>>>(
-            rows, cols, x, gamma, stats, dy, dx);
+        LAUNCH(d, layernorm_dx_kernel, row_blocks(rows), row_threads(cols), 0, rows, cols, x, gamma,
+               stats, dy, dx);
         launched(d, "layernorm backward");
     }
     if (dgamma || dbeta)
@@ -129,8 +128,8 @@ static void cuda_rmsnorm(Device *d, int64_t rows, int64_t cols, float eps, const
 {
     if (rows <= 0)
         return;
-    rmsnorm_kernel<<<row_blocks(rows), row_threads(cols), 0, stream(d)>>>(rows, cols, eps, x, gamma,
-                                                                          y, stats);
+    LAUNCH(d, rmsnorm_kernel, row_blocks(rows), row_threads(cols), 0, rows, cols, eps, x, gamma, y,
+           stats);
     launched(d, "rmsnorm");
 }
 static void cuda_rmsnorm_backward(Device *d, int64_t rows, int64_t cols, const float *x,
@@ -140,8 +139,8 @@ static void cuda_rmsnorm_backward(Device *d, int64_t rows, int64_t cols, const f
     if (rows <= 0)
         return;
     if (dx) {
-        rmsnorm_dx_kernel<<<row_blocks(rows), row_threads(cols), 0, stream(d)>>>(
-            rows, cols, x, gamma, stats, dy, dx);
+        LAUNCH(d, rmsnorm_dx_kernel, row_blocks(rows), row_threads(cols), 0, rows, cols, x, gamma,
+               stats, dy, dx);
         launched(d, "rmsnorm backward");
     }
     if (dgamma)
@@ -179,7 +178,7 @@ static void cuda_l2norm(Device *d, int64_t rows, int64_t cols, const float *x, f
 {
     if (rows <= 0)
         return;
-    l2norm_kernel<<<row_blocks(rows), row_threads(cols), 0, stream(d)>>>(rows, cols, x, y, norms);
+    LAUNCH(d, l2norm_kernel, row_blocks(rows), row_threads(cols), 0, rows, cols, x, y, norms);
     launched(d, "l2norm");
 }
 static void cuda_l2norm_backward(Device *d, int64_t rows, int64_t cols, const float *y,
@@ -187,8 +186,7 @@ static void cuda_l2norm_backward(Device *d, int64_t rows, int64_t cols, const fl
 {
     if (rows <= 0)
         return;
-    project_kernel<<<row_blocks(rows), row_threads(cols), 0, stream(d)>>>(rows, cols, y, norms, dy,
-                                                                          dx);
+    LAUNCH(d, project_kernel, row_blocks(rows), row_threads(cols), 0, rows, cols, y, norms, dy, dx);
     launched(d, "l2norm backward");
 }
 
@@ -209,7 +207,7 @@ static void cuda_softmax(Device *d, int64_t rows, int64_t cols, const float *x, 
 {
     if (rows <= 0 || cols <= 0)
         return;
-    softmax_kernel<<<row_blocks(rows), row_threads(cols), 0, stream(d)>>>(rows, cols, x, y);
+    LAUNCH(d, softmax_kernel, row_blocks(rows), row_threads(cols), 0, rows, cols, x, y);
     launched(d, "softmax");
 }
 static void cuda_softmax_backward(Device *d, int64_t rows, int64_t cols, const float *y,
@@ -217,8 +215,7 @@ static void cuda_softmax_backward(Device *d, int64_t rows, int64_t cols, const f
 {
     if (rows <= 0)
         return;
-    project_kernel<<<row_blocks(rows), row_threads(cols), 0, stream(d)>>>(rows, cols, y, NULL, dy,
-                                                                          dx);
+    LAUNCH(d, project_kernel, row_blocks(rows), row_threads(cols), 0, rows, cols, y, NULL, dy, dx);
     launched(d, "softmax backward");
 }
 

@@ -6,7 +6,6 @@
 #include <cuda_fp16.h>
 #include <stdlib.h>
 
-#define BODY __device__ void operator()(int64_t i) const
 enum { GROUP = 32 };
 
 struct PackedWeight {

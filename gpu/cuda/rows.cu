@@ -1,8 +1,6 @@
 /* Moving rows: embedding tables, strided copies, maxima, rotary positions. */
 #include "gpu/cuda/cuda.cuh"
 
-#define BODY __device__ void operator()(int64_t i) const
-
 struct Gather {
     int64_t cols;
     const float *table;
@@ -48,7 +46,7 @@ static void cuda_gather_backward(Device *d, int64_t n, int64_t cols, const int32
     (void)table_rows;
     if (n <= 0)
         return;
-    scatter_kernel<<<row_blocks(n), row_threads(cols), 0, stream(d)>>>(n, cols, index, dy, dtable);
+    LAUNCH(d, scatter_kernel, row_blocks(n), row_threads(cols), 0, n, cols, index, dy, dtable);
     launched(d, "gather backward");
 }
 
@@ -142,7 +140,7 @@ static void cuda_argmax(Device *d, int64_t rows, int64_t cols, const float *x, i
 {
     if (rows <= 0)
         return;
-    argmax_kernel<<<row_blocks(rows), row_threads(cols), 0, stream(d)>>>(rows, cols, x, arg);
+    LAUNCH(d, argmax_kernel, row_blocks(rows), row_threads(cols), 0, rows, cols, x, arg);
     launched(d, "argmax");
 }
 

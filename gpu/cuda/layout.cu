@@ -1,0 +1,213 @@
+/* The layout's epochs. Sixteen lanes own a cell: they look through its edges sixteen at a time, and
+ * evaluate the fired neighbours and their repelling samples, one place a lane, in the order and with
+ * the arithmetic of gpu/cpu/layout.c (this file is compiled without fused multiply-add), so that CPU
+ * and GPU draw the same map. A cell reads where the others were before the epoch and writes only its
+ * own place and its own edges. */
+#include "gpu/cuda/cuda.cuh"
+
+enum { PLACES = 16 };
+
+struct Epoch {
+    int64_t n, n_others;
+    const int64_t *indptr;
+    const int32_t *to;
+    const float *period;
+    float *next;                     /* epoch of each edge's next firing */
+    const float *now, *others;       /* places of the cells, of those they meet */
+    float *then;                     /* where the cells go */
+    float a, b, attract, repel, pull, alpha;
+    int epoch, negatives;
+    uint64_t key;
+};
+
+/* base^y for base > 0: polynomials for log2 on [1, 2) and exp2 on [0, 1), as on the CPU. */
+static __device__ float power(float base, float y)
+{
+    int bits = __float_as_int(base);
+    float e = (float)((bits >> 23) - 127);
+    float m = __int_as_float((bits & 0x7fffff) | 0x3f800000) - 1.0f;
+    float l = 0.02001665f * m - 0.09462681f;
+    l = l * m + 0.21394321f;
+    l = l * m - 0.3383772f;
+    l = l * m + 0.47749636f;
+    l = l * m - 0.72114409f;
+    l = l * m + 1.44269298f;
+    float z = (l * m + e) * y;
+    z = z < -126.0f ? -126.0f : z;
+    z = z > 126.0f ? 126.0f : z;
+    int whole = (int)z;
+    whole -= (float)whole > z;
+    float f = z - (float)whole;
+    float p = 0.00189375f * f + 0.00894959f;
+    p = p * f + 0.05586034f;
+    p = p * f + 0.24014182f;
+    p = p * f + 0.69315449f;
+    p = p * f + 0.9999999f;
+    return p * __int_as_float((whole + 127) << 23);
+}
+static __device__ float clip(float v)
+{
+    v = v > 4.0f ? 4.0f : v;
+    return v < -4.0f ? -4.0f : v;
+}
+/* Over the sixteen lanes, pairs as the CPU adds them. */
+static __device__ float sum_places(unsigned mask, float v)
+{
+    for (int o = PLACES / 2; o > 0; o >>= 1)
+        v += __shfl_xor_sync(mask, v, o, PLACES);
+    return v;
+}
+
+/* Where a lane's sample stands in the cell's sequence of random numbers: state -> mul*state + add. */
+struct Jump {
+    uint64_t mul, add;
+};
+static __device__ Jump jump(int steps)
+{
+    Jump j = {1, 0};
+    for (int s = 0; s < steps; s++) {
+        j.mul *= 6364136223846793005u;
+        j.add = j.add * 6364136223846793005u + 1442695040888963407u;
+    }
+    return j;
+}
+
+/* Moves the cell at (x, y) by the place of this lane (pull > 0 attracts, else repels) and those of
+ * the fifteen others. A lane at the cell itself does nothing. */
+static __device__ void move(const Epoch &s, unsigned mask, float ox, float oy, float pull, float *x, float *y)
+{
+    float dx = *x - ox, dy = *y - oy, d = dx * dx + dy * dy;
+    bool zero = d <= 0.0f, attracts = pull > 0.0f;
+    d = zero ? 1.0f : d;
+    float p1 = power(d, s.b - 1.0f), p = p1 * d;
+    float bottom = s.a * p + 1.0f, top = attracts ? s.attract * p1 : s.repel;
+    float c = top / ((attracts ? 1.0f : 0.001f + d) * bottom);
+    c = zero ? 0.0f : c;
+    float way = attracts ? -pull : 1.0f;
+    *x += sum_places(mask, clip(c * dx) * way) * s.alpha;
+    *y += sum_places(mask, clip(c * dy) * way) * s.alpha;
+}
+
+__global__ void epoch_kernel(Epoch s)
+{
+    int lane = threadIdx.x % PLACES, shift = threadIdx.x % 32 / PLACES * PLACES;
+    unsigned mask = 0xffffu << shift;
+    int group = 1 + s.negatives, most = PLACES / group; /* places of an edge; edges at a time */
+    int edge = lane / group, sample = lane % group;   /* sample 0: the neighbour itself */
+    Jump mine = jump(edge * s.negatives + sample), all = jump(most * s.negatives);
+    int64_t step = (int64_t)gridDim.x * blockDim.x / PLACES;
+    for (int64_t i = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) / PLACES; i < s.n; i += step) {
+        float x = s.now[2 * i], y = s.now[2 * i + 1];
+        uint64_t state = counter_key(s.key ^ counter_key((uint64_t)s.epoch << 40 ^ (uint64_t)i));
+        int64_t begin = s.indptr[i], end = s.indptr[i + 1];
+        int waiting = 0;         /* fired edges that have not moved the cell yet, */
+        int32_t neighbour = 0;   /* one in each of the first lanes */
+        for (int64_t e0 = begin; e0 < end; e0 += PLACES) {
+            int64_t e = e0 + lane;
+            bool fires = e < end && !(s.next[e] > (float)s.epoch);
+            int32_t to = fires ? s.to[e] : 0;
+            if (fires)
+                s.next[e] += s.period[e];
+            unsigned hits = __ballot_sync(mask, fires) >> shift & 0xffffu;
+            bool last = e0 + PLACES >= end;
+            while (hits || (last && waiting)) {
+                for (; hits && waiting < most; hits &= hits - 1, waiting++) {
+                    int32_t t = __shfl_sync(mask, to, __ffs(hits) - 1, PLACES);
+                    neighbour = lane == waiting ? t : neighbour;
+                }
+                if (waiting < most && !last)
+                    break;
+                int32_t t = __shfl_sync(mask, neighbour, edge, PLACES);
+                float ox = x, oy = y, pull = 0;
+                if (edge < waiting) {
+                    int64_t o = sample ? (int64_t)(((mine.mul * state + mine.add) >> 32) *
+                                                       (uint64_t)s.n_others >> 32)
+                                       : t;
+                    ox = s.others[2 * o];
+                    oy = s.others[2 * o + 1];
+                    pull = sample ? 0.0f : s.pull;
+                }
+                move(s, mask, ox, oy, pull, &x, &y);
+                state = all.mul * state + all.add;
+                waiting = 0;
+            }
+        }
+        if (lane == 0) {
+            s.then[2 * i] = x;
+            s.then[2 * i + 1] = y;
+        }
+    }
+}
+
+/* Epochs between two looks at the clock: some tens of milliseconds. */
+static int epochs_at_once(int64_t edges)
+{
+    int64_t epochs = (int64_t)100000000 / (edges + 100000);
+    return epochs < 1 ? 1 : epochs > 32 ? 32 : (int)epochs;
+}
+
+static void run_epochs(Device *d, const Layout *l, Epoch s, float *now, float *then)
+{
+    int64_t lanes = l->n * PLACES, blocks = (lanes + 255) / 256;
+    int at_once = epochs_at_once(l->indptr[l->n]);
+    for (int epoch = 0; epoch < l->epochs && !d->err; epoch++) {
+        s.epoch = epoch;
+        s.negatives = l->negatives[epoch & 1];
+        s.alpha = 1.0f - (float)epoch / (float)l->epochs;
+        s.now = now;
+        s.others = l->fixed ? s.others : now;
+        s.then = then;
+        LAUNCH(d, epoch_kernel, (unsigned)(blocks < 1 << 20 ? blocks : 1 << 20), 256, 0, s);
+        launched(d, "map");
+        float *swap = now;
+        now = then;
+        then = swap;
+        if (epoch % at_once == at_once - 1) {
+            d->ops->sync(d);
+            if (!device_go_on(&l->watch, (uint64_t)epoch + 1))
+                return;
+        }
+    }
+    d->ops->download(d, l->xy, now, (size_t)(2 * l->n) * sizeof(float));
+}
+
+/* A device copy of host memory; NULL and a latched error when there is no room. */
+static void *copy_in(Device *d, const void *from, size_t bytes)
+{
+    void *p = d->err ? NULL : d->ops->alloc(d, bytes);
+    if (p)
+        d->ops->upload(d, p, from, bytes);
+    return p;
+}
+
+static void cuda_layout(Device *d, const Layout *l)
+{
+    if (l->n <= 0)
+        return;
+    size_t n = (size_t)l->n, edges = (size_t)l->indptr[n], places = 2 * n * sizeof(float);
+    Epoch s = {};
+    s.n = l->n;
+    s.n_others = l->fixed ? l->n_others : l->n;
+    s.a = (float)l->a, s.b = (float)l->b;
+    s.attract = (float)(2 * l->a * l->b), s.repel = (float)(2 * l->b);
+    s.pull = l->pull;
+    s.key = counter_key(l->seed);
+    float *now = (float *)copy_in(d, l->xy, places), *then = (float *)copy_in(d, l->xy, places);
+    float *fixed = NULL;
+    if (l->fixed)
+        s.others = fixed = (float *)copy_in(d, l->fixed, 2 * (size_t)l->n_others * sizeof(float));
+    s.indptr = (int64_t *)copy_in(d, l->indptr, (n + 1) * sizeof(int64_t));
+    s.to = (int32_t *)copy_in(d, l->to, edges * sizeof(int32_t));
+    s.period = (float *)copy_in(d, l->period, edges * sizeof(float));
+    s.next = (float *)copy_in(d, l->period, edges * sizeof(float));
+    if (!d->err)
+        run_epochs(d, l, s, now, then);
+    void *all[] = {now, then, fixed, (void *)s.indptr, (void *)s.to, (void *)s.period, s.next};
+    for (void *p : all)
+        d->ops->free(d, p);
+}
+
+void layout_fill(DeviceOps *o)
+{
+    o->layout = cuda_layout;
+}
