@@ -27,8 +27,19 @@ static void wait_politely(int argc, char **argv)
     execv("/proc/self/exe", argv); /* returns only when it cannot: then as things are */
 }
 
+/* OpenBLAS takes processors that are newer than itself for old ones; it reads this when it is loaded. */
+static void help_blas(void)
+{
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw"))
+        setenv("OPENBLAS_CORETYPE", "SkylakeX", 0);
+    else if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+        setenv("OPENBLAS_CORETYPE", "Haswell", 0);
+}
+
 int main(int argc, char **argv)
 {
+    help_blas();
     wait_politely(argc, argv);
     return explorer_is_asked(argc, argv) ? explorer_main(argc, argv) : cli_main(argc, argv);
 }

@@ -13,49 +13,54 @@
 
 /* ---- sixteen gradients at a time ---- */
 
-enum { W = 16 };
+enum { W = 16, SLOTS = 4 };
 #define INLINE static inline __attribute__((always_inline)) /* into each processor's version */
 typedef float FW __attribute__((vector_size(W * 4)));
 typedef int32_t IW __attribute__((vector_size(W * 4)));
-#define ALL(x) ((x) - (FW){0}) /* a number in every lane */
 /* a where the mask is -1, b where it is 0. */
 #define PICK(mask, a, b) ((FW)(((IW)(a) & (mask)) | ((IW)(b) & ~(mask))))
 
-/* base^y for base > 0, to about 1e-6 y log2(base): polynomials for log2 on [1, 2) and exp2 on [0, 1). */
+/* A step of one cell is a chain of some fifty operations, each waiting for the one before. The same operation of several
+ * cells follows one another here, which fills that wait. */
+#define EACH_SLOT _Pragma("GCC unroll 8") for (int k = 0; k < SLOTS; k++)
+
+/* base^y for base >= 0 and |y| <= 1, to 2e-5 (0 counts as 2^-127): polynomials for log2 on [1, 2) and exp2 on [0, 1). */
 INLINE void power(const FW *base, float y, FW *out)
 {
-    IW bits = (IW)*base;
-    FW e = __builtin_convertvector((bits >> 23) - 127, FW);
-    FW m = (FW)((bits & 0x7fffff) | 0x3f800000) - 1.0f;
-    FW l = 0.02001665f * m - 0.09462681f;
-    l = l * m + 0.21394321f;
-    l = l * m - 0.3383772f;
-    l = l * m + 0.47749636f;
-    l = l * m - 0.72114409f;
-    l = l * m + 1.44269298f;
-    FW z = (l * m + e) * y;
-    z = PICK(z < -126.0f, ALL(-126.0f), z);
-    z = PICK(z > 126.0f, ALL(126.0f), z);
-    IW whole = __builtin_convertvector(z, IW);
-    whole += (IW)(__builtin_convertvector(whole, FW) > z); /* floor: comparisons give -1 */
-    FW f = z - __builtin_convertvector(whole, FW);
-    FW p = 0.00189375f * f + 0.00894959f;
-    p = p * f + 0.05586034f;
-    p = p * f + 0.24014182f;
-    p = p * f + 0.69315449f;
-    p = p * f + 0.9999999f;
-    *out = p * (FW)((whole + 127) << 23);
+    FW e[SLOTS], m[SLOTS], l[SLOTS];
+    IW whole[SLOTS];
+    EACH_SLOT e[k] = __builtin_convertvector(((IW)base[k] >> 23) - 127, FW);
+    EACH_SLOT m[k] = (FW)(((IW)base[k] & 0x7fffff) | 0x3f800000) - 1.0f;
+    EACH_SLOT l[k] = 0.04638531f * m[k] - 0.196269528f;
+    EACH_SLOT l[k] = l[k] * m[k] + 0.417595704f;
+    EACH_SLOT l[k] = l[k] * m[k] - 0.709662799f;
+    EACH_SLOT l[k] = l[k] * m[k] + 1.44196561f;
+    EACH_SLOT l[k] = (l[k] * m[k] + e[k]) * y;
+    EACH_SLOT whole[k] = __builtin_convertvector(l[k], IW);
+    /* floor: comparisons give -1 */
+    EACH_SLOT whole[k] += (IW)(__builtin_convertvector(whole[k], FW) > l[k]);
+    EACH_SLOT m[k] = l[k] - __builtin_convertvector(whole[k], FW);
+    EACH_SLOT l[k] = 0.0136976645f * m[k] + 0.0516903599f;
+    EACH_SLOT l[k] = l[k] * m[k] + 0.241638443f;
+    EACH_SLOT l[k] = l[k] * m[k] + 0.692966124f;
+    EACH_SLOT l[k] = l[k] * m[k] + 1.0000037f;
+    EACH_SLOT out[k] = l[k] * (FW)((whole[k] + 127) << 23);
 }
 
-typedef struct Force {
-    float a, b;
-    float attract, repel; /* 2ab and 2b */
-} Force;
+/* 1/x for x > 0, to 1e-5: a first guess from the bits, then Newton. A division takes as long as all the rest. */
+INLINE void reciprocal(const FW *x, FW *out)
+{
+    FW y[SLOTS];
+    EACH_SLOT y[k] = (FW)(0x7ef311c3 - (IW)x[k]);
+    EACH_SLOT y[k] = y[k] * (2.0f - x[k] * y[k]);
+    EACH_SLOT y[k] = y[k] * (2.0f - x[k] * y[k]);
+    EACH_SLOT out[k] = y[k] * (2.0f - x[k] * y[k]);
+}
 
 INLINE void clip(FW *v)
 {
-    *v = PICK(*v > 4.0f, ALL(4.0f), *v);
-    *v = PICK(*v < -4.0f, ALL(-4.0f), *v);
+    EACH_SLOT v[k] = PICK(v[k] > 4.0f, (FW){0} + 4.0f, v[k]);
+    EACH_SLOT v[k] = PICK(v[k] < -4.0f, (FW){0} - 4.0f, v[k]);
 }
 
 INLINE float sum(const FW *v)
@@ -73,96 +78,171 @@ INLINE float sum(const FW *v)
     return (c[0] + c[2]) + (c[1] + c[3]);
 }
 
-/* Moves one cell at `me` by places (ox, oy): lanes where pull is not 0 attract (times pull), the others
- * repel. A lane at `me` itself does nothing. */
-INLINE void move(const Force *f, float *me, const FW *ox, const FW *oy, const FW *pull, float alpha)
+/* The force between a cell and the one of a lane is (up1 p1 + up0) / ((down0 + down1 d) (1 + a d p1)) times their
+ * difference, with d their squared distance and p1 = d^(b-1): attraction -2ab p1 / (1 + a d^b), repulsion
+ * 2b / ((0.001 + d) (1 + a d^b)). An edge takes a lane that attracts and those of its samples behind it. */
+typedef struct Force {
+    FW up1, up0, down0, down1, factor; /* factor: after clipping */
+    float a, y;                        /* y = b - 1 */
+    int stride;                        /* lanes of an edge */
+} Force;
+
+static void force_init(Force *f, const Layout *l, int negatives)
 {
-    FW dx = me[0] - *ox, dy = me[1] - *oy, d = dx * dx + dy * dy, p1, p;
-    IW zero = d <= 0.0f;
-    d = PICK(zero, ALL(1.0f), d);
-    power(&d, f->b - 1, &p1); /* d is squared: distance^(2(b-1)), distance^2b */
-    p = p1 * d;
-    FW bottom = f->a * p + 1.0f;
-    IW attracts = *pull > 0.0f;
-    FW top = PICK(attracts, f->attract * p1, ALL(f->repel));
-    FW c = top / (PICK(attracts, ALL(1.0f), 0.001f + d) * bottom);
-    c = PICK(zero, ALL(0.0f), c);
-    FW gx = c * dx, gy = c * dy, way = PICK(attracts, -*pull, ALL(1.0f));
-    clip(&gx);
-    clip(&gy);
-    gx *= way;
-    gy *= way;
-    me[0] += sum(&gx) * alpha;
-    me[1] += sum(&gy) * alpha;
+    *f = (Force){.a = (float)l->a, .y = (float)(l->b - 1), .stride = 1 + negatives};
+    for (int i = 0; i < W; i++) {
+        bool attracts = i % f->stride == 0;
+        f->up1[i] = attracts ? (float)(-2 * l->a * l->b) : 0;
+        f->up0[i] = attracts ? 0 : (float)(2 * l->b);
+        f->down0[i] = attracts ? 1 : 0.001f;
+        f->down1[i] = attracts ? 0 : 1;
+        f->factor[i] = attracts ? l->pull : 1;
+    }
+}
+
+/* Places collected for a step of a cell at x, y; lanes that nobody fills stay there and do nothing. */
+typedef struct Lanes {
+    FW ox, oy;
+    float x, y;
+} Lanes;
+
+/* A step of the cells of all slots. */
+INLINE void move(const Force *f, Lanes *s, float alpha)
+{
+    FW dx[SLOTS], dy[SLOTS], d[SLOTS], p1[SLOTS], c[SLOTS];
+    EACH_SLOT dx[k] = s[k].x - s[k].ox;
+    EACH_SLOT dy[k] = s[k].y - s[k].oy;
+    EACH_SLOT d[k] = dx[k] * dx[k] + dy[k] * dy[k];
+    power(d, f->y, p1);
+    EACH_SLOT c[k] = (f->a * (p1[k] * d[k]) + 1.0f) * (f->down1 * d[k] + f->down0);
+    reciprocal(c, c);
+    EACH_SLOT c[k] *= f->up1 * p1[k] + f->up0;
+    EACH_SLOT dx[k] *= c[k];
+    EACH_SLOT dy[k] *= c[k];
+    clip(dx);
+    clip(dy);
+    EACH_SLOT dx[k] *= f->factor;
+    EACH_SLOT dy[k] *= f->factor;
+    EACH_SLOT s[k].x += sum(&dx[k]) * alpha;
+    EACH_SLOT s[k].y += sum(&dy[k]) * alpha;
 }
 
 /* ---- epochs ---- */
 
 typedef struct Run { /* a Layout at work */
+    Force force[2]; /* of even and odd epochs */
     const Layout *l;
-    Force force;
     float *next; /* epoch of each edge's next firing */
     size_t n_others;
     uint64_t key;
 } Run;
 
-/* Places collected for one step. */
-typedef struct Lanes {
-    float x[W] __attribute__((aligned(64))), y[W] __attribute__((aligned(64)));
-    float pull[W] __attribute__((aligned(64)));
-    int n;
-} Lanes;
+enum { FIRED = 64 };
 
-INLINE void take_step(const Run *r, Lanes *lanes, float *me, float alpha)
+/* The cell of a slot on its way through an epoch. */
+typedef struct Walk {
+    size_t i;
+    int64_t e, end; /* its edges that were not looked at */
+    uint64_t state;
+    int at, n;           /* of fired: those that were taken, all */
+    int32_t fired[FIRED]; /* ends of fired edges */
+} Walk;
+
+typedef struct Epoch {
+    const Force *force;
+    int number;
+    float alpha;
+    const float *mine, *old; /* places before, of these cells and of those that act on them */
+    float *out;
+} Epoch;
+
+INLINE void start_cell(const Run *r, const Epoch *p, size_t i, Walk *w, Lanes *s)
 {
-    for (int t = lanes->n; t < W; t++) {
-        lanes->x[t] = me[0];
-        lanes->y[t] = me[1];
-        lanes->pull[t] = 0;
-    }
-    move(&r->force, me, (const FW *)lanes->x, (const FW *)lanes->y, (const FW *)lanes->pull, alpha);
-    lanes->n = 0;
+    w->i = i;
+    w->e = r->l->indptr[i];
+    w->end = r->l->indptr[i + 1];
+    w->state = counter_key(r->key ^ counter_key((uint64_t)p->number << 40 ^ i));
+    w->at = w->n = 0;
+    s->x = p->mine[2 * i];
+    s->y = p->mine[2 * i + 1];
 }
 
-INLINE void add_lane(Lanes *lanes, const float *place, float pull)
+/* Looks for more fired edges. Which ones fire cannot be foreseen, so nothing branches on it. */
+INLINE bool find_fired(const Run *r, const Epoch *p, Walk *w)
 {
-    lanes->x[lanes->n] = place[0];
-    lanes->y[lanes->n] = place[1];
-    lanes->pull[lanes->n++] = pull;
-}
-
-/* Cell i: reads everyone from `old`, writes its own new place. */
-INLINE void move_cell(const Run *r, size_t i, int epoch, float alpha, const float *mine, const float *old,
-                      float *out)
-{
-    const Layout *l = r->l;
-    float me[2] = {mine[2 * i], mine[2 * i + 1]};
-    uint64_t state = counter_key(r->key ^ counter_key((uint64_t)epoch << 40 ^ i));
-    int negatives = l->negatives[epoch & 1];
-    Lanes lanes = {.n = 0};
-    for (int64_t e = l->indptr[i]; e < l->indptr[i + 1]; e++) {
-        if (r->next[e] > (float)epoch)
-            continue;
-        r->next[e] += l->period[e];
-        if (lanes.n + 1 + negatives > W)
-            take_step(r, &lanes, me, alpha);
-        add_lane(&lanes, old + 2 * (size_t)l->to[e], l->pull);
-        for (int s = 0; s < negatives; s++) {
-            state = state * 6364136223846793005u + 1442695040888963407u;
-            add_lane(&lanes, old + 2 * ((state >> 32) * (uint64_t)r->n_others >> 32), 0);
+    float now = (float)p->number, *next = r->next;
+    const float *period = r->l->period;
+    const int32_t *to = r->l->to;
+    int n = 0;
+    for (; w->e + W <= w->end && n + W <= FIRED; w->e += W) {
+        FW t, step;
+        memcpy(&t, next + w->e, sizeof t);
+        memcpy(&step, period + w->e, sizeof step);
+        IW fires = t <= now;
+        t += (FW)(fires & (IW)step);
+        memcpy(next + w->e, &t, sizeof t);
+        for (int j = 0; j < W; j++) {
+            w->fired[n] = to[w->e + j];
+            n -= fires[j];
         }
     }
-    if (lanes.n)
-        take_step(r, &lanes, me, alpha);
-    out[2 * i] = me[0];
-    out[2 * i + 1] = me[1];
+    for (; w->e < w->end && n < FIRED; w->e++) {
+        int fires = next[w->e] <= now;
+        w->fired[n] = to[w->e];
+        n += fires;
+        next[w->e] += (float)fires * period[w->e];
+    }
+    w->at = 0;
+    w->n = n;
+    return n > 0;
 }
 
-KERNEL static void move_cells(const Run *r, size_t first, size_t end, int epoch, float alpha,
-                              const float *mine, const float *old, float *out)
+/* Collects the cell's next fired edges, as many as a step takes. False: none is left. */
+INLINE bool fill_lanes(const Run *r, const Epoch *p, Walk *w, Lanes *s)
 {
-    for (size_t i = first; i < end; i++)
-        move_cell(r, i, epoch, alpha, mine, old, out);
+    int stride = p->force->stride, n = 0;
+    uint64_t state = w->state, others = r->n_others;
+    float *x = (float *)&s->ox, *y = (float *)&s->oy;
+    const float *old = p->old;
+    s->ox = (FW){0} + s->x;
+    s->oy = (FW){0} + s->y;
+    for (; n + stride <= W && (w->at < w->n || find_fired(r, p, w)); n += stride) {
+        const float *place = old + 2 * (size_t)w->fired[w->at++];
+        x[n] = place[0];
+        y[n] = place[1];
+        for (int k = 1; k < stride; k++) {
+            state = state * 6364136223846793005u + 1442695040888963407u;
+            place = old + 2 * ((state >> 32) * others >> 32);
+            x[n + k] = place[0];
+            y[n + k] = place[1];
+        }
+    }
+    w->state = state;
+    return n > 0;
+}
+
+/* Cells first .. end-1: each reads everyone from `old` and writes its own new place. */
+KERNEL static void move_cells(const Run *r, size_t first, size_t end, const Epoch *p)
+{
+    Walk walk[SLOTS];
+    Lanes slot[SLOTS] = {0};
+    int busy = 0; /* the first slots have a cell */
+    for (; busy < SLOTS && first < end; busy++)
+        start_cell(r, p, first++, &walk[busy], &slot[busy]);
+    while (busy > 0) {
+        for (int k = 0; k < busy; k++)
+            while (k < busy && !fill_lanes(r, p, &walk[k], &slot[k])) {
+                p->out[2 * walk[k].i] = slot[k].x;
+                p->out[2 * walk[k].i + 1] = slot[k].y;
+                if (first < end) {
+                    start_cell(r, p, first++, &walk[k], &slot[k]);
+                } else {
+                    walk[k] = walk[--busy];
+                    slot[k] = slot[busy];
+                }
+            }
+        move(p->force, slot, p->alpha);
+    }
 }
 
 /* What the threads of a layout share. They wait for each other asleep, not spinning: an epoch is short,
@@ -185,7 +265,6 @@ enum { CELLS = 128, CELLS_PER_THREAD = 512 };
 static bool work_batch(Team *t, bool first_thread, int epoch, size_t first)
 {
     const Layout *l = t->r->l;
-    float alpha = 1.0f - (float)epoch / (float)l->epochs;
     if (first_thread) {
         t->go_on = device_go_on(&l->watch, (uint64_t)epoch);
         t->end = first + t->batch < t->n ? first + t->batch : t->n;
@@ -193,9 +272,10 @@ static bool work_batch(Team *t, bool first_thread, int epoch, size_t first)
     }
     pthread_barrier_wait(&t->meet);
     bool go_on = t->go_on;
+    Epoch p = {&t->r->force[epoch & 1], epoch, 1.0f - (float)epoch / (float)l->epochs, t->now,
+               l->fixed ? l->fixed : t->now, t->then};
     for (size_t i; (i = atomic_fetch_add(&t->next, CELLS)) < t->end;)
-        move_cells(t->r, i, i + CELLS < t->end ? i + CELLS : t->end, epoch, alpha, t->now,
-                   l->fixed ? l->fixed : t->now, t->then);
+        move_cells(t->r, i, i + CELLS < t->end ? i + CELLS : t->end, &p);
     pthread_barrier_wait(&t->meet);
     return go_on;
 }
@@ -240,7 +320,8 @@ void cpu_layout(Device *d, const Layout *l)
     Run r = {.l = l, .key = counter_key(l->seed), .n_others = (size_t)(l->fixed ? l->n_others : l->n)};
     size_t edges = (size_t)l->indptr[l->n];
     float *other = NULL;
-    r.force = (Force){(float)l->a, (float)l->b, (float)(2 * l->a * l->b), (float)(2 * l->b)};
+    for (int odd = 0; odd < 2; odd++)
+        force_init(&r.force[odd], l, l->negatives[odd]);
     if (l->n == 0)
         return;
     if (NEW(r.next, edges) || NEW(other, 2 * (size_t)l->n)) {
