@@ -225,7 +225,7 @@ Err cli_genes(CliArgs *a)
 
 /* ---- expr ---- */
 
-static Err lognorm(Names *x, JobCtl *ctl, float *values, size_t cells, size_t genes)
+static Err lognorm(Names *x, JobCtl *ctl, double *values, size_t cells, size_t genes)
 {
     const MatrixInfo *m = dataset_matrix(x->d, (size_t)x->matrix);
     if (m->state != STATE_COUNTS) {
@@ -239,13 +239,13 @@ static Err lognorm(Names *x, JobCtl *ctl, float *values, size_t cells, size_t ge
     for (size_t g = 0; g < genes && !err; g++)
         for (size_t i = 0; i < cells; i++)
             values[g * cells + i] =
-                sums[i] > 0 ? (float)log1p(1e4 * (double)values[g * cells + i] / sums[i]) : 0.0f;
+                sums[i] > 0 ? log1p(1e4 * values[g * cells + i] / sums[i]) : 0;
     free(sums);
     return err;
 }
 
 /* Names of cells come in blocks: those of a million cells would take more memory than the values. */
-static Err write_rows(Names *x, const float *values, size_t cells, size_t genes, Table *t)
+static Err write_rows(Names *x, const double *values, size_t cells, size_t genes, Table *t)
 {
     enum { BLOCK = 16384 };
     char *names[BLOCK];
@@ -263,7 +263,7 @@ static Err write_rows(Names *x, const float *values, size_t cells, size_t genes,
     return OK;
 }
 
-static Err write_expr(CliArgs *a, Names *x, const float *values, size_t cells, size_t genes)
+static Err write_expr(CliArgs *a, Names *x, const double *values, size_t cells, size_t genes)
 {
     Table *t;
     TRY(table_open(a->g->output, a->out, a->g->force, &t));
@@ -283,7 +283,7 @@ static Err expr_of(CliArgs *a, Names *x, bool log)
 {
     size_t genes = (size_t)a->argc - 2, cells = dataset_cells(x->d);
     const MatrixInfo *m = dataset_matrix(x->d, (size_t)x->matrix);
-    float *values;
+    double *values;
     Err err = OK;
     if (m->state != STATE_COUNTS && !log)
         log_warn("%s: %s; values are given as stored (%s)", m->name,
@@ -300,7 +300,8 @@ static Err expr_of(CliArgs *a, Names *x, bool log)
         if (hit.duplicates > 1 && !strchr(query, '#'))
             log_warn("%s: %zu columns have this name; the first is taken, %s#2 is the second",
                      query, hit.duplicates, query);
-        TRY_GOTO(dataset_read_gene(x->d, x->matrix, hit.column, a->ctl, values + g * cells));
+        TRY_GOTO(dataset_read_gene_exact(x->d, x->matrix, hit.column, a->ctl,
+                                         values + g * cells));
         TRY_GOTO(job_progress(a->ctl, g + 1));
     }
     if (log)

@@ -158,6 +158,8 @@ CHECKED Err dataset_read_rows(Dataset *d, int matrix, size_t row0, size_t n, Job
 size_t dataset_block_rows(const Dataset *d, int matrix);
 /* One gene's stored values for all cells, out[cells]. */
 CHECKED Err dataset_read_gene(Dataset *d, int matrix, size_t col, JobCtl *ctl, float *out);
+/* The same without rounding to float32; slower where the file has float64 or large integers. */
+CHECKED Err dataset_read_gene_exact(Dataset *d, int matrix, size_t col, JobCtl *ctl, double *out);
 /* A large matrix stored by cells can have a copy by genes in the cache folder, after which
  * dataset_read_gene needs milliseconds: `wanted` says that there is none yet and one would help;
  * `build` makes it (minutes for a million cells; a job). A failed build (full disk) changes

@@ -186,8 +186,10 @@ bool matrix_can_sum(const Matrix *m);
 CHECKED Err matrix_sum_rows(Matrix *m, JobCtl *ctl, double *out);
 /* ---- matrix.c again ---- */
 /* The values of rows row0.. (as read into block) as float64 into *out, when float32 has rounded
- * them and they can be had in the block's order; else *out = NULL. */
-CHECKED Err matrix_exact_values(Matrix *m, size_t row0, const Csr *block, double **out);
+ * them and they can be had in the block's order; else *out = NULL, and *rounded says that they are
+ * rounded. */
+CHECKED Err matrix_exact_values(Matrix *m, size_t row0, const Csr *block, double **out,
+                                bool *rounded);
 void matrix_done(Matrix *m);
 /* From a finite set of values; `any` false when there were none but zeros. */
 typedef struct StateSample {

@@ -112,11 +112,6 @@ Err h5w_attr_bool(H5Writer *w, const char *path, const char *name, bool value)
     return err;
 }
 
-Err h5w_attr_int(H5Writer *w, const char *path, const char *name, int64_t v)
-{
-    return write_attr(w, path, name, H5T_STD_I64LE, H5T_NATIVE_INT64, H5Screate(H5S_SCALAR), &v);
-}
-
 Err h5w_attr_ints(H5Writer *w, const char *path, const char *name, const int64_t *v, size_t n)
 {
     hsize_t dims = n;

@@ -16,7 +16,6 @@ void h5w_abort(H5Writer *w); /* NULL ok */
 CHECKED Err h5w_group(H5Writer *w, const char *path, const char *type, const char *version);
 CHECKED Err h5w_attr_text(H5Writer *w, const char *path, const char *name, const char *text);
 CHECKED Err h5w_attr_bool(H5Writer *w, const char *path, const char *name, bool value);
-CHECKED Err h5w_attr_int(H5Writer *w, const char *path, const char *name, int64_t v); /* scalar */
 CHECKED Err h5w_attr_ints(H5Writer *w, const char *path, const char *name, const int64_t *v,
                           size_t n);
 /* An empty list is written as anndata does, as float64 of length 0. */

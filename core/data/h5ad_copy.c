@@ -25,7 +25,8 @@ static Err copy_node(Copying *c, const char *from, const char *to, int depth);
 
 /* ---- encodings ---- */
 
-/* What anndata reads; "null" is left out on purpose: 0.8 to 0.11 would refuse the whole file. */
+/* What anndata reads; "null" and "awkward-array" are left out on purpose: 0.8, and with null all up
+ * to 0.11, would refuse the whole file. */
 static bool known_encoding(const char *type)
 {
     static const char *const known[] = {"",
@@ -42,7 +43,6 @@ static bool known_encoding(const char *type)
                                         "numeric-scalar",
                                         "dict",
                                         "rec-array",
-                                        "awkward-array",
                                         "anndata",
                                         "raw"};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
@@ -112,24 +112,20 @@ done:
 /* The attributes that anndata's encodings have beside type and version. */
 static Err copy_attrs(Copying *c, const char *from, const char *to)
 {
-    static const char *const texts[] = {"_index", "form"}, *const numbers[] = {"ordered", "length"};
+    static const char *const texts[] = {"_index", "na-value"};
     Store *s = c->d->store;
+    int64_t v;
+    size_t n;
+    TRY(store_attr_ints(s, from, "ordered", &v, 1, &n));
+    if (n)
+        TRY(h5w_attr_bool(c->w, to, "ordered", v != 0));
     for (int i = 0; i < 2; i++) {
         char *t = store_attr_text(s, from, texts[i]);
         Err err = t ? h5w_attr_text(c->w, to, texts[i], t) : OK;
         free(t);
         TRY(err);
-        int64_t v;
-        size_t n;
-        TRY(store_attr_ints(s, from, numbers[i], &v, 1, &n));
-        if (n)
-            TRY(i ? h5w_attr_int(c->w, to, numbers[i], v)
-                  : h5w_attr_bool(c->w, to, numbers[i], v != 0));
     }
-    char *na = store_attr_text(s, from, "na-value");
-    Err err = na ? h5w_attr_text(c->w, to, "na-value", na) : OK;
-    free(na);
-    return err;
+    return OK;
 }
 
 static Err copy_columns_order(Copying *c, const char *from, const char *to)
@@ -175,13 +171,61 @@ static Err copy_members(Copying *c, const char *from, const char *to, bool whole
     return err;
 }
 
-/* 0.7: columns with categories by reference. */
-static Err copy_old_frame(Copying *c, const char *from, const char *to)
+static bool is_masked_text(Store *s, const char *path)
+{
+    char *type = store_attr_text(s, path, "encoding-type");
+    bool masked = type && strcmp(type, "nullable-string-array") == 0;
+    free(type);
+    return masked;
+}
+
+/* Frames of 0.7 (categories by reference), and with columns that only newer versions read. */
+static bool is_foreign_frame(Copying *c, const char *path, const char *version)
+{
+    char **names = NULL;
+    size_t n = 0;
+    bool foreign = !version || strcmp(version, "0.1.0") == 0;
+    if (foreign || store_list(c->d->store, path, &names, &n))
+        return foreign;
+    for (size_t i = 0; i < n; i++) {
+        char *member = path_join(path, names[i]), *categories = path_join(member, "categories");
+        foreign |= is_masked_text(c->d->store, member) || is_masked_text(c->d->store, categories);
+        free(member);
+        free(categories);
+    }
+    strings_free(names, n);
+    return foreign;
+}
+
+/* Column by column, in forms that every anndata reads. */
+static Err copy_frame(Copying *c, const char *from, const char *to)
 {
     Frame f;
     TRY(frame_open(c->d, from, &f));
     Err err = frame_copy(c->d, c->w, &f, to, NULL, c->ctl);
     frame_done(&f);
+    return err;
+}
+
+/* A list of texts with a mask, which anndata reads since 0.11. */
+static Err copy_masked_texts(Copying *c, const char *from, const char *to)
+{
+    Array *a;
+    char *values = path_join(from, "values");
+    Err err = store_open_array(c->d->store, values, &a);
+    free(values);
+    TRY(err);
+    Frame f = {.n = (size_t)a->info.count};
+    Slot s = {.name = "", .kind = COLUMN_STRING, .form = SLOT_NULLABLE, .path = (char *)from};
+    const Column *k;
+    bool texts = a->info.cls == ELEM_STRING && a->info.rank == 1;
+    array_close(a);
+    if (!texts)
+        FAIL(ERR_INPUT, "%s: holds no list of texts", from);
+    err = slot_read(c->d, &f, &s, &k);
+    if (!err)
+        err = layout_column(c->w, to, k);
+    column_free(s.column);
     return err;
 }
 
@@ -195,8 +239,13 @@ static Err copy_group(Copying *c, const char *from, const char *to, int depth)
         snprintf(sparse, sizeof sparse, "%.3s_matrix", old);
     else if (str_starts(type, "csr") || str_starts(type, "csc"))
         snprintf(sparse, sizeof sparse, "%.10s", type);
-    if (strcmp(type, "dataframe") == 0 && version && strcmp(version, "0.1.0") == 0) {
-        err = copy_old_frame(c, from, to);
+    bool frame = strcmp(type, "dataframe") == 0;
+    if (frame && is_foreign_frame(c, from, version)) {
+        err = copy_frame(c, from, to);
+        goto done;
+    }
+    if (strcmp(type, "nullable-string-array") == 0) {
+        err = copy_masked_texts(c, from, to);
         goto done;
     }
     bool dict = !*sparse && (!*type || strcmp(type, "dict") == 0);
@@ -206,7 +255,7 @@ static Err copy_group(Copying *c, const char *from, const char *to, int depth)
         TRY_GOTO(h5w_group(c->w, to, *sparse ? sparse : type, version ? version : "0.1.0"));
     if (*sparse)
         TRY_GOTO(sparse_shape(c, from, to));
-    if (strcmp(type, "dataframe") == 0)
+    if (frame)
         TRY_GOTO(copy_columns_order(c, from, to));
     if (!dict)
         TRY_GOTO(copy_attrs(c, from, to));
@@ -280,8 +329,6 @@ static Err axes_of(Dataset *d, const char *path, uint64_t axes[2])
             shape[0] = (int64_t)f.n;
         if (!err)
             frame_done(&f);
-    } else if (type && strcmp(type, "awkward-array") == 0) {
-        err = store_attr_ints(d->store, path, "length", shape, 1, &n);
     } else {
         err = store_attr_ints(d->store, path, "shape", shape, 2, &n);
         if (!err && n != 2)

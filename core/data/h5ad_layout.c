@@ -96,7 +96,7 @@ static Err write_numbers(H5Writer *w, const char *path, const Column *c)
     return h5w_array(w, path, "array", t, 1, &n, MEM_F64, c->numbers);
 }
 
-static Err write_column(H5Writer *w, const char *path, const Column *c)
+Err layout_column(H5Writer *w, const char *path, const Column *c)
 {
     uint64_t n = c->n;
     switch (c->kind) {
@@ -137,7 +137,7 @@ Err layout_frame(H5Writer *w, const char *path, const char *index_name, const ch
         if (written && written[i])
             continue;
         p = path_join(path, columns[i]->name);
-        err = write_column(w, p, columns[i]);
+        err = layout_column(w, p, columns[i]);
         free(p);
     }
 done:

@@ -7,6 +7,8 @@
 #include "core/data/h5_write.h"
 #include "core/data/tree.h"
 
+/* One column as an element of its own, in a form that every anndata from 0.8 on reads. */
+CHECKED Err layout_column(H5Writer *w, const char *path, const Column *c);
 /* The group with index and columns. index_name: what the index is called, NULL: "_index". written
  * (NULL: none): columns whose values are there already. */
 CHECKED Err layout_frame(H5Writer *w, const char *path, const char *index_name,

@@ -110,36 +110,61 @@ typedef struct Copy {
     bool same_genes; /* those of X are those of var, in their order */
 } Copy;
 
-/* One matrix in blocks of rows. */
+/* Is the file laid out as anndata does? */
+static bool is_anndata(const Dataset *d)
+{
+    return d->store && (strcmp(d->format, "h5ad") == 0 || strcmp(d->format, "zarr") == 0);
+}
+
+/* Blocks of rows from row r on: into the sink, or (NULL) only read, which checks them. *rounded:
+ * stopped, since float32 would round the values of the block at *r. */
+static Err copy_blocks(Copy *c, Matrix *m, RowSink *s, size_t *r, bool *rounded)
+{
+    size_t step = matrix_block_rows(m);
+    for (*rounded = false; *r < m->info.rows; *r += step) {
+        Csr block = {0};
+        size_t n = m->info.rows - *r < step ? m->info.rows - *r : step;
+        double *exact = NULL;
+        Err err = matrix_read_rows(c->d, m, *r, n, c->ctl, &block);
+        if (!err && s)
+            err = matrix_exact_values(m, *r, &block, &exact, rounded);
+        *rounded = *rounded && m->kind == MATRIX_SPARSE && is_anndata(c->d);
+        if (!err && s && !*rounded)
+            err = row_sink_add(s, &block, exact);
+        free(exact);
+        csr_done(&block);
+        if (!err)
+            err = job_progress(c->ctl, *r + n);
+        if (err || *rounded)
+            return err;
+    }
+    return OK;
+}
+
+/* One matrix in blocks of rows; a sparse one that float32 would round (float64 by genes, or with
+ * unsorted indices) as it is stored. */
 static Err copy_matrix(Copy *c, Matrix *m, const char *path)
 {
     RowSink *s;
-    size_t step = matrix_block_rows(m);
+    size_t r = 0;
+    bool rounded, copied = false;
     DiskType type = disk_type_of(m->info.dtype, DISK_F32);
     if (type == DISK_F16) /* scipy has no sparse matrices of halves */
         type = DISK_F32;
     TRY(row_sink_open(c->w, path, m->info.rows, m->info.cols, m->info.nnz,
                       type == DISK_BOOL ? DISK_I32 : type, &s));
     job_stage(c->ctl, "copying the matrix", m->info.rows);
-    for (size_t r = 0; r < m->info.rows; r += step) {
-        Csr block = {0};
-        size_t n = m->info.rows - r < step ? m->info.rows - r : step;
-        Err err = matrix_read_rows(c->d, m, r, n, c->ctl, &block);
-        double *exact = NULL;
-        if (!err)
-            err = matrix_exact_values(m, r, &block, &exact);
-        if (!err)
-            err = row_sink_add(s, &block, exact);
-        free(exact);
-        csr_done(&block);
-        if (!err)
-            err = job_progress(c->ctl, r + n);
-        if (err) {
-            row_sink_abort(s);
-            return err;
-        }
-    }
-    return row_sink_close(s);
+    Err err = copy_blocks(c, m, s, &r, &rounded);
+    if (!err && !rounded)
+        return row_sink_close(s);
+    row_sink_abort(s);
+    TRY(err);
+    TRY(h5w_remove(c->w, path));
+    TRY(copy_blocks(c, m, NULL, &r, &rounded));
+    char *from = mem_strndup(m->data->path, strlen(m->data->path) - strlen("/data"));
+    err = element_copy(c->d, c->w, from, path, c->ctl, &copied);
+    free(from);
+    return err || copied ? err : err_set(ERR_INPUT, "%s: cannot be copied", m->info.name);
 }
 
 /* ---- obsm, obsp, varm, varp: members of groups as they are stored ---- */
@@ -163,12 +188,6 @@ static bool added_obsp(void *user, const char *name)
         if (strcmp(add->obsp[j].name, name) == 0)
             return true;
     return false;
-}
-
-/* Is the file laid out as anndata does? */
-static bool is_anndata(const Dataset *d)
-{
-    return d->store && (strcmp(d->format, "h5ad") == 0 || strcmp(d->format, "zarr") == 0);
 }
 
 /* A vector field of a compound array (before 0.7) with its own precision. */
