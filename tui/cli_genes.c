@@ -7,10 +7,10 @@
 #include <string.h>
 
 #include "core/base/assets.h"
-#include "core/base/hash.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
+#include "core/data/column.h"
 #include "core/data/genes.h"
 #include "core/data/table.h"
 
@@ -98,14 +98,25 @@ static Err not_found(const char *query, const GeneHit *hit)
 
 /* ---- genes ---- */
 
-/* The gene symbols of the model's bundle (vocab.json: name -> number); NULL, with the reason
- * logged, when there is no bundle: names can be resolved without one. */
-static StrMap *model_vocabulary(CliArgs *a)
+/* The model's vocabulary (vocab.json of its bundle) and which genes of the file are in it. */
+typedef struct Vocabulary {
+    char **symbols; /* NULL when there is no bundle: names can be resolved without one */
+    size_t n;
+    GeneMatch match;
+} Vocabulary;
+
+static void vocabulary_done(Vocabulary *v)
+{
+    strings_free(v->symbols, v->n);
+    gene_match_done(&v->match);
+}
+
+/* When there is none the reason is logged. */
+static void read_vocabulary(CliArgs *a, Vocabulary *v)
 {
     Str path = {0};
     const char *dir = a->g->model ? a->g->model : getenv("SCMMGPT_MODEL");
     char *text = NULL;
-    StrMap *map = NULL;
     Err err = OK;
     if (dir && *dir)
         str_addf(&path, "%s/vocab.json", dir);
@@ -116,37 +127,27 @@ static StrMap *model_vocabulary(CliArgs *a)
     cJSON *j = err ? NULL : cJSON_Parse(text);
     if (cJSON_IsObject(j)) {
         const cJSON *item;
-        map = strmap_new((size_t)cJSON_GetArraySize(j));
-        cJSON_ArrayForEach(item, j) if (item->string[0] != '<') strmap_put(map, item->string, 0);
+        v->symbols = mem_must((size_t)(cJSON_GetArraySize(j) + 1) * sizeof *v->symbols);
+        cJSON_ArrayForEach(item, j) if (item->string[0] != '<') v->symbols[v->n++] =
+            mem_strdup(item->string);
     } else {
         log_info("no model vocabulary: %s", err ? err_message() : "vocab.json is no JSON object");
     }
     cJSON_Delete(j);
     free(text);
     str_free(&path);
-    return map;
 }
 
-/* "1", "0", or "" without a vocabulary. Other names of the gene count, as they do for the model. */
-static const char *in_vocabulary(const StrMap *vocab, const char *name, const char *id)
+/* "1", "0", or "" without a vocabulary. Of columns with one name the model takes the first. */
+static const char *in_vocabulary(const Names *x, const Vocabulary *v, size_t column)
 {
-    const GeneTable *t;
-    const char *symbols[2];
-    if (!vocab)
+    if (!v->symbols)
         return "";
-    if (strmap_get(vocab, name, -1) >= 0)
-        return "1";
-    if (gene_table(&t) != OK)
-        return "0";
-    const char *by_id = id ? gene_table_symbol_of_id(t, id) : gene_table_symbol_of_id(t, name);
-    if (by_id && strmap_get(vocab, by_id, -1) >= 0)
-        return "1";
-    bool alias = gene_table_symbols_of_alias(t, name, symbols, 2) == 1 &&
-                 strmap_get(vocab, symbols[0], -1) >= 0;
-    return alias ? "1" : "0";
+    size_t first = gene_index_duplicate(x->index, column, 0);
+    return v->match.to[first == SIZE_MAX ? column : first] >= 0 ? "1" : "0";
 }
 
-static void gene_row(const Names *x, Table *t, const StrMap *vocab, const char *query,
+static void gene_row(const Names *x, Table *t, const Vocabulary *v, const char *query,
                      const GeneHit *hit)
 {
     Str s = {0};
@@ -159,38 +160,35 @@ static void gene_row(const Names *x, Table *t, const StrMap *vocab, const char *
     else
         table_text(t, "");
     table_text(t, gene_how_name(hit->how));
-    table_text(t,
-               found ? in_vocabulary(vocab, hit->name, x->ids ? x->ids[hit->column] : NULL) : "");
+    table_text(t, found ? in_vocabulary(x, v, hit->column) : "");
     table_int(t, found ? (int64_t)hit->duplicates : 0);
     table_text(t, str_text(&s));
     table_end_row(t);
     str_free(&s);
 }
 
-static Err list_genes(CliArgs *a, const Names *x, Table *t, const StrMap *vocab)
+static Err list_genes(CliArgs *a, const Names *x, Table *t, const Vocabulary *v)
 {
-    size_t matched = 0;
     for (size_t i = 0; i < x->n; i++) {
         size_t copies = 0;
         while (gene_index_duplicate(x->index, i, copies) != SIZE_MAX)
             copies++;
         GeneHit hit = {.how = GENE_EXACT, .column = i, .name = x->names[i], .duplicates = copies};
-        gene_row(x, t, vocab, x->names[i], &hit);
-        matched += *in_vocabulary(vocab, x->names[i], x->ids ? x->ids[i] : NULL) == '1';
+        gene_row(x, t, v, x->names[i], &hit);
     }
-    if (vocab && !a->g->quiet)
-        fprintf(stderr, "matched %zu of %zu genes (%s) to the model vocabulary of %zu\n", matched,
-                x->n, gene_naming(x->names, x->n), strmap_count(vocab));
+    if (v->symbols && !a->g->quiet)
+        fprintf(stderr, "matched %zu of %zu genes (%s) to the model vocabulary of %zu\n",
+                v->match.matched, x->n, gene_naming(x->names, x->n), v->n);
     return OK;
 }
 
-static Err resolve_genes(CliArgs *a, const Names *x, Table *t, const StrMap *vocab)
+static Err resolve_genes(CliArgs *a, const Names *x, Table *t, const Vocabulary *v)
 {
     Err missing = OK;
     for (int i = 2; i < a->argc; i++) {
         GeneHit hit;
         TRY(gene_resolve(x->index, a->argv[i], &hit));
-        gene_row(x, t, vocab, a->argv[i], &hit);
+        gene_row(x, t, v, a->argv[i], &hit);
         if (hit.how == GENE_NONE && missing == OK)
             missing = not_found(a->argv[i], &hit);
     }
@@ -202,14 +200,18 @@ Err cli_genes(CliArgs *a)
     Names x = {0};
     Table *t = NULL;
     TRY(cli_finish(a, 1, -1, "FILE [NAME...] [-o T.tsv]"));
-    StrMap *vocab = model_vocabulary(a);
+    Vocabulary v = {0};
     Err err = names_open(a, &x);
+    if (!err)
+        read_vocabulary(a, &v);
+    if (!err && v.symbols)
+        err = gene_match(x.names, x.ids, x.n, (const char *const *)v.symbols, v.n, &v.match);
     if (!err)
         err = table_open(a->g->output, a->out, a->g->force, &t);
     if (!err) {
         table_row(t, "query", "name", "column", "how", "in_vocabulary", "duplicates", "suggestions",
                   NULL);
-        err = a->argc > 2 ? resolve_genes(a, &x, t, vocab) : list_genes(a, &x, t, vocab);
+        err = a->argc > 2 ? resolve_genes(a, &x, t, &v) : list_genes(a, &x, t, &v);
         char *message = mem_strdup(err ? err_message() : "");
         Err closed = table_close(t); /* the table is whole also when a name was not found */
         if (err)
@@ -218,7 +220,7 @@ Err cli_genes(CliArgs *a)
             err = closed;
         free(message);
     }
-    strmap_free(vocab);
+    vocabulary_done(&v);
     names_done(&x);
     return err;
 }

@@ -59,14 +59,14 @@ static void match_case(Matching *x, size_t i)
  * vocabulary has an older name. */
 static void match_alias(Matching *x, const GeneTable *t, size_t i)
 {
-    const char *symbols[8], *only = NULL;
-    const char *const *own = gene_table_aliases(t, x->names[i]);
+    const char *symbols[8], *only = NULL, *name = x->names[i];
     size_t n_in = 0;
     char date[16];
-    if (gene_from_date(x->names[i], date)) {
+    if (gene_from_date(name, date)) {
         assign(x, i, date, GENE_ALIAS);
-        return;
+        name = date;
     }
+    const char *const *own = gene_table_aliases(t, name);
     if (own) {
         for (; *own; own++)
             if (strmap_get(x->vocab, *own, -1) >= 0 && !gene_table_aliases(t, *own)) {
@@ -74,7 +74,7 @@ static void match_alias(Matching *x, const GeneTable *t, size_t i)
                 n_in++;
             }
     } else {
-        size_t n = gene_table_symbols_of_alias(t, x->names[i], symbols, 8);
+        size_t n = gene_table_symbols_of_alias(t, name, symbols, 8);
         for (size_t k = 0; k < n && k < 8; k++)
             if (strmap_get(x->vocab, symbols[k], -1) >= 0) {
                 only = symbols[k];
@@ -85,12 +85,16 @@ static void match_alias(Matching *x, const GeneTable *t, size_t i)
         assign(x, i, only, GENE_ALIAS);
 }
 
+/* Without the genome that files of several genomes put before their names; NULL: there is none. */
 static const char *plain_name(const char *name)
 {
-    const char *p = strstr(name, "GRCh38_") == name ? name + 7
-                    : strstr(name, "hg19_") == name ? name + 5
-                                                    : NULL;
-    return p ? p + strspn(p, "_") : NULL;
+    static const char *const genomes[] = {"GRCh38_", "GRCh37_", "hg38_", "hg19_"};
+    for (size_t i = 0; i < sizeof genomes / sizeof *genomes; i++) {
+        size_t n = strlen(genomes[i]);
+        if (strncmp(name, genomes[i], n) == 0)
+            return name + n + strspn(name + n, "_");
+    }
+    return NULL;
 }
 
 Err gene_match(const char *const *names, const char *const *ids, size_t n, const char *const *vocab,
