@@ -13,7 +13,7 @@ typedef struct Provenance {
     const char *prompt;
     const char *genes_matched; /* "12,034 of 13,714" is for people; here: "12034" */
     const char *device;
-    const char *matrix; /* what the model read: "layers/counts" */
+    const char *matrix; /* what the model read and why: "X: the first ..." */
 } Provenance;
 
 /* The dict uns/scmmgpt. */

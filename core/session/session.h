@@ -180,7 +180,7 @@ typedef struct ModelInfo { /* borrowed from the session */
     char dir[512];
     char sha256[65];
     size_t parameters, vocab_genes;
-    char matrix[160];        /* what it reads: "layers/counts", "X, counts recovered from log-normalised values" */
+    char matrix[160];        /* what it reads and why: "X: the first matrix whose values are counts (...)" */
     size_t genes_matched, genes_in_file; /* of the session's dataset */
 } ModelInfo;
 /* Loads the bundle (once). The explorer runs without it; every model function loads it when needed. */

@@ -153,7 +153,13 @@ static Err choose_matrix(Session *s, JobCtl *ctl, ModelState *m)
     const MatrixInfo *info = dataset_matrix(d, (size_t)m->matrix);
     m->lognorm = info->state != STATE_COUNTS;
     if (!m->lognorm) { /* "X (counts recovered)" when there was no other */
-        snprintf(m->info.matrix, sizeof m->info.matrix, "%.*s", 100, info->name);
+        const char *reason = dataset_model_matrix_reason(d), *why = dataset_recovery_text(d);
+        size_t named = strlen(info->name);
+        if (strncmp(reason, info->name, named) == 0 && reason[named] == ':')
+            snprintf(m->info.matrix, sizeof m->info.matrix, "%s", reason);
+        else
+            snprintf(m->info.matrix, sizeof m->info.matrix, "%.60s: %s", info->name,
+                     *why ? why : reason);
         return OK;
     }
     int counts = -1;
