@@ -97,6 +97,7 @@ CHECKED Err h5w_failed(const char *path);
 CHECKED Err h5w_check(herr_t status, const char *path);
 /* encoding-type (NULL: none) and encoding-version. */
 CHECKED Err h5w_encode(H5Writer *w, const char *path, const char *type, const char *version);
+hid_t h5w_text_type(void);       /* UTF-8 of any length; closed by the caller */
 hid_t h5w_disk_type(DiskType t); /* closed by the caller for DISK_BOOL only */
 hid_t h5w_create_dataset(H5Writer *w, const char *path, hid_t type, hid_t space, hid_t dcpl);
 #endif

@@ -1,5 +1,5 @@
-/* Arrays copied from one file into another: numbers in slabs through the store, anything else by
- * HDF5 itself. */
+/* Arrays copied from one file into another: numbers in slabs through the store, records of Zarr
+ * field by field, anything else by HDF5 itself. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -75,6 +75,102 @@ Err h5w_array_from(H5Writer *w, const char *path, const char *type, DiskType dis
     free(buffer);
     TRY(err);
     return h5w_encode(w, path, type, "0.2.0");
+}
+
+/* ---- records from another kind of file ---- */
+
+/* In memory every field takes 8 bytes: the widest number of its class, or a text. */
+typedef struct Records {
+    FieldInfo *fields;
+    size_t n_fields, rows;
+    unsigned char *cells; /* [rows][n_fields][8] */
+    char **texts;         /* all texts, for freeing */
+    size_t n_texts;
+} Records;
+
+static MemType field_mem(const FieldInfo *f)
+{
+    return f->cls == ELEM_FLOAT                   ? MEM_F64
+           : f->cls == ELEM_BOOL                  ? MEM_I8
+           : strcmp(f->dtype, "uint64") == 0 ? MEM_U64
+                                                  : MEM_I64;
+}
+
+/* The compound type in memory, or packed as in the file. */
+static hid_t records_type(const Records *r, bool disk)
+{
+    hid_t types[2] = {h5w_text_type(), h5w_disk_type(DISK_BOOL)};
+    size_t size = 0;
+    hid_t all = H5Tcreate(H5T_COMPOUND, r->n_fields * 8);
+    for (size_t i = 0; i < r->n_fields; i++) {
+        const FieldInfo *f = &r->fields[i];
+        hid_t t = f->cls == ELEM_STRING ? types[0]
+                  : f->cls == ELEM_BOOL ? types[1]
+                  : disk                ? h5w_disk_type(disk_type_of(f->dtype, DISK_F64))
+                                        : h5_mem_type(field_mem(f));
+        H5Tinsert(all, f->name, disk ? size : i * 8, t);
+        size += H5Tget_size(t);
+    }
+    if (disk)
+        H5Tset_size(all, size);
+    H5Tclose(types[0]);
+    H5Tclose(types[1]);
+    return all;
+}
+
+static Err read_records(Array *a, Records *r)
+{
+    size_t rows = r->rows = (size_t)a->info.count;
+    void *column;
+    TRY(array_fields(a, &r->fields, &r->n_fields));
+    TRY(mem_check_budget((uint64_t)rows * (r->n_fields + 1) * 16, a->path));
+    TRY(NEW0(r->cells, (rows + 1) * r->n_fields * 8));
+    TRY(NEW0(r->texts, (rows + 1) * r->n_fields));
+    TRY(mem_alloc(&column, rows + 1, 8));
+    Err err = OK;
+    for (size_t k = 0; k < r->n_fields && !err; k++) {
+        const FieldInfo *f = &r->fields[k];
+        bool text = f->cls == ELEM_STRING;
+        size_t width = text ? 8 : mem_type_size(field_mem(f));
+        err = text ? array_read_field_text(a, f->name, column)
+                   : array_read_field(a, f->name, field_mem(f), column);
+        for (size_t i = 0; i < rows && !err; i++) {
+            memcpy(r->cells + (i * r->n_fields + k) * 8, (char *)column + i * width, width);
+            if (text)
+                memcpy(&r->texts[r->n_texts++], (char *)column + i * 8, 8);
+        }
+    }
+    free(column);
+    return err;
+}
+
+static Err records_from(H5Writer *w, const char *path, Array *a)
+{
+    Records r = {0};
+    h5_quiet();
+    Err err = read_records(a, &r);
+    if (!err && !r.n_fields)
+        err = err_set(ERR_INPUT, "%s: values of this type are not copied from this format", a->path);
+    if (!err) {
+        hsize_t dims = r.rows;
+        hid_t disk = records_type(&r, true), mem = records_type(&r, false),
+              space = a->info.rank ? H5Screate_simple(1, &dims, NULL) : H5Screate(H5S_SCALAR),
+              id = h5w_create_dataset(w, path, disk, space, H5P_DEFAULT);
+        err = id < 0 ? h5w_failed(path)
+                     : h5w_check(H5Dwrite(id, mem, H5S_ALL, H5S_ALL, H5P_DEFAULT, r.cells), path);
+        if (id >= 0 && H5Dclose(id) < 0 && !err)
+            err = h5w_failed(path);
+        H5Sclose(space);
+        H5Tclose(disk);
+        H5Tclose(mem);
+    }
+    for (size_t i = 0; i < r.n_texts; i++)
+        free(r.texts[i]);
+    free(r.texts);
+    free(r.cells);
+    fields_free(r.fields, r.n_fields);
+    TRY(err);
+    return h5w_encode(w, path, "rec-array", "0.2.0");
 }
 
 /* ---- byte for byte ---- */
@@ -161,10 +257,14 @@ Err h5w_copy_raw(H5Writer *w, Store *s, const char *from, const char *to, JobCtl
     char name[4096];
     Array *a;
     h5_quiet();
-    if (s->ops != &h5_store_ops)
-        FAIL(ERR_INPUT, "%s: values of this type are not copied from this format", from);
-    H5Store *h = (H5Store *)s;
     TRY(store_open_array(s, from, &a)); /* checks its declared size, filters, and where it lies */
+    if (s->ops != &h5_store_ops) {
+        Err copied = a->info.rank > 1 ? err_set(ERR_INPUT, "%s: has too many dimensions", from)
+                                      : records_from(w, to, a);
+        array_close(a);
+        return copied;
+    }
+    H5Store *h = (H5Store *)s;
     bool small = a->info.count * a->info.size < REHEARSED;
     RawCopy r = {name, from, h->follow, 0};
     if (a->info.chunk[0])

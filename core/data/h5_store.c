@@ -290,39 +290,78 @@ static uint64_t text_bound(const Array *a, uint64_t n)
     return a->store->bytes * 1100 + n * 64 + 4096;
 }
 
+/* Rows of `size` bytes that are read at a time: about 4 MB, whole chunks. */
+static uint64_t slab_rows(const ArrayInfo *info, size_t size)
+{
+    uint64_t rows = ((uint64_t)1 << 22) / (size + 1) + 1, chunk = info->rank ? info->chunk[0] : 0;
+    return chunk > 1 ? (rows + chunk - 1) / chunk * chunk : rows;
+}
+
+/* `type` into out: texts of `size` bytes, or (0) pointers to texts that HDF5 allocates. */
+static Err read_slab(H5Array *a, uint64_t start, uint64_t count, hid_t type, hid_t dxpl, void *out)
+{
+    hid_t file, mem;
+    select_box(a, &start, &count, &file, &mem);
+    herr_t status = H5Dread(a->id, type, mem, file, dxpl, out);
+    H5Sclose(file);
+    H5Sclose(mem);
+    return status < 0 ? unreadable(&a->base) : OK;
+}
+
+/* Texts of fixed size, a slab at a time through one block. */
+static Err read_fixed(H5Array *a, uint64_t start, uint64_t count, hid_t type, size_t size,
+                      char **out)
+{
+    uint64_t step = slab_rows(&a->base.info, size);
+    char *block;
+    step = step < count ? step : count;
+    TRY(mem_check_budget(step * size, a->base.path));
+    TRY(NEW0(block, step * size));
+    Err err = OK;
+    for (uint64_t at = 0; at < count && !err; at += step) {
+        uint64_t n = count - at < step ? count - at : step;
+        err = read_slab(a, start + at, n, type, H5P_DEFAULT, block);
+        if (!err)
+            err = h5_split_fixed(block, size, n, out + at);
+    }
+    free(block);
+    return err;
+}
+
+static Err texts_failed(char **out, uint64_t count, Err err)
+{
+    for (uint64_t i = 0; i < count; i++) {
+        free(out[i]);
+        out[i] = NULL;
+    }
+    return err;
+}
+
+/* Texts of this type (of the array, or of one field alone). */
+static Err read_texts(H5Array *a, uint64_t start, uint64_t count, hid_t type, size_t size,
+                      char **out)
+{
+    memset(out, 0, count * sizeof *out);
+    uint64_t left = text_bound(&a->base, count);
+    hid_t dxpl = h5_text_transfer(&left);
+    Err err = size ? read_fixed(a, start, count, type, size, out)
+                   : read_slab(a, start, count, type, dxpl, out);
+    H5Pclose(dxpl);
+    if (err)
+        return texts_failed(out, count, err);
+    if (!size)
+        h5_adopt_texts(out, count);
+    return OK;
+}
+
 static Err h5_read_text(Array *base, uint64_t start, uint64_t count, char **out)
 {
     H5Array *a = (H5Array *)base;
-    h5_quiet();
-    Err err = OK;
-    char *block = NULL;
     size_t size;
-    uint64_t left = text_bound(base, count);
-    hid_t mem_type = h5_string_type(a->type, &size), file, mem, dxpl = h5_text_transfer(&left);
-    select_box(a, &start, &count, &file, &mem);
-    memset(out, 0, count * sizeof *out);
-    if (size) {
-        TRY_GOTO(mem_check_budget(count * size, base->path));
-        TRY_GOTO(NEW0(block, count * size));
-    }
-    if (H5Dread(a->id, mem_type, mem, file, dxpl, size ? (void *)block : (void *)out) < 0) {
-        err = unreadable(base);
-        for (uint64_t i = 0; i < count; i++) {
-            free(out[i]);
-            out[i] = NULL;
-        }
-        goto done;
-    }
-    if (size)
-        err = h5_split_fixed(block, size, count, out);
-    else
-        h5_adopt_texts(out, count);
-done:
-    free(block);
-    H5Tclose(mem_type);
-    H5Sclose(file);
-    H5Sclose(mem);
-    H5Pclose(dxpl);
+    h5_quiet();
+    hid_t type = h5_string_type(a->type, &size);
+    Err err = read_texts(a, start, count, type, size, out);
+    H5Tclose(type);
     return err;
 }
 
@@ -365,16 +404,12 @@ static hid_t field_type(H5Array *a, const char *field)
     return i < 0 ? -1 : H5Tget_member_type(a->type, (unsigned)i);
 }
 
-static Err read_member(H5Array *a, const char *field, hid_t member, void *out)
+/* A compound type in memory with this field alone. */
+static hid_t field_alone(const char *field, hid_t member)
 {
-    h5_expect_chunk(chunk_bytes(&a->base.info));
     hid_t mem = H5Tcreate(H5T_COMPOUND, H5Tget_size(member));
-    herr_t status = H5Tinsert(mem, field, 0, member);
-    if (status >= 0)
-        status = H5Dread(a->id, mem, H5S_ALL, H5S_ALL, H5P_DEFAULT, out);
-    Err err = status < 0 ? unreadable(&a->base) : OK;
-    H5Tclose(mem);
-    return err;
+    H5Tinsert(mem, field, 0, member);
+    return mem;
 }
 
 static Err h5_read_field(Array *base, const char *field, MemType type, void *out)
@@ -389,7 +424,14 @@ static Err h5_read_field(Array *base, const char *field, MemType type, void *out
         mem = H5Tarray_create2(element, 1, dims);
         H5Tclose(element);
     }
-    Err err = read_member(a, field, mem, out);
+    hid_t alone = field_alone(field, mem);
+    uint64_t n = base->info.count, step = slab_rows(&base->info, base->info.size);
+    size_t width = H5Tget_size(mem);
+    Err err = OK;
+    for (uint64_t at = 0; at < n && !err; at += step)
+        err = read_slab(a, at, n - at < step ? n - at : step, alone, H5P_DEFAULT,
+                        (char *)out + at * width);
+    H5Tclose(alone);
     H5Tclose(mem);
     H5Tclose(stored);
     return err;
@@ -399,27 +441,16 @@ static Err h5_read_field_text(Array *base, const char *field, char **out)
 {
     H5Array *a = (H5Array *)base;
     h5_quiet();
-    Err err = OK;
-    char *block = NULL;
-    size_t n = (size_t)base->info.count, size = 0;
-    hid_t stored = field_type(a, field), mem = -1;
-    if (stored < 0 || H5Tget_class(stored) != H5T_STRING)
-        FAIL_GOTO(ERR_INPUT, "%s: field %s is no text", base->path, field);
-    mem = h5_string_type(stored, &size);
-    memset(out, 0, n * sizeof *out);
-    if (size) {
-        TRY_GOTO(mem_check_budget(n * size, base->path));
-        TRY_GOTO(NEW0(block, n * size));
+    size_t size = 0;
+    hid_t stored = field_type(a, field);
+    if (stored < 0 || H5Tget_class(stored) != H5T_STRING) {
+        H5Tclose(stored);
+        FAIL(ERR_INPUT, "%s: field %s is no text", base->path, field);
     }
-    TRY_GOTO(read_member(a, field, mem, size ? (void *)block : (void *)out));
-    if (size)
-        err = h5_split_fixed(block, size, n, out);
-    else
-        h5_adopt_texts(out, n);
-done:
-    free(block);
-    if (mem >= 0)
-        H5Tclose(mem);
+    hid_t type = h5_string_type(stored, &size), alone = field_alone(field, type);
+    Err err = read_texts(a, 0, base->info.count, alone, size, out);
+    H5Tclose(alone);
+    H5Tclose(type);
     H5Tclose(stored);
     return err;
 }

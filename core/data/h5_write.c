@@ -63,7 +63,7 @@ void h5w_abort(H5Writer *w)
 
 /* ---- attributes ---- */
 
-static hid_t text_type(void)
+hid_t h5w_text_type(void)
 {
     hid_t t = H5Tcopy(H5T_C_S1);
     H5Tset_size(t, H5T_VARIABLE);
@@ -97,7 +97,7 @@ static Err write_attr(H5Writer *w, const char *path, const char *name, hid_t dis
 
 Err h5w_attr_text(H5Writer *w, const char *path, const char *name, const char *text)
 {
-    hid_t type = text_type();
+    hid_t type = h5w_text_type();
     Err err = write_attr(w, path, name, type, type, H5Screate(H5S_SCALAR), &text);
     H5Tclose(type);
     return err;
@@ -127,7 +127,7 @@ Err h5w_attr_texts(H5Writer *w, const char *path, const char *name, const char *
         return write_attr(w, path, name, H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, space, NULL);
     /* Attributes above 64 kB do not fit the object header of the old file format; the texts
      * themselves lie in the global heap, 16 bytes each here, which is enough for 4,000 columns. */
-    hid_t type = text_type();
+    hid_t type = h5w_text_type();
     Err err = write_attr(w, path, name, type, type, space, v);
     H5Tclose(type);
     return err;
@@ -263,7 +263,7 @@ static Err write_texts(H5Writer *w, const char *path, hid_t space, size_t n,
                        const char *const *texts)
 {
     h5_quiet();
-    hid_t type = text_type(), id = h5w_create_dataset(w, path, type, space, H5P_DEFAULT);
+    hid_t type = h5w_text_type(), id = h5w_create_dataset(w, path, type, space, H5P_DEFAULT);
     herr_t status = id < 0 ? -1 : n ? H5Dwrite(id, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, texts) : 0;
     Err err = h5w_check(status, path);
     if (id >= 0 && H5Dclose(id) < 0 && !err)

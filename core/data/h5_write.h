@@ -48,8 +48,8 @@ CHECKED Err h5w_array_from(H5Writer *w, const char *path, const char *type, Disk
 CHECKED Err h5w_texts(H5Writer *w, const char *path, const char *const *texts, size_t n);
 CHECKED Err h5w_text(H5Writer *w, const char *path, const char *text);
 
-/* The array at `from` byte for byte, attributes included; `s` must be an HDF5 store, else
- * ERR_INPUT. First in a child when it is not large: the library may crash on damaged ones. */
+/* The array at `from` byte for byte, attributes included; of other stores than HDF5 only records.
+ * First in a child when it is not large: the library may crash on damaged ones. */
 CHECKED Err h5w_copy_raw(H5Writer *w, Store *s, const char *from, const char *to, JobCtl *ctl);
 /* Removes what is at the path; nothing there is fine. */
 CHECKED Err h5w_remove(H5Writer *w, const char *path);

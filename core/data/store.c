@@ -149,13 +149,22 @@ void fields_free(FieldInfo *f, size_t n)
     free(f);
 }
 
+static Err check_records(const Array *a)
+{
+    if (a->info.rank > 1)
+        FAIL(ERR_INPUT, "%s: has %d dimensions where one is expected", a->path, a->info.rank);
+    return OK;
+}
+
 Err array_read_field(Array *a, const char *field, MemType type, void *out)
 {
+    TRY(check_records(a));
     return a->info.count ? a->store->ops->read_field(a, field, type, out) : OK;
 }
 
 Err array_read_field_text(Array *a, const char *field, char **out)
 {
+    TRY(check_records(a));
     return a->info.count ? a->store->ops->read_field_text(a, field, out) : OK;
 }
 

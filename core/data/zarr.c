@@ -178,6 +178,9 @@ static const StoreOps zarr_ops = {
     .array_close = zarr_array_close,
     .read = zarr_array_read,
     .read_text = zarr_array_read_text,
+    .fields = zarr_fields,
+    .read_field = zarr_read_field,
+    .read_field_text = zarr_read_field_text,
 };
 
 Err store_open_zarr(const char *path, Store **out)

@@ -11,6 +11,7 @@ void zarr_array_close(Array *base)
 {
     ZarrArray *a = (ZarrArray *)base;
     chunked_done(&a->chunked);
+    zarr_record_done(a);
     free(a->base.path);
     free(a);
 }
@@ -165,14 +166,13 @@ static void add_utf8(Str *s, uint32_t c)
     str_add_n(s, b, n);
 }
 
-static char *fixed_text(const ZarrArray *a, const unsigned char *p)
+char *zarr_fixed_text(ZarrText text, bool big_endian, const unsigned char *p, size_t size)
 {
-    size_t size = a->base.info.size;
-    if (a->text == ZARR_TEXT_BYTES)
+    if (text == ZARR_TEXT_BYTES)
         return text_clean_utf8(mem_strndup((const char *)p, size));
     Str s = {0};
     for (size_t i = 0; i + 4 <= size; i += 4) {
-        uint32_t c = a->big_endian ? (uint32_t)p[i] << 24 | (uint32_t)p[i + 1] << 16 |
+        uint32_t c = big_endian ? (uint32_t)p[i] << 24 | (uint32_t)p[i + 1] << 16 |
                                          (uint32_t)p[i + 2] << 8 | p[i + 3]
                                    : (uint32_t)p[i + 3] << 24 | (uint32_t)p[i + 2] << 16 |
                                          (uint32_t)p[i + 1] << 8 | p[i];
@@ -215,8 +215,10 @@ static Err texts_of_unit(ZarrArray *a, const uint64_t *at, size_t from, size_t n
     TRY(chunked_get(&a->chunked, at, &c));
     if (c->data && a->text == ZARR_TEXT_VLEN)
         return vlen_texts(a, c, from, n, out);
+    size_t size = a->base.info.size;
     for (size_t i = 0; i < n; i++)
-        out[i] = c->data ? fixed_text(a, c->data + (from + i) * a->base.info.size) : mem_strdup("");
+        out[i] = c->data ? zarr_fixed_text(a->text, a->big_endian, c->data + (from + i) * size, size)
+                         : mem_strdup("");
     return OK;
 }
 

@@ -49,6 +49,15 @@ CHECKED Err zarr_codecs_undo(const ZarrCodecs *c, unsigned char **data, size_t *
 /* ---- zarr_meta.c ---- */
 typedef enum ZarrText { ZARR_TEXT_NONE, ZARR_TEXT_VLEN, ZARR_TEXT_UTF32, ZARR_TEXT_BYTES } ZarrText;
 
+/* One field of an array of records. */
+typedef struct ZarrField {
+    char *name;
+    size_t offset; /* within a record */
+    ArrayInfo info; /* cls, size, dtype */
+    bool is_unsigned, big_endian;
+    ZarrText text;
+} ZarrField;
+
 typedef struct ZarrArray {
     Array base;
     int version; /* 2 or 3 */
@@ -56,6 +65,8 @@ typedef struct ZarrArray {
     char separator;
     bool key_prefix; /* v3 default keys begin with c */
     ZarrText text;
+    ZarrField *fields; /* ELEM_COMPOUND */
+    size_t n_fields;
     double fill; /* numbers */
     bool sharded;
     uint64_t inner[STORE_MAX_RANK]; /* chunk shape within a shard */
@@ -87,4 +98,12 @@ ChunkLoad zarr_load_unit;
 CHECKED Err zarr_array_read(Array *a, const uint64_t *start, const uint64_t *count, MemType type,
                             void *out);
 CHECKED Err zarr_array_read_text(Array *a, uint64_t start, uint64_t count, char **out);
+/* A text of fixed size. */
+char *zarr_fixed_text(ZarrText text, bool big_endian, const unsigned char *p, size_t size);
+
+/* ---- zarr_record.c: as in StoreOps ---- */
+void zarr_record_done(ZarrArray *a);
+CHECKED Err zarr_fields(Array *a, FieldInfo **out, size_t *n);
+CHECKED Err zarr_read_field(Array *a, const char *field, MemType type, void *out);
+CHECKED Err zarr_read_field_text(Array *a, const char *field, char **out);
 #endif

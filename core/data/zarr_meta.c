@@ -142,7 +142,7 @@ static Err take_shape(ZarrArray *a, const cJSON *shape, const cJSON *chunks)
 static void set_type(ZarrArray *a, ElemClass cls, size_t size, bool is_unsigned)
 {
     ArrayInfo *i = &a->base.info;
-    static const char *const names[] = {"int", "float", "bool", "object"};
+    static const char *const names[] = {"int", "float", "bool", "object", "compound"};
     i->cls = cls;
     i->size = size;
     a->is_unsigned = is_unsigned;
@@ -150,7 +150,7 @@ static void set_type(ZarrArray *a, ElemClass cls, size_t size, bool is_unsigned)
         snprintf(i->dtype, sizeof i->dtype, "%s%s%zu", is_unsigned ? "u" : "", names[cls],
                  size * 8);
     else
-        snprintf(i->dtype, sizeof i->dtype, "%s", cls <= ELEM_STRING ? names[cls] : "other");
+        snprintf(i->dtype, sizeof i->dtype, "%s", cls <= ELEM_COMPOUND ? names[cls] : "other");
 }
 
 static bool good_size(ElemClass cls, size_t size)
@@ -159,10 +159,14 @@ static bool good_size(ElemClass cls, size_t size)
                              : size == 1 || size == 2 || size == 4 || size == 8;
 }
 
-/* numpy's "<f4", "|b1", "|O", "<U12", "|S5". */
+static Err take_record(ZarrArray *a, const cJSON *fields);
+
+/* numpy's "<f4", "|b1", "|O", "<U12", "|S5"; a list of names and types for records. */
 static Err take_numpy_type(ZarrArray *a, const cJSON *dtype, bool vlen)
 {
     const char *t = cJSON_GetStringValue(dtype);
+    if (cJSON_IsArray(dtype))
+        return take_record(a, dtype);
     if (!t || strlen(t) < 2)
         return bad(a, "a compound or unknown type");
     size_t size = strtoul(t + 2, NULL, 10);
@@ -218,9 +222,9 @@ static Err describe_v2(ZarrArray *a, const cJSON *m)
     return take_numpy_type(a, get(m, "dtype"), vlen);
 }
 
-static Err take_v3_type(ZarrArray *a, const cJSON *m)
+static Err take_v3_type(ZarrArray *a, const cJSON *type)
 {
-    const cJSON *type = get(m, "data_type"), *length;
+    const cJSON *length, *fields = get(get(type, "configuration"), "fields");
     const char *t = cJSON_IsObject(type) ? text(type, "name") : cJSON_GetStringValue(type);
     static const struct {
         const char *name;
@@ -233,6 +237,8 @@ static Err take_v3_type(ZarrArray *a, const cJSON *m)
                  {"int64", ELEM_INT, 8, false},     {"uint8", ELEM_INT, 1, true},
                  {"uint16", ELEM_INT, 2, true},     {"uint32", ELEM_INT, 4, true},
                  {"uint64", ELEM_INT, 8, true},     {"bool", ELEM_BOOL, 1, false}};
+    if (cJSON_IsArray(fields))
+        return take_record(a, fields);
     for (size_t i = 0; t && i < sizeof known / sizeof *known; i++)
         if (strcmp(known[i].name, t) == 0) {
             set_type(a, known[i].cls, known[i].size, known[i].is_unsigned);
@@ -253,6 +259,43 @@ static Err take_v3_type(ZarrArray *a, const cJSON *m)
     } else {
         set_type(a, ELEM_OTHER, 1, false);
     }
+    return OK;
+}
+
+/* Fields of records, ["name", type] each (or, in version 3, {"name", "data_type"}). What has fields
+ * of unknown types is unknown as a whole. */
+static Err take_record(ZarrArray *a, const cJSON *fields)
+{
+    enum { MOST_FIELDS = 4096, MOST_BYTES = 1 << 20 };
+    int n = cJSON_GetArraySize(fields);
+    size_t at = 0;
+    bool good = n > 0 && n <= MOST_FIELDS && !a->fields;
+    if (good)
+        a->fields = mem_must((size_t)n * sizeof *a->fields);
+    for (int i = 0; i < n && good; i++) {
+        const cJSON *f = cJSON_GetArrayItem(fields, i), *type = cJSON_GetArrayItem(f, 1);
+        const char *name = cJSON_IsObject(f) ? text(f, "name")
+                                             : cJSON_GetStringValue(cJSON_GetArrayItem(f, 0));
+        if (cJSON_IsObject(f))
+            type = get(f, "data_type");
+        ZarrArray one = {.base = {.path = a->base.path}};
+        Err err = a->version == 2 ? take_numpy_type(&one, type, false) : take_v3_type(&one, type);
+        zarr_record_done(&one); /* records within records are unknown */
+        TRY(err);
+        const ArrayInfo *info = &one.base.info;
+        good = name && info->cls <= ELEM_STRING && one.text != ZARR_TEXT_VLEN &&
+               cJSON_GetArraySize(f) == 2 && at + info->size < MOST_BYTES;
+        if (!good)
+            break;
+        a->fields[a->n_fields++] = (ZarrField){.name = mem_strdup(name),
+                                               .offset = at,
+                                               .info = *info,
+                                               .is_unsigned = one.is_unsigned,
+                                               .big_endian = one.big_endian,
+                                               .text = one.text};
+        at += info->size;
+    }
+    set_type(a, good ? ELEM_COMPOUND : ELEM_OTHER, good ? at : 1, false);
     return OK;
 }
 
@@ -304,7 +347,7 @@ static Err describe_v3(ZarrArray *a, const cJSON *m)
     a->separator = *separator ? *separator : a->key_prefix ? '/' : '.';
     a->fill = fill_value(get(m, "fill_value"));
     TRY(take_shape(a, get(m, "shape"), get(get(grid, "configuration"), "chunk_shape")));
-    TRY(take_v3_type(a, m));
+    TRY(take_v3_type(a, get(m, "data_type")));
     return take_chain(a, get(m, "codecs"), &a->codecs, true);
 }
 
