@@ -28,11 +28,20 @@ static void add_matrix(Dataset *d, const char *name, const char *path, Frame *va
     }
 }
 
+/* "null" is how anndata 0.12 and later say that there is nothing. */
+static bool is_stored(const Dataset *d, const char *path)
+{
+    char *type = store_attr_text(d->store, path, "encoding-type");
+    bool null = type && strcmp(type, "null") == 0;
+    free(type);
+    return !null && store_kind(d->store, path) != NODE_NONE;
+}
+
 static void read_raw(Dataset *d)
 {
     bool grouped = store_kind(d->store, "raw") == NODE_GROUP;
     const char *x = grouped ? "raw/X" : "raw.X", *var = grouped ? "raw/var" : "raw.var";
-    if (store_kind(d->store, x) == NODE_NONE)
+    if (!is_stored(d, x))
         return;
     if (frame_open(d, var, &d->raw_var)) {
         dataset_warn_error(d, "raw/X");
@@ -53,7 +62,8 @@ static void read_layers(Dataset *d)
     }
     for (size_t i = 0; i < n; i++) {
         char *path = path_join("layers", names[i]);
-        add_matrix(d, path, path, &d->var);
+        if (is_stored(d, path))
+            add_matrix(d, path, path, &d->var);
         free(path);
     }
     strings_free(names, n);
@@ -193,15 +203,6 @@ static void borrow_length(Dataset *d, Frame *f, int axis)
     }
     if (shape[axis] > 0 && shape[axis] < INT32_MAX)
         f->n = (size_t)shape[axis];
-}
-
-/* "null" is how anndata 0.12 and later say that there is nothing. */
-static bool is_stored(const Dataset *d, const char *path)
-{
-    char *type = store_attr_text(d->store, path, "encoding-type");
-    bool null = type && strcmp(type, "null") == 0;
-    free(type);
-    return !null && store_kind(d->store, path) != NODE_NONE;
 }
 
 Err h5ad_read(Dataset *d, const DatasetOptions *opt)
