@@ -147,6 +147,17 @@ static Err types_of_cells(CliArgs *a, Session *s, Groups **out)
     return OK;
 }
 
+static Err ask_query(CliArgs *a, Session *s, const char *text, PlotParams *p, QueryResult **answer)
+{
+    TRY(session_query(s, text, a->ctl, answer));
+    if ((*answer)->warning[0])
+        log_warn("%s: %s", a->file, (*answer)->warning);
+    log_info("--query: understood as: %s", (*answer)->understood);
+    p->values = (*answer)->scores;
+    p->query = (*answer)->text;
+    return OK;
+}
+
 /* The map first: without one there is no figure, and the model need not be asked. */
 static Err ask(CliArgs *a, Session *s, PlotParams *p, Asked *k)
 {
@@ -161,14 +172,8 @@ static Err ask(CliArgs *a, Session *s, PlotParams *p, Asked *k)
         TRY(types_of_cells(a, s, &k->types));
         p->groups = k->types;
     }
-    if (k->query) {
-        TRY(session_query(s, k->query, a->ctl, &k->answer));
-        if (k->answer->warning[0])
-            log_warn("%s: %s", a->file, k->answer->warning);
-        log_info("--query: understood as: %s", k->answer->understood);
-        p->values = k->answer->scores;
-        p->query = k->answer->text;
-    }
+    if (k->query)
+        TRY(ask_query(a, s, k->query, p, &k->answer));
     if (k->generate) {
         GenerateParams g = {.prompt = k->generate, .n = k->n ? k->n : CELLS, .seed = a->g->seed};
         TRY(session_generate(s, &g, k->map, a->ctl, &k->made));
@@ -227,40 +232,53 @@ static Err check_looks(const PlotParams *p, const char *usage)
     return p->simulate ? color_simulate_find(p->simulate, &kind) : OK;
 }
 
+typedef struct ChartAsked {
+    const char *table, *query;
+    Groups *groups;
+    QueryResult *answer;
+} ChartAsked;
+
 /* Dot plots, violins and the like. */
-static Err chart(CliArgs *a, ChartParams *c, const PlotParams *p, const char *table)
+static Err draw_chart(CliArgs *a, Session *s, ChartParams *c, PlotParams *p, ChartAsked *k)
 {
-    Session *s;
-    Groups *groups = NULL;
-    TRY(cli_open(a, a->argv[1], &s));
-    Err err = table ? read_groups(s, table, &groups) : OK;
-    c->groups = groups;
-    if (err == OK)
-        err = session_chart(s, c, p, a->ctl);
-    groups_free(groups);
-    session_close(s);
-    return err;
+    if (k->table)
+        TRY(read_groups(s, k->table, &k->groups));
+    c->groups = k->groups;
+    if (k->query)
+        TRY(ask_query(a, s, k->query, p, &k->answer));
+    return session_chart(s, c, p, a->ctl);
 }
 
 static const char chart_usage[] =
-    "FILE --kind dotplot|matrix|heatmap|violin|composition --groupby KEY | --groups T.tsv[:COLUMN] [--genes A,B,C | --markers 3] [--color PARTS] "
-    "[--cells RULE] [--scale-genes] [--absolute] -o FIG.png|.svg|.pdf";
+    "FILE --kind dotplot|matrix|heatmap|violin|histogram|composition --groupby KEY | --groups T.tsv[:COLUMN] "
+    "[--genes A,B,C | --markers 3 | --query \"TEXT\"] [--color PARTS] [--cells RULE] [--scale-genes] [--absolute] -o FIG.png|.svg|.pdf";
 
 static Err plot_chart(CliArgs *a, ChartParams *c, PlotParams *p, const char **colors, char **copy)
 {
+    ChartAsked k = {0};
+    Session *s;
+    bool numbers = c->kind == FIGURE_VIOLIN || c->kind == FIGURE_HISTOGRAM;
     TRY(take_genes(a, colors, MAX_COLORS, &p->n_colors, copy));
     TRY(cli_take_string(a, "--groupby", &c->groupby));
     TRY(cli_take_string(a, "--cells", &c->rule));
-    const char *table = NULL;
-    TRY(cli_take_string(a, "--groups", &table));
+    TRY(cli_take_string(a, "--groups", &k.table));
     TRY(cli_take_size(a, "--markers", 1, 50, &c->markers));
+    if (numbers)
+        TRY(cli_take_string(a, "--query", &k.query));
+    if (c->kind == FIGURE_HISTOGRAM)
+        TRY(cli_take_string(a, "--highlight", &p->highlight));
     c->scale_genes = cli_take_flag(a, "--scale-genes");
     c->absolute = cli_take_flag(a, "--absolute");
     TRY(cli_finish(a, 1, 1, chart_usage));
-    if (c->markers && p->n_colors)
-        FAIL(ERR_USAGE, "--markers, --genes: one of them gives the genes");
+    if ((c->markers > 0) + (p->n_colors > 0) + (k.query != NULL) > 1)
+        FAIL(ERR_USAGE, "--markers, --genes, --query: one of them says what is drawn");
     TRY(check_looks(p, chart_usage));
-    return chart(a, c, p, table);
+    TRY(cli_open(a, a->argv[1], &s));
+    Err err = draw_chart(a, s, c, p, &k);
+    groups_free(k.groups);
+    query_result_free(k.answer);
+    session_close(s);
+    return err;
 }
 
 static Err plot_map(CliArgs *a, PlotParams *p)
@@ -268,7 +286,7 @@ static Err plot_map(CliArgs *a, PlotParams *p)
     static const char usage[] = "FILE --color KEY_OR_GENE [--color ...] | --query \"TEXT\" | --annotate | --groups T.tsv[:COLUMN] "
                                 "-o FIG.png|.svg|.pdf [--basis umap] [--split-by KEY] [--highlight A,B] "
                                 "[--generate \"TEXT\" [-n N] | --generated CELLS.h5ad] [--size 85mm|170mm|slide|square] [--dpi 300] "
-                                "[--view X0,Y0,X1,Y1] [--simulate deuteranopia]; --kind dotplot|matrix|heatmap|violin|composition: other plots";
+                                "[--view X0,Y0,X1,Y1] [--simulate deuteranopia]; --kind dotplot|matrix|heatmap|violin|histogram|composition: other plots";
     Asked asked = {0};
     const char *view = NULL;
     TRY(cli_take_string(a, "--basis", &p->basis));

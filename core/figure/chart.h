@@ -1,4 +1,4 @@
-/* Plots of groups: dots or tiles of genes, violins, the composition of samples. Like scatter.h each is a description,
+/* Plots of groups: dots or tiles of genes, violins, histograms, the composition of samples. Like scatter.h each is a description,
  * drawn by one x_render onto a page of the given width; height 0 follows from the content. Everything is borrowed. */
 #ifndef SCMM_FIGURE_CHART_H
 #define SCMM_FIGURE_CHART_H
@@ -52,6 +52,20 @@ typedef struct ViolinPlot {
 } ViolinPlot;
 /* Density to the same width in each group, quartiles as a bar, the median as a dot. */
 CHECKED Err violin_render(const ViolinPlot *v, const char *path, const RenderParams *p, JobCtl *ctl);
+
+typedef struct HistogramPlot {
+    ChartGroups groups;  /* one below the other; a single one without a name where `alone` */
+    bool alone;
+    size_t n_values;     /* genes or columns, side by side */
+    char *const *titles; /* [n_values] */
+    const char *const *units; /* [n_values] */
+    const bool *italic;  /* [n_values] */
+    const Distribution *values; /* [n_values] */
+    double width_mm, height_mm;
+    const char *caption;
+} HistogramPlot;
+/* Cells in equal steps of the value; each group to its own height, the median as a line. */
+CHECKED Err histogram_render(const HistogramPlot *h, const char *path, const RenderParams *p, JobCtl *ctl);
 
 typedef struct BarPlot {
     ChartGroups rows, parts;

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #define COLOR_MISSING 0xD3D3D3u /* cells without a value */
+#define COLOR_PLAIN 0x4477AAu   /* what has no groups */
 #define COLOR_BACKGROUND_CELLS 0xE3E3E3u /* cells outside the highlighted groups */
 
 /* Okabe-Ito up to 8 groups, then a palette of 20 that differs in lightness too, then repeated (the glyphs of

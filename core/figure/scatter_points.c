@@ -36,7 +36,7 @@ static uint32_t shuffle_key(uint64_t seed, uint64_t cell)
 
 static Dot dot_of(const Page *g, const ScatterPanel *p, size_t i, double lo, double hi)
 {
-    Dot d = {.cell = (uint32_t)i, .color = 0x4477AA, .key = 0x80000000u | shuffle_key(g->s->seed, i)};
+    Dot d = {.cell = (uint32_t)i, .color = COLOR_PLAIN, .key = 0x80000000u | shuffle_key(g->s->seed, i)};
     bool outside = p->in && !p->in[i];
     bool missing = p->codes ? p->codes[i] < 0 : p->values && !isfinite(p->values[i]);
     if (outside || (p->codes && p->highlight && !missing && !p->highlight[p->codes[i]])) {

@@ -340,19 +340,20 @@ PlotParams plot_params_default(void);
 CHECKED Err session_plot(Session *s, const PlotParams *p, JobCtl *ctl);
 
 /* Plots of groups: session_chart.c; the descriptions are core/figure/chart.h. */
-typedef enum FigureKind { FIGURE_MAP, FIGURE_DOTS, FIGURE_MATRIX, FIGURE_CELLS, FIGURE_VIOLIN, FIGURE_COMPOSITION } FigureKind;
-/* "map", "dotplot", "matrix", "heatmap", "violin", "composition"; ERR_USAGE lists them. */
+typedef enum FigureKind { FIGURE_MAP, FIGURE_DOTS, FIGURE_MATRIX, FIGURE_CELLS, FIGURE_VIOLIN, FIGURE_COMPOSITION, FIGURE_HISTOGRAM } FigureKind;
+/* "map", "dotplot", "matrix", "heatmap", "violin", "composition", "histogram"; ERR_USAGE lists them. */
 CHECKED Err figure_kind_find(const char *name, FigureKind *out);
 typedef struct ChartParams {
     FigureKind kind;
-    const char *groupby;   /* obs key of the groups (composition: of the bars); NULL: the best there is */
+    const char *groupby;   /* obs key of the groups (composition: of the bars); NULL: the best there is (histogram: all cells) */
     const Groups *groups;  /* instead of groupby (composition: the parts, instead of a color); NULL */
     size_t markers;        /* without colors in plot: this many marker genes of each group; 0: 3 */
     bool scale_genes;      /* means of each gene from 0 to 1 */
     bool absolute;         /* composition: cells instead of shares */
     const char *rule;      /* only these cells; NULL: all */
 } ChartParams;
-/* plot: genes in colors (violin: obs columns too; composition: one key, the parts), size, colours, output. */
+/* plot: genes in colors (violin, histogram: obs columns too; composition: one key, the parts) or values (these two, in
+ * their place), highlight (histogram: these groups alone), size, colours, output. */
 CHECKED Err session_chart(Session *s, const ChartParams *c, const PlotParams *plot, JobCtl *ctl);
 
 /* ---- measuring: session_eval.c and eval_*.c; the report is core/eval/report.h ---- */

@@ -2,25 +2,28 @@
 #include "core/session/session_internal.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "core/figure/chart.h"
+#include "core/figure/legend.h"
 #include "core/figure/scatter.h"
 #include "core/session/figure_file.h"
 
-static const char *const kind_names[] = {"map", "dotplot", "matrix", "heatmap", "violin", "composition"};
+static const char *const kind_names[] = {"map", "dotplot", "matrix", "heatmap", "violin", "composition", "histogram"};
+enum { N_KINDS = sizeof kind_names / sizeof *kind_names };
 
 Err figure_kind_find(const char *name, FigureKind *out)
 {
-    for (int i = 0; i < 6; i++)
+    for (int i = 0; i < N_KINDS; i++)
         if (strcmp(name, kind_names[i]) == 0 || (i == 0 && strcmp(name, "scatter") == 0)) {
             *out = (FigureKind)i;
             return OK;
         }
-    FAIL(ERR_USAGE, "--kind: '%s'; use map, dotplot, matrix, heatmap, violin or composition", name);
+    FAIL(ERR_USAGE, "--kind: '%s'; use map, dotplot, matrix, heatmap, violin, composition or histogram", name);
 }
 
 /* What a plot borrows from. */
@@ -35,7 +38,7 @@ typedef struct ChartData {
     Distribution *spread; /* [n] */
     Bracket *brackets;
     size_t n_brackets;
-    char *unit;
+    char *unit, *cells_text; /* "; cells: RULE (n)", "" for all */
     double width_mm, height_mm, lo, hi;
     ColorMap map;
 } ChartData;
@@ -56,6 +59,7 @@ static void chart_data_free(ChartData *d)
     free(d->brackets);
     free(d->sizes);
     free(d->unit);
+    free(d->cells_text);
     groups_free(d->groups);
     groups_free(d->parts);
     selection_free(d->chosen);
@@ -66,14 +70,61 @@ static const uint8_t *chosen(const ChartData *d)
     return d->chosen ? d->chosen->in : NULL;
 }
 
-static Err read_groups(Session *s, const ChartParams *c, JobCtl *ctl, ChartData *d)
+/* A group of all cells. */
+static Err one_group(size_t n_cells, Groups **out)
 {
-    if (c->groups && c->kind != FIGURE_COMPOSITION)
+    Groups *g = mem_must(sizeof *g);
+    g->key = mem_strdup("");
+    g->n_groups = 1;
+    g->n_cells = n_cells;
+    g->names = mem_must(sizeof *g->names);
+    g->names[0] = mem_strdup("all cells");
+    g->colors = mem_must(sizeof *g->colors);
+    g->colors[0] = COLOR_PLAIN;
+    g->sizes = mem_must(sizeof *g->sizes);
+    g->sizes[0] = n_cells;
+    Err err = NEW0(g->codes, n_cells);
+    if (err)
+        groups_free(g);
+    else
+        *out = g;
+    return err;
+}
+
+/* Cells of the groups that are not named stay out. */
+static Err keep_named(const PlotParams *pp, Groups *g)
+{
+    uint8_t *named;
+    if (!pp->highlight)
+        return OK;
+    TRY(figure_highlight(g, pp->highlight, &named));
+    for (size_t i = 0; i < g->n_cells; i++)
+        if (g->codes[i] >= 0 && !named[g->codes[i]])
+            g->codes[i] = -1;
+    free(named);
+    return OK;
+}
+
+static bool is_histogram_of_all(const ChartParams *c)
+{
+    return c->kind == FIGURE_HISTOGRAM && !c->groups && !c->groupby;
+}
+
+static Err read_groups(Session *s, const ChartParams *c, const PlotParams *pp, JobCtl *ctl, ChartData *d)
+{
+    if (is_histogram_of_all(c))
+        TRY(one_group(dataset_cells(session_dataset(s)), &d->groups));
+    else if (c->groups && c->kind != FIGURE_COMPOSITION)
         TRY(groups_copy(c->groups, &d->groups));
     else
         TRY(session_groups(s, c->groupby, ctl, &d->groups));
     if (c->rule)
         TRY(session_select(s, c->rule, ctl, &d->chosen));
+    char *n = count_text(d->chosen ? d->chosen->n : 0);
+    d->cells_text = c->rule ? str_format("; cells: %s (%s)", c->rule, n) : mem_strdup("");
+    free(n);
+    if (c->kind == FIGURE_HISTOGRAM)
+        TRY(keep_named(pp, d->groups));
     const Groups *g = d->groups;
     TRY(NEW0(d->sizes, g->n_groups));
     for (size_t i = 0; i < g->n_cells; i++)
@@ -85,6 +136,11 @@ static Err read_groups(Session *s, const ChartParams *c, JobCtl *ctl, ChartData 
 static ChartGroups chart_groups(const Groups *g, const size_t *sizes)
 {
     return (ChartGroups){.key = g->key, .n = g->n_groups, .names = g->names, .sizes = sizes, .colors = g->colors};
+}
+
+static const char *cells_caption(const ChartData *d)
+{
+    return d->cells_text[0] ? d->cells_text + 2 : NULL;
 }
 
 /* ---- genes ---- */
@@ -138,11 +194,34 @@ static Err read_values(Session *s, const PlotParams *pp, bool columns_too, JobCt
     return OK;
 }
 
+static bool shows_numbers(FigureKind k)
+{
+    return k == FIGURE_VIOLIN || k == FIGURE_HISTOGRAM;
+}
+
+/* One given number, such as the scores of a question. */
+static Err take_values(const Values *v, ChartData *d)
+{
+    TRY(NEW0(d->names, 1));
+    TRY(NEW0(d->values, 1));
+    Values *copy = mem_must(sizeof *copy);
+    d->values[0] = copy;
+    d->names[d->n++] = mem_strdup(v->name);
+    *copy = (Values){.name = mem_strdup(v->name), .unit = mem_strdup(v->unit), .n = v->n};
+    TRY(NEW(copy->v, v->n));
+    memcpy(copy->v, v->v, v->n * sizeof *v->v);
+    return OK;
+}
+
 static Err genes_of(Session *s, const ChartParams *c, const PlotParams *pp, JobCtl *ctl, ChartData *d)
 {
+    if (pp->values && shows_numbers(c->kind))
+        return take_values(pp->values, d);
+    if (!pp->n_colors && c->kind == FIGURE_HISTOGRAM)
+        FAIL(ERR_USAGE, "--kind histogram: --color names the gene or column");
     if (!pp->n_colors && c->kind != FIGURE_COMPOSITION)
         TRY(marker_genes(s, c->markers ? c->markers : c->kind == FIGURE_VIOLIN ? 1 : 3, ctl, d));
-    return read_values(s, pp, c->kind == FIGURE_VIOLIN, ctl, d);
+    return read_values(s, pp, shows_numbers(c->kind), ctl, d);
 }
 
 static Err summarise(const ChartParams *c, const PlotParams *pp, ChartData *d)
@@ -168,7 +247,7 @@ static Err draw_grid(const ChartParams *c, const PlotParams *pp, ChartData *d, c
     GridPlot g = {.kind = c->kind == FIGURE_DOTS ? GRID_DOTS : GRID_TILES, .groups = chart_groups(d->groups, d->sizes),
                   .n_genes = d->n, .genes = d->names, .fraction = d->fraction, .mean = d->mean, .unit = d->unit, .map = d->map,
                   .vmin = d->lo, .vmax = d->hi, .n_brackets = d->n_brackets, .brackets = d->brackets,
-                  .width_mm = d->width_mm, .height_mm = d->height_mm};
+                  .width_mm = d->width_mm, .height_mm = d->height_mm, .caption = cells_caption(d)};
     return grid_render(&g, pp->output, r, ctl);
 }
 
@@ -192,7 +271,7 @@ static Err draw_cells(const PlotParams *pp, ChartData *d, const RenderParams *r,
         codes[i] = d->chosen && !d->chosen->in[i] ? -1 : g->codes[i];
     CellPlot p = {.groups = chart_groups(g, d->sizes), .codes = codes, .n = g->n_cells, .n_genes = d->n, .genes = d->names,
                   .values = values, .unit = d->values[0]->unit, .map = d->map, .vmin = d->lo, .vmax = d->hi,
-                  .width_mm = d->width_mm, .height_mm = d->height_mm};
+                  .width_mm = d->width_mm, .height_mm = d->height_mm, .caption = cells_caption(d)};
     TRY_GOTO(cells_render(&p, pp->output, r, ctl));
 done:
     free(values);
@@ -200,32 +279,94 @@ done:
     return err;
 }
 
-static Err draw_violins(Session *s, const PlotParams *pp, ChartData *d, const RenderParams *r, JobCtl *ctl)
+/* How numbers are titled, and their distributions. */
+typedef struct Spreads {
+    bool *italic;        /* [n] genes */
+    const char **units;  /* [n] */
+    const char *shared;  /* the unit of all, when they are genes; NULL */
+    double left_out;     /* histogram: share of cells without the gene, of a single one */
+} Spreads;
+
+static bool is_gene(Session *s, const char *name, const Values *given)
+{
+    return !given && dataset_find_obs(session_dataset(s), name) < 0 && !color_is_computed(name);
+}
+
+/* In a histogram of a gene the cells without it would hide the others. */
+static Err spread(const ChartParams *c, ChartData *d, size_t i, Spreads *o)
+{
+    const Groups *g = d->groups;
+    const float *v = d->values[i]->v;
+    float *positive = NULL;
+    Err err = OK;
+    if (c->kind == FIGURE_HISTOGRAM && o->italic[i]) {
+        size_t cells = 0, zeros = 0;
+        TRY(NEW(positive, g->n_cells));
+        for (size_t k = 0; k < g->n_cells; k++) {
+            bool in = g->codes[k] >= 0 && (!d->chosen || d->chosen->in[k]);
+            cells += in;
+            zeros += in && !(v[k] > 0);
+            positive[k] = v[k] > 0 ? v[k] : NAN;
+        }
+        o->left_out = cells ? (double)zeros / (double)cells : 0;
+        v = positive;
+    }
+    err = distribution_of(v, g->codes, chosen(d), g->n_cells, g->n_groups, &d->spread[i]);
+    free(positive);
+    return err;
+}
+
+static Err spreads_of(Session *s, const ChartParams *c, const PlotParams *pp, ChartData *d, JobCtl *ctl, Spreads *o)
+{
+    TRY(NEW0(d->spread, d->n));
+    TRY(NEW0(o->italic, d->n));
+    TRY(NEW0(o->units, d->n));
+    o->shared = d->values[0]->unit;
+    for (size_t i = 0; i < d->n; i++) {
+        o->units[i] = d->values[i]->unit;
+        o->italic[i] = is_gene(s, d->names[i], pp->values);
+        o->shared = o->shared && o->italic[i] && strcmp(o->shared, o->units[i]) == 0 ? o->shared : NULL;
+        TRY(spread(c, d, i, o));
+        TRY(job_progress(ctl, i));
+    }
+    return OK;
+}
+
+static Err draw_violins(Session *s, const ChartParams *c, const PlotParams *pp, ChartData *d, const RenderParams *r, JobCtl *ctl)
 {
     Err err = OK;
-    const Groups *g = d->groups;
-    bool *italic = NULL;
-    const char **units = NULL, *shared = d->values[0]->unit;
+    Spreads o = {0};
     char *caption = NULL;
-    TRY_GOTO(NEW0(d->spread, d->n));
-    TRY_GOTO(NEW0(italic, d->n));
-    TRY_GOTO(NEW0(units, d->n));
-    for (size_t i = 0; i < d->n; i++) {
-        units[i] = d->values[i]->unit;
-        italic[i] = dataset_find_obs(session_dataset(s), d->names[i]) < 0 && !color_is_computed(d->names[i]);
-        shared = shared && italic[i] && strcmp(shared, units[i]) == 0 ? shared : NULL;
-        TRY_GOTO(distribution_of(d->values[i]->v, g->codes, chosen(d), g->n_cells, g->n_groups, &d->spread[i]));
-        TRY_GOTO(job_progress(ctl, i));
-    }
-    if (shared && shared[0])
-        caption = str_format("%s; bar: quartiles, dot: median", shared);
-    ViolinPlot v = {.groups = chart_groups(g, d->sizes), .n_rows = d->n, .titles = d->names, .units = units, .italic = italic,
-                    .values = d->spread, .width_mm = d->width_mm, .height_mm = d->height_mm,
-                    .caption = caption ? caption : "bar: quartiles, dot: median"};
+    TRY_GOTO(spreads_of(s, c, pp, d, ctl, &o));
+    caption = str_format("%s%sbar: quartiles, dot: median%s", o.shared ? o.shared : "", o.shared && o.shared[0] ? "; " : "", d->cells_text);
+    ViolinPlot v = {.groups = chart_groups(d->groups, d->sizes), .n_rows = d->n, .titles = d->names, .units = o.units, .italic = o.italic,
+                    .values = d->spread, .width_mm = d->width_mm, .height_mm = d->height_mm, .caption = caption};
     TRY_GOTO(violin_render(&v, pp->output, r, ctl));
 done:
-    free(italic);
-    free(units);
+    free(o.italic);
+    free(o.units);
+    free(caption);
+    return err;
+}
+
+static Err draw_histograms(Session *s, const ChartParams *c, const PlotParams *pp, ChartData *d, const RenderParams *r, JobCtl *ctl)
+{
+    Err err = OK;
+    Spreads o = {0};
+    char *caption = NULL, zeros[80] = "";
+    TRY_GOTO(spreads_of(s, c, pp, d, ctl, &o));
+    if (d->n == 1 && o.left_out > 0)
+        snprintf(zeros, sizeof zeros, "; cells without the gene (%.0f %%) are left out", 100 * o.left_out);
+    else if (o.left_out > 0)
+        snprintf(zeros, sizeof zeros, "; cells without a gene are left out");
+    caption = str_format("line: median%s%s", zeros, d->cells_text);
+    HistogramPlot h = {.groups = chart_groups(d->groups, d->sizes), .alone = is_histogram_of_all(c), .n_values = d->n, .titles = d->names,
+                       .units = o.units, .italic = o.italic, .values = d->spread, .width_mm = d->width_mm, .height_mm = d->height_mm,
+                       .caption = caption};
+    TRY_GOTO(histogram_render(&h, pp->output, r, ctl));
+done:
+    free(o.italic);
+    free(o.units);
     free(caption);
     return err;
 }
@@ -243,7 +384,7 @@ static Err draw_bars(Session *s, const ChartParams *c, const PlotParams *pp, Cha
     TRY(NEW(counts, g->n_groups * parts->n_groups));
     composition_of(g->codes, g->n_groups, parts->codes, parts->n_groups, chosen(d), g->n_cells, counts);
     BarPlot b = {.rows = chart_groups(g, d->sizes), .parts = chart_groups(parts, parts->sizes), .counts = counts,
-                 .absolute = c->absolute, .width_mm = d->width_mm, .height_mm = d->height_mm};
+                 .absolute = c->absolute, .width_mm = d->width_mm, .height_mm = d->height_mm, .caption = cells_caption(d)};
     Err err = bar_render(&b, pp->output, r, ctl);
     free(counts);
     return err;
@@ -253,7 +394,9 @@ static Err draw(Session *s, const ChartParams *c, const PlotParams *pp, ChartDat
 {
     switch (c->kind) {
     case FIGURE_VIOLIN:
-        return draw_violins(s, pp, d, r, ctl);
+        return draw_violins(s, c, pp, d, r, ctl);
+    case FIGURE_HISTOGRAM:
+        return draw_histograms(s, c, pp, d, r, ctl);
     case FIGURE_COMPOSITION:
         return draw_bars(s, c, pp, d, r, ctl);
     case FIGURE_CELLS:
@@ -269,7 +412,7 @@ Err session_chart(Session *s, const ChartParams *c, const PlotParams *pp, JobCtl
     ChartData d = {0};
     FigureFile file;
     TRY(scatter_size(pp->size ? pp->size : "85mm", &d.width_mm, &d.height_mm));
-    TRY_GOTO(read_groups(s, c, ctl, &d));
+    TRY_GOTO(read_groups(s, c, pp, ctl, &d));
     if (c->kind != FIGURE_COMPOSITION)
         TRY_GOTO(genes_of(s, c, pp, ctl, &d));
     TRY_GOTO(figure_file_begin(s, pp, false, session_params(s)->seed, ctl, &file));

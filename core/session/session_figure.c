@@ -88,20 +88,31 @@ static Err no_such_group(const Groups *g, const char *name)
     return err;
 }
 
-static Err mark_highlight(const Groups *g, const char *list, uint8_t **out)
+/* A name on its own may hold a comma. */
+static bool mark_named(const Groups *g, const char *name, uint8_t *marks)
 {
-    TRY(NEW0(*out, g->n_groups));
+    bool found = false;
+    for (size_t i = 0; i < g->n_groups; i++)
+        if (strcmp(g->names[i], name) == 0)
+            marks[i] = found = true;
+    return found;
+}
+
+Err figure_highlight(const Groups *g, const char *list, uint8_t **out)
+{
+    uint8_t *marks;
+    TRY(NEW0(marks, g->n_groups));
     char *copy = mem_strdup(list), *save = NULL;
+    bool whole = mark_named(g, list, marks);
     Err err = OK;
-    for (char *name = strtok_r(copy, ",", &save); name && err == OK; name = strtok_r(NULL, ",", &save)) {
-        bool found = false;
-        for (size_t i = 0; i < g->n_groups; i++)
-            if (strcmp(g->names[i], name) == 0)
-                (*out)[i] = found = true;
-        if (!found)
+    for (char *name = strtok_r(copy, ",", &save); name && !whole && err == OK; name = strtok_r(NULL, ",", &save))
+        if (!mark_named(g, name, marks))
             err = no_such_group(g, name);
-    }
     free(copy);
+    if (err)
+        free(marks);
+    else
+        *out = marks;
     return err;
 }
 
@@ -190,7 +201,7 @@ static Err make_panel(Session *s, const PlotParams *pp, const char *key, size_t 
     if (obs >= 0 && (dataset_obs_kind(d, (size_t)obs) != COLUMN_NUMERIC)) {
         TRY(session_groups(s, key, ctl, &o->groups[i]));
         if (pp->highlight)
-            TRY(mark_highlight(o->groups[i], pp->highlight, &o->highlight[i]));
+            TRY(figure_highlight(o->groups[i], pp->highlight, &o->highlight[i]));
         panel_of_groups(o->groups[i], o->highlight[i], p);
         return OK;
     }
@@ -209,7 +220,7 @@ static Err make_panels(Session *s, const PlotParams *pp, Sources *o, JobCtl *ctl
     o->n_panels = o->n;
     if (pp->groups) {
         if (pp->highlight)
-            TRY(mark_highlight(pp->groups, pp->highlight, &o->highlight[0]));
+            TRY(figure_highlight(pp->groups, pp->highlight, &o->highlight[0]));
         panel_of_groups(pp->groups, o->highlight[0], &o->panels[0]);
     } else if (pp->values) {
         TRY(panel_of_values(pp->values, pp, false, &o->panels[0]));
