@@ -731,10 +731,13 @@ Err session_plot(Session *s, const PlotParams *p, JobCtl *ctl)
     char made[32] = "";
     if (p->generated)
         snprintf(made, sizeof made, " generated %llu", (unsigned long long)p->generated->seed);
-    snprintf(fake.last_plot, sizeof fake.last_plot, "%s%s%s%s", p->output,
-             p->values   ? " values"
-             : p->groups ? " groups"
-                         : "",
-             p->query ? " query" : "", made);
+    snprintf(fake.last_plot, sizeof fake.last_plot, "%s%s%s%s%s%s", p->output,
+             p->values       ? " values"
+             : p->groups     ? " groups"
+             : p->n_colors   ? " color "
+                             : "",
+             p->n_colors ? p->colors[0] : "", p->query ? " query" : "", made, p->rule ? " of " : "");
+    if (p->rule)
+        strncat(fake.last_plot, p->rule, sizeof fake.last_plot - strlen(fake.last_plot) - 1);
     return OK;
 }

@@ -530,10 +530,10 @@ static void writing_a_figure_names_the_file_and_the_command(void **state)
     assert_int_equal(unlink("fake_leiden.groups.tsv"), 0);
     app_act(a, ACT_PANE_2);
     app_act(a, ACT_PLUS);
-    char *zoomed = app_export_command(a, "x.png");
+    char *zoomed = app_export_command(a, "x.png", false);
     free(zoomed);
     free(screen(a, 120, 36));
-    zoomed = app_export_command(a, "x.png");
+    zoomed = app_export_command(a, "x.png", false);
     double v[4];
     assert_non_null(strstr(zoomed, "--view="));
     assert_int_equal(
@@ -542,7 +542,7 @@ static void writing_a_figure_names_the_file_and_the_command(void **state)
     free(zoomed);
     type(a, ACT_COLOR, "MS4A1");
     type(a, ACT_COMMAND, "write out.svg");
-    assert_string_equal(fake.last_plot, "out.svg values");
+    assert_string_equal(fake.last_plot, "out.svg color MS4A1");
     app_free(a);
 }
 
@@ -554,7 +554,7 @@ static void neighbours_change_with_a_key_and_the_map_follows(void **state)
     assert_int_equal(fake.neighbors, 20);
     assert_true(app_map(a)->computed);
     assert_shows(a, "leiden r=1.00 k=20 (5)");
-    char *command = app_export_command(a, "x.png");
+    char *command = app_export_command(a, "x.png", false);
     assert_string_equal(
         command, "scmmgpt cluster fake.h5ad --neighbors 20 --resolution 1 -o "
                  "clustered.h5ad && scmmgpt plot clustered.h5ad --groups x.groups.tsv -o x.png");
@@ -589,7 +589,7 @@ static void clusters_are_merged_divided_and_brought_back(void **state)
     settle(a);
     assert_string_equal(app_groups(a)->key, "leiden_edited");
     assert_int_equal(app_groups(a)->sizes[0], 360);
-    char *command = app_export_command(a, "x.png");
+    char *command = app_export_command(a, "x.png", false);
     assert_string_equal(command,
                         "scmmgpt plot fake.h5ad --groups x.groups.tsv --basis umap -o x.png");
     free(command);
@@ -617,7 +617,7 @@ static void scores_of_genes_and_quality_colour_the_map(void **state)
     assert_string_equal(app_color_values(a)->name, "score:MS4A1,CD79A");
     type(a, ACT_COLOR, "qc:mi");
     assert_string_equal(app_color_values(a)->name, "qc:mito");
-    char *command = app_export_command(a, "x.png");
+    char *command = app_export_command(a, "x.png", false);
     assert_string_equal(command, "scmmgpt plot fake.h5ad --color qc:mito --basis umap -o x.png");
     free(command);
     app_free(a);
@@ -785,7 +785,7 @@ static void the_table_of_markers_is_written_as_filtered(void **state)
 
 static void assert_command(App *a, const char *want)
 {
-    char *got = app_export_command(a, "x.png");
+    char *got = app_export_command(a, "x.png", false);
     assert_string_equal(got, want);
     free(got);
 }
@@ -810,7 +810,7 @@ static void the_command_of_a_figure_names_the_question_and_the_generated_cells(v
     assert_command(a, "scmmgpt plot fake.h5ad --seed 7 --color MS4A1 --generate 'plasma cells' "
                       "-n 30 --basis umap -o x.png");
     type(a, ACT_EXPORT, "x.png");
-    assert_string_equal(fake.last_plot, "x.png values generated 7");
+    assert_string_equal(fake.last_plot, "x.png color MS4A1 generated 7");
     app_act(a, ACT_REMOVE_GENERATED);
     assert_command(a, "scmmgpt plot fake.h5ad --color MS4A1 --basis umap -o x.png");
     app_free(a);

@@ -284,7 +284,7 @@ static Err plot_chart(CliArgs *a, ChartParams *c, PlotParams *p, const char **co
 static Err plot_map(CliArgs *a, PlotParams *p)
 {
     static const char usage[] = "FILE --color KEY_OR_GENE [--color ...] | --query \"TEXT\" | --annotate | --groups T.tsv[:COLUMN] "
-                                "-o FIG.png|.svg|.pdf [--basis umap] [--split-by KEY] [--highlight A,B] "
+                                "-o FIG.png|.svg|.pdf [--basis umap] [--split-by KEY] [--highlight A,B] [--cells RULE] "
                                 "[--generate \"TEXT\" [-n N] | --generated CELLS.h5ad] [--size 85mm|170mm|slide|square] [--dpi 300] "
                                 "[--view X0,Y0,X1,Y1] [--simulate deuteranopia]; --kind dotplot|matrix|heatmap|violin|histogram|composition: other plots";
     Asked asked = {0};
@@ -292,6 +292,7 @@ static Err plot_map(CliArgs *a, PlotParams *p)
     TRY(cli_take_string(a, "--basis", &p->basis));
     TRY(cli_take_string(a, "--split-by", &p->split_by));
     TRY(cli_take_string(a, "--highlight", &p->highlight));
+    TRY(cli_take_string(a, "--cells", &p->rule));
     TRY(take_asked(a, p, &asked));
     TRY(cli_take_string(a, "--view", &view));
     double *v = p->view;

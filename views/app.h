@@ -363,15 +363,26 @@ char *app_export_default(const App *a);
 bool app_view_box(const App *a, double box[4]);
 /* The generated cells that a figure shows: those pane 4 speaks of, else the last; NULL: none. */
 const Generated *app_figure_generated(const App *a);
-char *app_export_command(const App *a, const char *output); /* what makes this view again */
+/* What makes this view again; the selection from its rule, or from a file beside the figure. */
+char *app_export_command(const App *a, const char *output, bool cells_in_file);
+/* Of a figure: the key or gene of --color (NULL: coloured otherwise); whether cells are selected in it; whether it shows the
+ * chosen group alone. */
+char *app_figure_color(const App *a);
+bool app_figure_selection(const App *a);
+bool app_figure_only(const App *a);
+char *app_figure_group_name(const App *a, size_t group); /* "B cell (3)" where a model named it */
+/* "fig.cells.txt" of "fig.png"; and the rule that reads it. */
+char *app_figure_beside(const char *figure, const char *ext);
+char *app_cells_rule(const char *path);
+bool app_can_be_typed(const char *rule); /* not drawn on the map */
 /* The figure's clusters must be written beside it, as this file, for the command to make it again.
  */
 bool app_figure_needs_table(const App *a);
-char *app_figure_table(const char *figure);
 /* The groups as a figure shows them: with the names on the screen. NULL: they have them already. */
 Groups *app_named_groups(const App *a);
 /* The plot of pane 7 is what w writes. */
 bool app_exports_chart(const App *a);
+bool app_chart_of_query(const App *a); /* the chart shows the scores of the question */
 char *app_data_command(const App *a, const char *output); /* what comes nearest to W's labels */
 char *app_data_default(const App *a);
 char *app_table_default(const App *a);

@@ -161,10 +161,12 @@ static void copy_command(App *a)
 {
     char *name = app_export_default(a);
     free(a->clipboard);
-    a->clipboard = app_export_command(a, name);
+    a->clipboard = app_export_command(a, name, app_figure_selection(a) && !app_can_be_typed(a->rule));
     free(name);
     app_message(a, ROLE_GOOD, "copied: %s%s", a->clipboard,
-                app_figure_needs_table(a) ? "   (w writes the table of clusters it needs)" : "");
+                app_figure_needs_table(a) || (app_figure_selection(a) && !app_can_be_typed(a->rule))
+                    ? "   (w writes the tables it needs)"
+                    : "");
 }
 
 static void show_log(App *a)

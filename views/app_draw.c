@@ -201,7 +201,7 @@ static void draw_message_line(App *a, Canvas *c)
     const Message *m = &a->messages[a->n_messages - 1];
     Doc d = {.width = c->w - 2};
     doc_add(&d, theme_style(m->role), 2, m->text);
-    int lines = d.n < 3 ? (int)d.n : 3;
+    int most = c->h / 3 > 3 ? c->h / 3 : 3, lines = d.n < (size_t)most ? (int)d.n : most; /* a command is read in full */
     Rect r = {1, y - lines + 1, c->w - 2, lines};
     canvas_fill(c, (Rect){0, r.y, c->w, lines}, ' ', theme_style(ROLE_TEXT));
     Rect former = canvas_clip(c, r);

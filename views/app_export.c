@@ -168,11 +168,6 @@ const Generated *app_figure_generated(const App *a)
     return i < a->n_generated ? app_generated(a, i) : NULL;
 }
 
-static bool is_annotation(const Groups *g)
-{
-    return g->computed && !strcmp(g->key, "annotation");
-}
-
 /* Clusters that no command finds again on this map: changed by hand, found here on the graph of the
  * file's map, or numbers that the model has given names. They go into a table beside the figure. */
 static bool has_other_names(const App *a)
@@ -184,18 +179,26 @@ static bool has_other_names(const App *a)
     return false;
 }
 
+char *app_figure_group_name(const App *a, size_t k)
+{
+    const Groups *g = app_groups(a);
+    const char *name = app_group_name(a, k);
+    if (name == g->names[k])
+        return mem_strdup(name);
+    return str_format("%s (%s)", name, g->names[k]); /* several may be one type */
+}
+
 Groups *app_named_groups(const App *a)
 {
     const Groups *g = app_groups(a);
     Groups *named = NULL;
     if (!g || !has_other_names(a) || groups_copy(g, &named) != OK)
         return NULL;
+    free(named->model_sha256);
+    named->model_sha256 = mem_strdup(a->model.sha256);
     for (size_t i = 0; i < g->n_groups; i++) {
-        const char *name = app_group_name(a, i);
-        if (name == g->names[i])
-            continue;
         free(named->names[i]);
-        named->names[i] = str_format("%s (%s)", name, g->names[i]); /* several may be one type */
+        named->names[i] = app_figure_group_name(a, i);
     }
     return named;
 }
@@ -208,15 +211,68 @@ bool app_figure_needs_table(const App *a)
         return g->computed || has_other_names(a);
     if (g && !app_color_values(a) && has_other_names(a))
         return true;
-    return g && g->computed && !app_color_values(a) && !is_annotation(g) &&
+    return g && g->computed && !app_color_values(a) && !groups_are_annotation(g) &&
            (app_groups_by_hand(a) || a->recolored || !m || !m->computed ||
             a->map_neighbors != a->neighbors);
 }
 
-char *app_figure_table(const char *figure)
+char *app_figure_beside(const char *figure, const char *ext)
 {
     const char *dot = strrchr(figure, '.');
-    return str_format("%.*s.groups.tsv", dot ? (int)(dot - figure) : (int)strlen(figure), figure);
+    return str_format("%.*s%s", dot ? (int)(dot - figure) : (int)strlen(figure), figure, ext);
+}
+
+char *app_cells_rule(const char *path)
+{
+    return str_format(path[strcspn(path, " \t()")] ? "@\"%s\"" : "@%s", path);
+}
+
+bool app_figure_selection(const App *a)
+{
+    return a->selected && a->facts && a->n_selected < a->facts->cells &&
+           (a->group < 0 || !app_exports_chart(a));
+}
+
+bool app_figure_only(const App *a)
+{
+    const Chart *c = shared_get(a->chart);
+    return app_exports_chart(a) && c->kind == CHART_HISTOGRAM && a->group >= 0;
+}
+
+char *app_figure_color(const App *a)
+{
+    const Groups *g = app_groups(a);
+    const Values *v = app_color_values(a);
+    const Chart *c = shared_get(a->chart);
+    bool query = a->color_mode == COLOR_BY_QUERY && app_query(a);
+    if (app_exports_chart(a)) {
+        if (c->kind == CHART_DOTS || app_chart_of_query(a))
+            return NULL;
+        if (c->kind == CHART_BARS)
+            return app_figure_needs_table(a) ? NULL : mem_strdup(g->key);
+        return mem_strdup(c->name);
+    }
+    if (query || app_figure_needs_table(a) || (!v && g && groups_are_annotation(g)))
+        return NULL;
+    return v ? mem_strdup(v->name) : g ? mem_strdup(g->key) : NULL;
+}
+
+/* " --cells RULE" */
+static void add_selection(Str *s, const App *a, const char *output, bool in_file)
+{
+    if (!app_figure_selection(a))
+        return;
+    char *path = app_figure_beside(output, ".cells.txt"), *rule = in_file ? app_cells_rule(path) : mem_strdup(a->rule);
+    add_option(s, "--cells", rule);
+    free(rule);
+    free(path);
+}
+
+static void add_groups_table(Str *s, const char *output)
+{
+    char *table = app_figure_beside(output, ".groups.tsv");
+    add_option(s, "--groups", table);
+    free(table);
 }
 
 /* What the colours and the hollow cells come from. */
@@ -224,76 +280,83 @@ static void add_content(Str *s, const App *a, const Generated *made, const char 
 {
     const Groups *g = app_groups(a);
     const Values *v = app_color_values(a);
-    bool query = a->color_mode == COLOR_BY_QUERY && app_query(a);
+    bool query = a->color_mode == COLOR_BY_QUERY && app_query(a), annotation = !v && g && groups_are_annotation(g);
+    char *color = app_figure_color(a);
     if (query)
         add_option(s, "--query", app_query(a)->text);
-    else if (!v && g && is_annotation(g))
+    else if (annotation && !app_figure_needs_table(a))
         str_add(s, " --annotate");
-    else if (app_figure_needs_table(a)) {
-        char *table = app_figure_table(output);
-        add_option(s, "--groups", table);
-        free(table);
-    } else
-        add_option(s, "--color", v ? v->name : g ? g->key : NULL);
+    else if (app_figure_needs_table(a))
+        add_groups_table(s, output);
+    add_option(s, "--color", color);
+    free(color);
     if (made) {
         add_option(s, "--generate", made->prompt);
         str_addf(s, " -n %zu", made->counts.rows);
     }
-    if (query || made || (!v && g && is_annotation(g)))
+    if (query || made || annotation)
         add_option(s, "--model", a->opt.session.model_dir);
 }
 
-static bool can_be_typed(const char *rule)
+bool app_can_be_typed(const char *rule)
 {
     return !strstr(rule, "rectangle ") && !strstr(rule, "polygon ") && !strstr(rule, " on ");
+}
+
+bool app_chart_of_query(const App *a)
+{
+    const Chart *c = shared_get(a->chart);
+    return (c->kind == CHART_VIOLIN || c->kind == CHART_HISTOGRAM) && a->color_mode == COLOR_BY_QUERY &&
+           !a->chart_genes && app_query(a);
 }
 
 bool app_exports_chart(const App *a)
 {
     const Chart *c = shared_get(a->chart);
-    bool some = a->selected && a->group < 0;
     return a->focus == PANE_PLOT && c && c->kind == a->chart_kind && c->groups == a->groups &&
-           c->kind != CHART_HISTOGRAM && (c->kind != CHART_BARS || c->by) &&
-           !(c->kind == CHART_VIOLIN && a->color_mode == COLOR_BY_QUERY && !a->chart_genes) &&
-           (!some || can_be_typed(a->rule));
+           !(c->kind == CHART_BARS && !c->by);
 }
 
-static char *chart_command(const App *a, const char *output)
+static char *chart_command(const App *a, const char *output, bool cells_in_file)
 {
-    static const char *const kinds[N_CHART_KINDS] = {"dotplot", "violin", "violin", "composition"};
+    static const char *const kinds[N_CHART_KINDS] = {"dotplot", "violin", "histogram", "composition"};
     const Chart *c = shared_get(a->chart);
     const Groups *g = app_groups(a);
     Str s = {0}, genes = {0};
-    bool table = app_figure_needs_table(a);
+    bool table = app_figure_needs_table(a), all = c->kind == CHART_HISTOGRAM && !app_figure_only(a);
+    char *color = app_figure_color(a);
     str_add(&s, "scmmgpt plot ");
     add_quoted(&s, a->opt.path);
     add_reading(&s, a, a->opt.session.seed);
     str_addf(&s, " --kind %s --size 170mm", kinds[c->kind]);
-    add_option(&s, "--groupby", c->kind == CHART_BARS ? c->by : table ? NULL : g->key);
-    if (table) {
-        char *path = app_figure_table(output);
-        add_option(&s, "--groups", path);
-        free(path);
-    } else if (c->kind == CHART_BARS) {
-        add_option(&s, "--color", g->key);
-    }
+    add_option(&s, "--groupby", c->kind == CHART_BARS ? c->by : table || all ? NULL : g->key);
+    if (table && !all)
+        add_groups_table(&s, output);
     for (size_t i = 0; i < c->n_genes; i++)
         str_addf(&genes, "%s%s", i ? "," : "", c->genes[i]);
     if (c->kind == CHART_DOTS)
         add_option(&s, "--genes", str_text(&genes));
-    else if (c->kind == CHART_VIOLIN)
-        add_option(&s, "--color", c->name);
-    if (a->selected && a->group < 0)
-        add_option(&s, "--cells", a->rule);
+    if (app_chart_of_query(a)) {
+        add_option(&s, "--query", app_query(a)->text);
+        add_option(&s, "--model", a->opt.session.model_dir);
+    }
+    add_option(&s, "--color", color);
+    if (app_figure_only(a)) {
+        char *only = app_figure_group_name(a, (size_t)a->group);
+        add_option(&s, "--highlight", only);
+        free(only);
+    }
+    add_selection(&s, a, output, cells_in_file);
     add_option(&s, "-o", output);
     str_free(&genes);
+    free(color);
     return str_take(&s);
 }
 
-char *app_export_command(const App *a, const char *output)
+char *app_export_command(const App *a, const char *output, bool cells_in_file)
 {
     if (app_exports_chart(a))
-        return chart_command(a, output);
+        return chart_command(a, output, cells_in_file);
     const Map *m = app_map(a);
     const Generated *made = app_figure_generated(a);
     uint64_t seed = a->opt.session.seed;
@@ -317,6 +380,7 @@ char *app_export_command(const App *a, const char *output)
         add_reading(&s, a, made ? made->seed : seed);
     }
     add_content(&s, a, made, output);
+    add_selection(&s, a, output, cells_in_file);
     if (m && !m->computed && str_starts(m->name, "X_"))
         add_option(&s, "--basis", m->name + 2);
     double box[4];
@@ -348,7 +412,7 @@ char *app_data_command(const App *a, const char *output)
 char *app_de_command(const App *a, const Selection *x, const Selection *y)
 {
     Str s = {0};
-    if (!can_be_typed(x->rule) || !can_be_typed(y->rule))
+    if (!app_can_be_typed(x->rule) || !app_can_be_typed(y->rule))
         return NULL;
     str_add(&s, "scmmgpt de ");
     add_quoted(&s, a->opt.path);

@@ -12,6 +12,7 @@ typedef struct AppJob {
     Session *session;
     /* in */
     char *text, *name, *key, *command;
+    char *command_cells, *color, *only; /* of a figure: with the selection from a file; --color; --highlight */
     Shared *map, *groups, *values, *query, *generated, *annotation, *cell_annotation, *table;
     MarkerFilter filter;
     char **genes, **columns; /* [n_genes], [n_columns] of a chart */
@@ -20,7 +21,7 @@ typedef struct AppJob {
     bool column_asked;
     Shared *plot; /* Chart that w writes; NULL: the map */
     Selection *selection, *other;
-    bool by_values, with_table;
+    bool with_table;
     size_t cell, n;
     double resolution;
     int neighbors;
@@ -45,6 +46,7 @@ WorkDone done_open, done_map, done_groups, done_names, done_cluster, done_marker
     done_model, done_embed, done_annotate, done_annotate_cells, done_describe, done_query,
     done_generate, done_color, done_gate, done_plot, done_data, done_table, done_subcluster,
     done_chart, done_sidecar;
-void fill_chart(App *a, AppJob *j); /* app_chart.c */
+void fill_chart(App *a, AppJob *j);  /* app_chart.c */
+void fill_figure(App *a, AppJob *j); /* work_figure.c */
 WorkFailed failed_chart, failed_open, failed_groups, failed_sidecar;
 #endif

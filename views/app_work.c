@@ -126,6 +126,9 @@ static void job_free(AppJob *j)
     free(j->name);
     free(j->key);
     free(j->command);
+    free(j->command_cells);
+    free(j->color);
+    free(j->only);
     free(j);
 }
 
@@ -252,26 +255,20 @@ static void fill(App *a, AppJob *j)
         j->values = shared_hold(a->values);
         j->query =
             a->color_mode == COLOR_BY_QUERY || j->kind == WORK_DATA ? shared_hold(a->query) : NULL;
-        j->by_values = app_color_values(a) != NULL;
-        app_view_box(a, j->view);
         j->annotation = shared_hold(a->annotation);
         j->cell_annotation = shared_hold(a->cell_annotation);
-        for (size_t i = 0; i < a->n_generated; i++)
-            if (app_generated(a, i) == app_figure_generated(a))
-                j->generated = shared_hold(a->generated[i]);
-        if (j->kind == WORK_DATA)
-            j->selection = app_selection_copy(a);
         j->with_table = j->kind == WORK_PLOT && app_figure_needs_table(a);
         Groups *named = j->with_table ? app_named_groups(a) : NULL;
         if (named)
             shared_set(&j->groups, shared_new(named, (void (*)(void *))groups_free));
-        if (j->kind == WORK_PLOT && app_exports_chart(a)) {
-            j->plot = shared_hold(a->chart);
-            if (a->selected && a->group < 0)
-                j->name = mem_strdup(a->rule);
+        if (j->kind == WORK_PLOT) {
+            fill_figure(a, j);
+        } else {
+            if (app_figure_generated(a) && a->subject == SUBJECT_GENERATED)
+                j->generated = shared_hold(a->generated[a->subject_generated]);
+            j->selection = app_selection_copy(a);
+            j->command = app_data_command(a, j->text);
         }
-        j->command =
-            j->kind == WORK_PLOT ? app_export_command(a, j->text) : app_data_command(a, j->text);
         j->model = a->model;
         break;
     default:

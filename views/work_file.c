@@ -297,68 +297,6 @@ void done_gate(App *a, AppJob *j)
     app_select_take(a, in, s->rule && *s->rule ? s->rule : j->text, -1);
 }
 
-/* Clusters that the command cannot find again lie beside the figure. */
-static Err write_groups_table(const AppJob *j)
-{
-    if (!j->with_table)
-        return OK;
-    const char *const *cells;
-    char *table = app_figure_table(j->text);
-    Err err = dataset_cell_names(session_dataset(j->session), &cells);
-    if (err == OK)
-        err = groups_write(j->groups->p, cells, table, false);
-    free(table);
-    return err;
-}
-
-/* The plot of pane 7 as a figure: all its genes, also those that had no room on the screen. */
-static Err plot_chart(JobCtl *ctl, const AppJob *j)
-{
-    static const FigureKind kinds[N_CHART_KINDS] = {FIGURE_DOTS, FIGURE_VIOLIN, FIGURE_VIOLIN,
-                                                    FIGURE_COMPOSITION};
-    const Chart *c = j->plot->p;
-    PlotParams p = plot_params_default();
-    ChartParams q = {
-        .kind = kinds[c->kind], .groups = j->groups->p, .groupby = c->by, .rule = j->name};
-    p.output = j->text;
-    p.size = "170mm";
-    if (c->kind == CHART_DOTS) {
-        p.colors = (const char *const *)c->genes;
-        p.n_colors = c->n_genes;
-    } else if (c->kind == CHART_VIOLIN) {
-        p.colors = (const char *const *)&c->name;
-        p.n_colors = 1;
-    }
-    return session_chart(j->session, &q, &p, ctl);
-}
-
-Err run_plot(JobCtl *ctl, AppJob *j)
-{
-    if (j->plot) {
-        TRY(plot_chart(ctl, j));
-        return write_groups_table(j);
-    }
-    PlotParams p = plot_params_default();
-    p.output = j->text;
-    p.sidecar = false;
-    p.map = shared_get(j->map);
-    const QueryResult *q = shared_get(j->query);
-    if (j->by_values) {
-        p.values = q ? q->scores : shared_get(j->values);
-        p.query = q ? q->text : NULL;
-    } else
-        p.groups = shared_get(j->groups);
-    p.generated = shared_get(j->generated);
-    memcpy(p.view, j->view, sizeof p.view);
-    TRY(session_plot(j->session, &p, ctl));
-    return write_groups_table(j);
-}
-
-void done_plot(App *a, AppJob *j)
-{
-    app_message(a, ROLE_GOOD, "wrote %s   again: %s", j->text, j->command);
-}
-
 Err run_data(JobCtl *ctl, AppJob *j)
 {
     char sha[65], matched[32];

@@ -21,7 +21,7 @@ static void count_cells(const Page *g, const ScatterPanel *p, size_t *sizes)
 {
     const Scatter *s = g->s;
     size_t n_panels = g->shared && p->in ? s->n_panels : 1;
-    for (size_t k = 0; k < n_panels; k++)
+    for (size_t k = 0; k < n_panels && (k == 0 || p[k].in != p->in); k++)
         for (size_t i = 0; i < s->n; i++) {
             bool missing = p->codes ? p->codes[i] < 0 : p->values && !isfinite(p->values[i]);
             if (scatter_finite(s->xy, i) && (!p[k].in || p[k].in[i]))

@@ -10,6 +10,7 @@
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "core/base/version.h"
+#include "core/figure/legend.h"
 
 enum { HASHED_ANYWAY = 64 << 20 };
 
@@ -76,7 +77,7 @@ Err figure_file_begin(Session *s, const PlotParams *pp, bool placed, uint64_t se
         snprintf(f->view, sizeof f->view, "%.6g,%.6g,%.6g,%.6g", v[0], v[1], v[2], v[3]);
     add(f, "Software", "scmmgpt");
     add(f, "version", SCMMGPT_VERSION);
-    add(f, "command", session_params(s)->command);
+    add(f, "command", pp->command ? pp->command : session_params(s)->command);
     add(f, "dataset_sha256", f->hash);
     add(f, "seed", f->seed);
     add(f, "view", f->view);
@@ -84,9 +85,21 @@ Err figure_file_begin(Session *s, const PlotParams *pp, bool placed, uint64_t se
     add(f, "simulate", pp->simulate);
     if (placed)
         add(f, "prompt", pp->generated->prompt);
-    if ((placed || pp->query || pp->groups) && session_model(s)) /* groups may have their names from it */
+    const Groups *g = pp->groups;
+    bool asked = placed || pp->query || (g && groups_are_annotation(g));
+    if (asked && session_model(s))
         add(f, "model_sha256", session_model(s)->sha256);
+    else if (g)
+        add(f, "model_sha256", g->model_sha256);
     return OK;
+}
+
+char *figure_cells_text(const char *what, const char *rule, size_t n)
+{
+    char *count = count_text(n);
+    char *text = rule[0] == '@' ? str_format("%s: %s chosen cells", what, count) : str_format("%s: %s (%s cells)", what, rule, count);
+    free(count);
+    return text;
 }
 
 static cJSON *describe(const FigureFile *file, const char *kind, const FigureFacts *f)

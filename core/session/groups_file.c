@@ -25,6 +25,8 @@ Err groups_write(const Groups *g, const char *const *cells, const char *path, bo
         table_comment(t, "group", line);
         free(line);
     }
+    if (g->model_sha256)
+        table_comment(t, "model_sha256", g->model_sha256);
     table_row(t, "cell", g->key, NULL);
     for (size_t i = 0; i < g->n_cells; i++) {
         table_text(t, cells[i]);
@@ -107,6 +109,9 @@ static void read_comment(Reading *r, char *line)
 {
     unsigned color;
     int at = 0;
+    char hash[65];
+    if (!r->g->model_sha256 && sscanf(line, "# model_sha256: %64[0-9a-f]", hash) == 1)
+        r->g->model_sha256 = mem_strdup(hash);
     if (sscanf(line, "# group: #%6x %n", &color, &at) == 1 && at) {
         unescape(line + at);
         group_of(r, line + at, color);

@@ -10,6 +10,7 @@
 #include "core/base/job.h"
 #include "core/data/dataset.h"
 #include "core/eval/report.h"
+#include <string.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -52,8 +53,13 @@ typedef struct Groups { /* a partition of the cells */
     size_t *sizes;      /* [n_groups] */
     uint32_t *colors;   /* [n_groups] 0xRRGGBB */
     bool computed;      /* by this program, not stored in the file */
+    char *model_sha256; /* of a model that named groups in a table; NULL */
 } Groups;
 void groups_free(Groups *g);
+static inline bool groups_are_annotation(const Groups *g) /* of annotation_groups() */
+{
+    return g->computed && strcmp(g->key, "annotation") == 0;
+}
 CHECKED Err groups_copy(const Groups *g, Groups **out);
 
 typedef struct Map { /* two coordinates a cell */
@@ -335,6 +341,8 @@ typedef struct PlotParams {
     const char *query;          /* the question whose scores `values` are, for provenance; NULL */
     const Generated *generated; /* drawn hollow; NULL */
     double view[4];             /* x0 y0 x1 y1, all 0: everything */
+    const char *rule;           /* map: only these cells in colour, the others grey beneath; NULL: all */
+    const char *command;        /* for provenance, instead of the session's; NULL */
 } PlotParams;
 PlotParams plot_params_default(void);
 CHECKED Err session_plot(Session *s, const PlotParams *p, JobCtl *ctl);

@@ -9,7 +9,6 @@
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "core/figure/chart.h"
-#include "core/figure/legend.h"
 #include "core/figure/scatter.h"
 #include "core/session/figure_file.h"
 
@@ -120,9 +119,7 @@ static Err read_groups(Session *s, const ChartParams *c, const PlotParams *pp, J
         TRY(session_groups(s, c->groupby, ctl, &d->groups));
     if (c->rule)
         TRY(session_select(s, c->rule, ctl, &d->chosen));
-    char *n = count_text(d->chosen ? d->chosen->n : 0);
-    d->cells_text = c->rule ? str_format("; cells: %s (%s)", c->rule, n) : mem_strdup("");
-    free(n);
+    d->cells_text = d->chosen ? figure_cells_text("; cells", c->rule, d->chosen->n) : mem_strdup("");
     if (c->kind == FIGURE_HISTOGRAM)
         TRY(keep_named(pp, d->groups));
     const Groups *g = d->groups;
@@ -415,7 +412,9 @@ Err session_chart(Session *s, const ChartParams *c, const PlotParams *pp, JobCtl
     TRY_GOTO(read_groups(s, c, pp, ctl, &d));
     if (c->kind != FIGURE_COMPOSITION)
         TRY_GOTO(genes_of(s, c, pp, ctl, &d));
-    TRY_GOTO(figure_file_begin(s, pp, false, session_params(s)->seed, ctl, &file));
+    PlotParams about = *pp;
+    about.groups = c->groups;
+    TRY_GOTO(figure_file_begin(s, &about, false, session_params(s)->seed, ctl, &file));
     TRY_GOTO(draw(s, c, pp, &d, &file.render, ctl));
     if (pp->sidecar)
         TRY_GOTO(figure_file_sidecar(pp, &file, kind_names[c->kind],

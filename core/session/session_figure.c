@@ -24,6 +24,7 @@ typedef struct Sources {
     Groups **groups; /* [n] or NULL each */
     Values **values;
     uint8_t **highlight;
+    Selection *chosen;
     Groups *split;
     uint8_t *split_in; /* [split groups, cells] */
     char **titles;     /* [n_panels + 1] of a split, and of its colour bar */
@@ -40,6 +41,7 @@ static void sources_free(Sources *o)
     for (size_t i = 0; o->titles && i <= o->n_panels; i++)
         free(o->titles[i]);
     free(o->titles);
+    selection_free(o->chosen);
     groups_free(o->split);
     free(o->split_in);
     free(o->groups);
@@ -257,7 +259,7 @@ static Err split_panels(Session *s, const PlotParams *pp, Sources *o, JobCtl *ct
         FAIL(ERR_USAGE, "--split-by %s: %zu panels are too many (%d at most)", pp->split_by, g->n_groups * o->n, MOST);
     TRY(NEW0(o->split_in, g->n_groups * g->n_cells));
     for (size_t i = 0; i < g->n_cells; i++)
-        if (g->codes[i] >= 0)
+        if (g->codes[i] >= 0 && (!o->chosen || o->chosen->in[i]))
             o->split_in[(size_t)g->codes[i] * g->n_cells + i] = 1;
     ScatterPanel *split = mem_must(g->n_groups * o->n * sizeof *split);
     o->titles = mem_must((g->n_groups + 1) * o->n * sizeof *o->titles);
@@ -280,6 +282,25 @@ static Err split_panels(Session *s, const PlotParams *pp, Sources *o, JobCtl *ct
     o->panels = split;
     o->n_panels = k;
     return OK;
+}
+
+static Err choose_cells(Session *s, const PlotParams *pp, Sources *o, JobCtl *ctl)
+{
+    TRY(session_select(s, pp->rule, ctl, &o->chosen));
+    for (size_t i = 0; i < o->n_panels; i++)
+        o->panels[i].in = o->chosen->in;
+    return OK;
+}
+
+/* What is coloured, and what was generated. */
+static char *make_caption(const PlotParams *pp, const Sources *o, bool placed)
+{
+    char *cells = o->chosen ? figure_cells_text("coloured", pp->rule, o->chosen->n) : mem_strdup("");
+    char *made = placed ? str_format("generated cells: \"%s\"", pp->generated->prompt) : mem_strdup("");
+    char *text = str_format("%s%s%s", cells, cells[0] && made[0] ? "; " : "", made);
+    free(cells);
+    free(made);
+    return text;
 }
 
 static Err find_legend(const char *name, LegendPlace *out)
@@ -377,6 +398,8 @@ Err session_plot(Session *s, const PlotParams *pp, JobCtl *ctl)
     for (size_t i = 0; i < o.n; i++)
         if (o.groups[i])
             warn_of_colors(o.groups[i], o.groups[i]->sizes);
+    if (pp->rule)
+        TRY_GOTO(choose_cells(s, pp, &o, ctl));
     if (pp->split_by) {
         size_t colorings = o.n;
         TRY_GOTO(split_panels(s, pp, &o, ctl));
@@ -395,8 +418,8 @@ Err session_plot(Session *s, const PlotParams *pp, JobCtl *ctl)
         f.generated_xy = g->xy;
         f.seed = g->seed; /* one seed makes the cells and the order of drawing again */
         f.generated_label = generated_label = str_format("generated (n=%zu, seed=%llu)", g->counts.rows, (unsigned long long)g->seed);
-        f.caption = caption = str_format("generated cells: \"%s\"", g->prompt);
     }
+    f.caption = caption = make_caption(pp, &o, f.n_generated > 0);
     FigureFile file;
     TRY_GOTO(figure_file_begin(s, pp, f.n_generated > 0, f.seed, ctl, &file));
     TRY_GOTO(scatter_render(&f, pp->output, &file.render, ctl));

@@ -32,6 +32,7 @@ void groups_free(Groups *g)
     free(g->codes);
     free(g->sizes);
     free(g->colors);
+    free(g->model_sha256);
     free(g);
 }
 
@@ -62,6 +63,7 @@ Err groups_copy(const Groups *g, Groups **out)
     c->key = mem_strdup(g->key);
     c->n_cells = g->n_cells;
     c->computed = g->computed;
+    c->model_sha256 = g->model_sha256 ? mem_strdup(g->model_sha256) : NULL;
     TRY_GOTO(NEW(c->codes, g->n_cells));
     memcpy(c->codes, g->codes, g->n_cells * sizeof *c->codes);
     TRY_GOTO(NEW0(c->names, g->n_groups));
