@@ -175,7 +175,7 @@ static Err ask(CliArgs *a, Session *s, PlotParams *p, Asked *k)
     if (k->query)
         TRY(ask_query(a, s, k->query, p, &k->answer));
     if (k->generate) {
-        GenerateParams g = {.prompt = k->generate, .n = k->n ? k->n : CELLS, .seed = a->g->seed};
+        GenerateParams g = {.prompt = k->generate, .n = k->n ? k->n : CELLS, .seed = a->g->seed, .place_only = true};
         TRY(session_generate(s, &g, k->map, a->ctl, &k->made));
         log_info("--generate: understood as: %s", k->made->understood);
         if (!k->made->xy)

@@ -12,7 +12,7 @@
  * chose, but not for what takes less time than that. */
 static bool is_short(const char *command)
 {
-    static const char *const list[] = {"info", "genes", "plot", "cache", "doctor", "model", "help", "tokenize"};
+    static const char *const list[] = {"info", "genes", "cache", "doctor", "model", "help", "tokenize"};
     for (size_t i = 0; i < sizeof list / sizeof *list; i++)
         if (strcmp(command, list[i]) == 0)
             return true;

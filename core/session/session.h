@@ -285,6 +285,7 @@ typedef struct GenerateParams {
     uint64_t seed;
     const char *genes_from; /* file whose genes (names only) are used; NULL: the session's dataset, else the model's */
     const char *label_key;  /* obs column with the real cells' types, for the quality report; NULL: annotation */
+    bool place_only;        /* counts and places on the map alone: no labels, vectors and quality of the new cells */
 } GenerateParams;
 typedef struct Quality { /* generated against real cells; [1] is the shuffled prompt */
     char *prompt, *shuffled_prompt;

@@ -303,8 +303,9 @@ static Err run(Work *w, const Map *map)
         TRY(model_state_embedded(s, w->ctl, &w->m));
     }
     TRY(draw(w, &w->aim, w->p->prompt, w->p->n, &w->genes, &w->out->counts));
-    TRY(look_at(w));
-    if (w->real)
+    if (!w->p->place_only)
+        TRY(look_at(w));
+    if (w->real && !w->p->place_only)
         TRY(judge(w));
     if (w->real && map)
         TRY(place_on(w, map));
