@@ -166,6 +166,35 @@ static void png_has_the_size_the_dpi_asks_for_and_its_texts(void **state)
     free(f);
 }
 
+static void png_pixels_come_back_with_and_without_alpha(void **state)
+{
+    enum { H = 3, MOST = 40 };
+    Rng r = rng_make(3, 0);
+    for (int w = 1; w <= MOST; w += 13)
+        for (int alpha = 0; alpha < 2; alpha++) {
+            uint32_t argb[MOST * H], before[MOST * H];
+            uint8_t rgba[MOST * H * 4];
+            for (int i = 0; i < w * H; i++) { /* premultiplied: clear pixels are 0 */
+                uint32_t v = rng_u32(&r) & 0xFFFFFF;
+                before[i] = argb[i] = alpha && i % 3 == 0 ? 0 : 0xFF000000u | v;
+            }
+            unsigned char *png;
+            size_t n;
+            assert_ok(png_encode(argb, w, H, 300, alpha, NULL, 0, &png, &n));
+            png_image image = {.version = PNG_IMAGE_VERSION};
+            assert_true(png_image_begin_read_from_memory(&image, png, n));
+            assert_int_equal(image.width, w);
+            assert_int_equal(image.height, H);
+            image.format = PNG_FORMAT_RGBA;
+            assert_true(png_image_finish_read(&image, NULL, rgba, 0, NULL));
+            for (int i = 0; i < w * H; i++) {
+                uint32_t got = (uint32_t)rgba[4 * i + 3] << 24 | (uint32_t)rgba[4 * i] << 16 | (uint32_t)rgba[4 * i + 1] << 8 | rgba[4 * i + 2];
+                assert_int_equal(got, before[i]);
+            }
+            free(png);
+        }
+}
+
 static void same_input_gives_the_same_bytes(void **state)
 {
     Fixture *f = fixture();
@@ -524,6 +553,7 @@ int main(void)
         TEST(simulated_viewers_confuse_what_they_should),
         TEST(label_lies_in_the_densest_part),
         TEST(png_has_the_size_the_dpi_asks_for_and_its_texts),
+        TEST(png_pixels_come_back_with_and_without_alpha),
         TEST(same_input_gives_the_same_bytes),
         TEST(svg_keeps_text_as_text_with_counts),
         TEST(generated_cells_are_hollow_and_in_the_legend),

@@ -13,8 +13,6 @@
 #include "core/figure/draw_page.h"
 #include "core/figure/palette.h"
 
-static const char font_family[] = "Liberation Sans";
-
 /* ---- opening and closing ---- */
 
 static Err find_kind(const char *path, Kind *out)
@@ -193,7 +191,7 @@ static Err finish_png(Draw *d)
     unsigned char *png;
     size_t n;
     cairo_surface_flush(d->surface);
-    TRY(png_encode((const uint32_t *)(const void *)cairo_image_surface_get_data(d->surface),
+    TRY(png_encode((uint32_t *)(void *)cairo_image_surface_get_data(d->surface),
                    cairo_image_surface_get_width(d->surface), cairo_image_surface_get_height(d->surface), d->dpi,
                    d->transparent, d->meta, d->n_meta, &png, &n));
     Err err = write_temporary(d, png, n);
@@ -370,13 +368,6 @@ void draw_glyph(Draw *d, int glyph, double x, double y, double diameter, uint32_
 }
 
 /* ---- text ---- */
-
-void draw_set_font(Draw *d, const TextStyle *s)
-{
-    cairo_select_font_face(d->cr, font_family, s->italic ? CAIRO_FONT_SLANT_ITALIC : CAIRO_FONT_SLANT_NORMAL,
-                           s->bold ? CAIRO_FONT_WEIGHT_BOLD : CAIRO_FONT_WEIGHT_NORMAL);
-    cairo_set_font_size(d->cr, s->size);
-}
 
 double draw_text_width(Draw *d, const TextStyle *s, const char *utf8)
 {

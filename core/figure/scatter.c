@@ -14,19 +14,13 @@ enum { VECTOR_POINTS_MAX = 5000 };
 
 /* ---- numbers ---- */
 
-bool scatter_finite(const float *xy, size_t i)
-{
-    return isfinite(xy[2 * i]) && isfinite(xy[2 * i + 1]);
-}
-
 static void grow_box(const float *xy, size_t n, double box[4])
 {
     for (size_t i = 0; i < n; i++)
-        if (scatter_finite(xy, i)) {
-            box[0] = fmin(box[0], xy[2 * i]);
-            box[1] = fmin(box[1], xy[2 * i + 1]);
-            box[2] = fmax(box[2], xy[2 * i]);
-            box[3] = fmax(box[3], xy[2 * i + 1]);
+        for (int k = 0; k < 2 && scatter_finite(xy, i); k++) {
+            double v = xy[2 * i + (size_t)k];
+            box[k] = v < box[k] ? v : box[k];
+            box[k + 2] = v > box[k + 2] ? v : box[k + 2];
         }
 }
 

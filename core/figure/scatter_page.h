@@ -1,6 +1,8 @@
 /* The page of an embedding plot while it is laid out and drawn; for scatter*.c only. Lengths in pt. */
 #ifndef SCMM_FIGURE_SCATTER_PAGE_H
 #define SCMM_FIGURE_SCATTER_PAGE_H
+#include <math.h>
+
 #include "core/figure/legend.h"
 #include "core/figure/scatter.h"
 
@@ -42,10 +44,20 @@ double scatter_title_width(const Page *g);
 void scatter_choose_points(Page *g, size_t finite);
 /* The limits of a continuous panel: its own, else those of all panels with its unit. */
 void scatter_range(const Scatter *s, const ScatterPanel *p, double *lo, double *hi);
-bool scatter_finite(const float *xy, size_t i);
+static inline bool scatter_finite(const float *xy, size_t i)
+{
+    return isfinite(xy[2 * i]) && isfinite(xy[2 * i + 1]);
+}
 /* Data to pt inside the plot. */
-void scatter_place(const Page *g, const float *xy, size_t i, double *x, double *y);
-bool scatter_inside(const Page *g, double x, double y);
+static inline void scatter_place(const Page *g, const float *xy, size_t i, double *x, double *y)
+{
+    *x = (xy[2 * i] - g->x0) * g->scale;
+    *y = g->side - (xy[2 * i + 1] - g->y0) * g->scale;
+}
+static inline bool scatter_inside(const Page *g, double x, double y)
+{
+    return x >= 0 && y >= 0 && x <= g->side && y <= g->side;
+}
 double scatter_generated_diameter(const Page *g);
 CHECKED Err scatter_draw_points(const Page *g, const ScatterPanel *p, double left, double top, JobCtl *ctl);
 /* Whether the names find places on the data without covering each other or too much of it. */

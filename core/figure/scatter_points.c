@@ -10,20 +10,14 @@
 enum { BINNED_FROM = 50000 };
 static const double GENERATED_STROKE = 0.5;
 
-typedef struct Dot {
-    uint32_t cell;
-    uint32_t color;
-    uint32_t key; /* drawing order: layer, then value or random */
-    uint8_t glyph;
-} Dot;
+typedef enum DotKind { DOT_OUTSIDE, DOT_MISSING, DOT_ZERO, DOT_PLAIN, DOT_GROUP, DOT_VALUE } DotKind;
 
-static int compare_dots(const void *a, const void *b)
-{
-    const Dot *x = a, *y = b;
-    if (x->key != y->key)
-        return x->key < y->key ? -1 : 1;
-    return (x->cell > y->cell) - (x->cell < y->cell);
-}
+/* The cells to draw, each as key << 32 | cell, in drawing order. */
+typedef struct Dots {
+    uint64_t *v;
+    size_t n;
+    double lo, hi; /* of the values */
+} Dots;
 
 /* A stateless hash: the drawing order of a cell does not depend on which others are drawn. */
 static uint32_t shuffle_key(uint64_t seed, uint64_t cell)
@@ -34,51 +28,67 @@ static uint32_t shuffle_key(uint64_t seed, uint64_t cell)
     return (uint32_t)(z >> 34);
 }
 
-static Dot dot_of(const Page *g, const ScatterPanel *p, size_t i, double lo, double hi)
+static DotKind kind_of(const ScatterPanel *p, size_t i)
 {
-    Dot d = {.cell = (uint32_t)i, .color = COLOR_PLAIN, .key = 0x80000000u | shuffle_key(g->s->seed, i)};
-    bool outside = p->in && !p->in[i];
     bool missing = p->codes ? p->codes[i] < 0 : p->values && !isfinite(p->values[i]);
-    if (outside || (p->codes && p->highlight && !missing && !p->highlight[p->codes[i]])) {
-        d.color = COLOR_BACKGROUND_CELLS;
-        d.key = 0;
-    } else if (missing) {
-        d.color = COLOR_MISSING;
-        d.key = 1;
-    } else if (p->codes) {
-        d.color = p->colors[p->codes[i]];
-        d.glyph = (uint8_t)palette_glyph((size_t)p->codes[i], p->n_groups);
-    } else if (p->values && p->zero_grey && p->values[i] == 0) {
-        d.color = COLOR_ZERO;
-        d.key = 2;
-    } else if (p->values) {
-        double t = (p->values[i] - lo) / (hi - lo);
-        t = fmin(1, fmax(0, t));
-        d.color = color_map(p->map, t);
-        d.key = 0x80000000u | (uint32_t)(t * 0x7FFFFFFF);
+    if ((p->in && !p->in[i]) || (p->codes && p->highlight && !missing && !p->highlight[p->codes[i]]))
+        return DOT_OUTSIDE;
+    if (missing)
+        return DOT_MISSING;
+    if (p->codes)
+        return DOT_GROUP;
+    return !p->values ? DOT_PLAIN : p->zero_grey && p->values[i] == 0 ? DOT_ZERO : DOT_VALUE;
+}
+
+/* Where a value lies on its scale, 0 to 1. */
+static double share_of(const ScatterPanel *p, size_t i, const Dots *o)
+{
+    double t = (p->values[i] - o->lo) / (o->hi - o->lo);
+    return fmin(1, fmax(0, t));
+}
+
+/* Drawing order: what is not asked for below, then by value, or at random where no cell is more than another. */
+static uint32_t key_of(const Page *g, const ScatterPanel *p, size_t i, const Dots *o)
+{
+    DotKind kind = kind_of(p, i);
+    if (kind <= DOT_ZERO)
+        return kind;
+    return 0x80000000u | (kind == DOT_VALUE ? (uint32_t)(share_of(p, i, o) * 0x7FFFFFFF) : shuffle_key(g->s->seed, i));
+}
+
+static uint32_t color_of(const ScatterPanel *p, size_t i, const Dots *o)
+{
+    switch (kind_of(p, i)) {
+    case DOT_OUTSIDE:
+        return COLOR_BACKGROUND_CELLS;
+    case DOT_MISSING:
+        return COLOR_MISSING;
+    case DOT_ZERO:
+        return COLOR_ZERO;
+    case DOT_GROUP:
+        return p->colors[p->codes[i]];
+    case DOT_VALUE:
+        return color_map(p->map, share_of(p, i, o));
+    default:
+        return COLOR_PLAIN;
     }
-    return d;
 }
 
-void scatter_place(const Page *g, const float *xy, size_t i, double *x, double *y)
+static int glyph_of(const ScatterPanel *p, size_t i)
 {
-    *x = (xy[2 * i] - g->x0) * g->scale;
-    *y = g->side - (xy[2 * i + 1] - g->y0) * g->scale;
+    return kind_of(p, i) == DOT_GROUP ? palette_glyph((size_t)p->codes[i], p->n_groups) : 0;
 }
 
-bool scatter_inside(const Page *g, double x, double y)
+static uint64_t place_in_order(const Page *g, const ScatterPanel *p, size_t i, const Dots *o)
 {
-    return x >= 0 && y >= 0 && x <= g->side && y <= g->side;
+    return (uint64_t)key_of(g, p, i, o) << 32 | i;
 }
 
-/* Of many points only those are worth drawing that end on top of their pixel. */
-static Err top_of_pixels(const Page *g, const ScatterPanel *p, double lo, double hi, Dot **out, size_t *n)
+/* Of many points only those are worth drawing that end on top of their pixel: top [w, w] is 0 or the cell + 1. */
+static size_t find_tops(const Page *g, const ScatterPanel *p, const Dots *o, uint32_t *top, size_t w, double k)
 {
     const Scatter *s = g->s;
-    double k = g->p->dpi / 72 * (g->p->zoom > 0 ? g->p->zoom : 1);
-    size_t w = (size_t)ceil(g->side * k) + 1, m = 0;
-    uint32_t *top; /* [w, w] cell + 1 */
-    TRY(NEW0(top, w * w));
+    size_t n = 0;
     for (size_t i = 0; i < s->n; i++) {
         double x, y;
         if (!scatter_finite(s->xy, i))
@@ -87,37 +97,64 @@ static Err top_of_pixels(const Page *g, const ScatterPanel *p, double lo, double
         if (!scatter_inside(g, x, y))
             continue;
         uint32_t *t = &top[(size_t)(y * k) * w + (size_t)(x * k)];
-        m += !*t;
-        if (!*t || dot_of(g, p, *t - 1, lo, hi).key <= dot_of(g, p, i, lo, hi).key)
+        n += !*t;
+        if (!*t || key_of(g, p, *t - 1, o) <= key_of(g, p, i, o))
             *t = (uint32_t)i + 1;
     }
-    Err err = NEW(*out, m);
-    *n = 0;
+    return n;
+}
+
+static Err collect_tops(const Page *g, const ScatterPanel *p, Dots *o)
+{
+    double k = g->p->dpi / 72 * (g->p->zoom > 0 ? g->p->zoom : 1);
+    size_t w = (size_t)ceil(g->side * k) + 1;
+    uint32_t *top;
+    TRY(NEW0(top, w * w));
+    Err err = NEW(o->v, find_tops(g, p, o, top, w, k));
     for (size_t i = 0; i < w * w && !err; i++)
         if (top[i])
-            (*out)[(*n)++] = dot_of(g, p, top[i] - 1, lo, hi);
+            o->v[o->n++] = place_in_order(g, p, top[i] - 1, o);
     free(top);
     return err;
 }
 
-static Err collect_dots(const Page *g, const ScatterPanel *p, Dot **out, size_t *n)
+/* By key, stable: 11 bits at a time from the lowest. */
+static Err sort_by_key(Dots *o)
+{
+    enum { BITS = 11, BUCKETS = 1 << BITS };
+    uint64_t *from = o->v, *to;
+    TRY(NEW(to, o->n));
+    for (int shift = 32; shift < 64; shift += BITS) {
+        size_t start[BUCKETS + 1] = {0};
+        for (size_t i = 0; i < o->n; i++)
+            start[(from[i] >> shift & (BUCKETS - 1)) + 1]++;
+        for (int b = 0; b < BUCKETS; b++)
+            start[b + 1] += start[b];
+        for (size_t i = 0; i < o->n; i++)
+            to[start[from[i] >> shift & (BUCKETS - 1)]++] = from[i];
+        o->v = to;
+        to = from;
+        from = o->v;
+    }
+    free(to);
+    return OK;
+}
+
+static Err collect_dots(const Page *g, const ScatterPanel *p, Dots *o)
 {
     const Scatter *s = g->s;
-    double lo = 0, hi = 1;
+    o->hi = 1;
     if (p->values && !p->codes)
-        scatter_range(s, p, &lo, &hi);
+        scatter_range(s, p, &o->lo, &o->hi);
     if (g->raster && s->n > BINNED_FROM) {
-        TRY(top_of_pixels(g, p, lo, hi, out, n));
+        TRY(collect_tops(g, p, o));
     } else {
-        size_t m = 0;
-        TRY(NEW(*out, s->n));
+        TRY(NEW(o->v, s->n));
         for (size_t i = 0; i < s->n; i++)
             if (scatter_finite(s->xy, i))
-                (*out)[m++] = dot_of(g, p, i, lo, hi);
-        *n = m;
+                o->v[o->n++] = place_in_order(g, p, i, o);
     }
-    qsort(*out, *n, sizeof **out, compare_dots);
-    return OK;
+    return sort_by_key(o);
 }
 
 /* Generated cells stay visible among large points and do not cover small ones. */
@@ -126,7 +163,7 @@ double scatter_generated_diameter(const Page *g)
     return fmin(4.5, fmax(2.4, g->point * 0.8));
 }
 
-static Err raster_points(const Page *g, const Dot *dots, size_t n, double left, double top, JobCtl *ctl)
+static Err raster_points(const Page *g, const ScatterPanel *p, const Dots *o, double left, double top, JobCtl *ctl)
 {
     Err err = OK;
     double k = g->p->dpi / 72 * (g->p->zoom > 0 ? g->p->zoom : 1);
@@ -137,10 +174,11 @@ static Err raster_points(const Page *g, const Dot *dots, size_t n, double left, 
     for (int i = 0; i < N_GLYPHS; i++)
         TRY_GOTO(stamps_new(i, g->point * k, i == 1 ? fmax(1, g->point * k / 5) : 0, &glyphs[i]));
     TRY_GOTO(stamps_new(1, scatter_generated_diameter(g) * k, GENERATED_STROKE * k, &made));
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < o->n; i++) {
         double x, y;
-        scatter_place(g, g->s->xy, dots[i].cell, &x, &y);
-        point_image_stamp(&image, glyphs[dots[i].glyph], x * k, y * k, dots[i].color);
+        size_t cell = (uint32_t)o->v[i];
+        scatter_place(g, g->s->xy, cell, &x, &y);
+        point_image_stamp(&image, glyphs[glyph_of(p, cell)], x * k, y * k, color_of(p, cell, o));
         if (i % 65536 == 0)
             TRY_GOTO(job_progress(ctl, i));
     }
@@ -160,13 +198,14 @@ done:
     return err;
 }
 
-static void vector_points(const Page *g, const Dot *dots, size_t n, double left, double top)
+static void vector_points(const Page *g, const ScatterPanel *p, const Dots *o, double left, double top)
 {
     double x, y;
-    for (size_t i = 0; i < n; i++) {
-        scatter_place(g, g->s->xy, dots[i].cell, &x, &y);
+    for (size_t i = 0; i < o->n; i++) {
+        size_t cell = (uint32_t)o->v[i];
+        scatter_place(g, g->s->xy, cell, &x, &y);
         if (scatter_inside(g, x, y))
-            draw_glyph(g->d, dots[i].glyph, left + x, top + y, g->point, dots[i].color);
+            draw_glyph(g->d, glyph_of(p, cell), left + x, top + y, g->point, color_of(p, cell, o));
     }
     for (size_t i = 0; i < g->s->n_generated; i++) {
         if (!scatter_finite(g->s->generated_xy, i))
@@ -177,16 +216,14 @@ static void vector_points(const Page *g, const Dot *dots, size_t n, double left,
     }
 }
 
-
 Err scatter_draw_points(const Page *g, const ScatterPanel *p, double left, double top, JobCtl *ctl)
 {
-    Dot *dots = NULL;
-    size_t n;
-    Err err = collect_dots(g, p, &dots, &n);
+    Dots o = {0};
+    Err err = collect_dots(g, p, &o);
     if (err == OK && g->raster)
-        err = raster_points(g, dots, n, left, top, ctl);
+        err = raster_points(g, p, &o, left, top, ctl);
     else if (err == OK)
-        vector_points(g, dots, n, left, top);
-    free(dots);
+        vector_points(g, p, &o, left, top);
+    free(o.v);
     return err;
 }

@@ -48,7 +48,8 @@ void values_free(Values *v);
 typedef struct Groups { /* a partition of the cells */
     char *key;          /* "leiden", "cell_type" */
     size_t n_cells, n_groups;
-    int32_t *codes;     /* [n_cells], -1 missing */
+    int32_t *codes;     /* [n_cells], -1 missing; not to be changed when they are the dataset's */
+    bool borrowed;      /* codes are those of a column of the dataset, which outlives the groups' use */
     char **names;       /* [n_groups] */
     size_t *sizes;      /* [n_groups] */
     uint32_t *colors;   /* [n_groups] 0xRRGGBB */

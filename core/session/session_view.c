@@ -29,7 +29,8 @@ void groups_free(Groups *g)
         free(g->names[i]);
     free(g->names);
     free(g->key);
-    free(g->codes);
+    if (!g->borrowed)
+        free(g->codes);
     free(g->sizes);
     free(g->colors);
     free(g->model_sha256);
@@ -156,8 +157,11 @@ static Err fill_groups(Dataset *d, const Column *c, Groups *g)
 {
     Err err = OK;
     char **distinct = NULL;
-    TRY(NEW(g->codes, c->n));
     g->n_cells = c->n;
+    g->borrowed = c->codes;
+    g->codes = c->codes;
+    if (!g->borrowed)
+        TRY(NEW(g->codes, c->n));
     char *const *names = c->categories;
     char *bools[] = {"false", "true"};
     size_t n = c->n_categories;
@@ -169,12 +173,9 @@ static Err fill_groups(Dataset *d, const Column *c, Groups *g)
             TRY_GOTO(distinct_strings(c, &distinct, &n));
             TRY_GOTO(codes_of_strings(c, distinct, n, g->codes));
             names = distinct;
-        } else {
-            memcpy(g->codes, c->codes, c->n * sizeof *g->codes);
-            if (c->kind == COLUMN_BOOL) {
-                names = bools;
-                n = 2;
-            }
+        } else if (c->kind == COLUMN_BOOL) {
+            names = bools;
+            n = 2;
         }
         TRY_GOTO(NEW0(g->names, n));
         g->n_groups = n;
