@@ -20,7 +20,7 @@
 #include "core/session/analysis_kept.h"
 
 /* A log-normalised matrix up to this size is kept whole; a larger one is read again. */
-#define KEEP_BYTES ((size_t)600 << 20)
+#define KEEP_BYTES ((size_t)128 << 20)
 
 typedef struct AnalysisState {
     bool has_matrix;
