@@ -179,6 +179,30 @@ static void a_gpu_stops_when_it_is_told(void **state)
     free(x);
 }
 
+static void a_full_gpu_says_so_and_works_on(void **state)
+{
+    enum { N = 1000 };
+    void *p;
+    float x[N], *there;
+    (void)state;
+    if (missing())
+        return;
+    assert_err(device_alloc(gpu, (size_t)1 << 50, &p), ERR_NOMEM);
+    assert_non_null(strstr(err_message(), "--device cpu"));
+    device_clear(gpu);
+    assert_null(gpu->ops->pack(gpu, WEIGHT_F32, 1 << 24, 1 << 24, NULL));
+    assert_err(device_check(gpu), ERR_NOMEM);
+    assert_non_null(strstr(gpu->message, "--device cpu"));
+    device_clear(gpu);
+    assert_ok(device_alloc(gpu, sizeof x, &p));
+    there = p;
+    gpu->ops->fill(gpu, N, 3.0f, there);
+    gpu->ops->download(gpu, x, there, sizeof x);
+    gpu->ops->free(gpu, there);
+    assert_ok(device_sync(gpu));
+    assert_true(x[0] == 3 && x[N - 1] == 3);
+}
+
 static void too_many_neighbours_are_refused_with_the_way_out(void **state)
 {
     enum { N = 6000 };
@@ -200,6 +224,7 @@ int main(void)
         TEST(neighbours_agree),
         TEST(maps_agree),
         TEST(a_gpu_stops_when_it_is_told),
+        TEST(a_full_gpu_says_so_and_works_on),
         TEST(too_many_neighbours_are_refused_with_the_way_out),
     };
     return cmocka_run_group_tests(tests, open_gpu, close_gpu);

@@ -132,8 +132,9 @@ Err pca_fit(Device *d, const Csr *x, size_t k, uint64_t seed, JobCtl *ctl, Pca *
     TRY_GOTO(NEW(vectors, genes * p.k));
     TRY_GOTO(find_means(x, ctl, p.mean, &total));
     c.mean = p.mean;
-    c.held = c.on.d->ops->hold_rows(c.on.d, &(SparseRows){(int64_t)n, (int64_t)genes, x->indptr, x->indices,
-                                                           x->values});
+    DeviceWatch watch = on_device_watch(&c.on);
+    SparseRows rows = {(int64_t)n, (int64_t)genes, x->indptr, x->indices, x->values};
+    c.held = c.on.d->ops->hold_rows(c.on.d, &rows, &watch);
     TRY_GOTO(on_device_result(&c.on));
     EigsParams e = {.n = genes, .k = p.k, .max_dim = 8 * p.k + 64, .tol = 2e-6, .max_applies = 400,
                     .seed = seed};

@@ -18,7 +18,7 @@ extern "C" {
 #include "core/base/err.h"
 #endif
 
-#define DEVICE_ABI 5
+#define DEVICE_ABI 6
 
 typedef struct Device Device;
 typedef struct DeviceOps DeviceOps;
@@ -26,7 +26,7 @@ typedef struct DeviceOps DeviceOps;
 struct Device {
     const DeviceOps *ops;
     void *impl;        /* the backend's own state */
-    char name[128];    /* "CPU (Intel Xeon, 4 threads, AVX-512)", "NVIDIA H100" */
+    char name[128];    /* "CPU (4 threads, AVX-512)", "cuda:0 NVIDIA H100 (80 GiB)" */
     uint64_t memory;   /* bytes usable on the device at opening; 0 unknown */
     Err err;           /* latched failure, OK = 0 */
     char message[256]; /* its text */
@@ -409,8 +409,8 @@ struct DeviceOps {
 
     /* ---- analysis of cells ---- */
     void (*nearest)(Device *d, const Nearest *s);
-    HeldRows *(*hold_rows)(Device *d, const SparseRows *x); /* NULL: latched */
-    void (*release_rows)(Device *d, HeldRows *h);           /* NULL ok */
+    HeldRows *(*hold_rows)(Device *d, const SparseRows *x, const DeviceWatch *watch); /* NULL: latched */
+    void (*release_rows)(Device *d, HeldRows *h);                                     /* NULL ok */
     /* w = X' (X v - 1 shift') for v and w [cols,8], shift [8], in double. */
     void (*covariance)(Device *d, const HeldRows *h, const double *v, const double *shift, double *w,
                        const DeviceWatch *watch);

@@ -11,7 +11,7 @@
 void cpu_no_memory(Device *d, const char *where);
 
 void cpu_nearest(Device *d, const Nearest *s);                      /* nearest.c */
-HeldRows *cpu_hold_rows(Device *d, const SparseRows *x);            /* covariance.c */
+HeldRows *cpu_hold_rows(Device *d, const SparseRows *x, const DeviceWatch *watch); /* covariance.c */
 void cpu_release_rows(Device *d, HeldRows *h);
 void cpu_covariance(Device *d, const HeldRows *h, const double *v, const double *shift, double *w,
                     const DeviceWatch *watch);

@@ -17,8 +17,9 @@ struct HeldRows {
     int64_t chunk; /* rows between two looks at the clock */
 };
 
-HeldRows *cpu_hold_rows(Device *d, const SparseRows *x)
+HeldRows *cpu_hold_rows(Device *d, const SparseRows *x, const DeviceWatch *watch)
 {
+    (void)watch;
     HeldRows *h = calloc(1, sizeof *h);
     if (h) {
         double per_row = x->rows ? (double)x->indptr[x->rows] / (double)x->rows : 0;

@@ -1,5 +1,6 @@
 /* The layout's epochs. A cell's fired edges are taken in turn; the neighbour that attracts and the
- * random cells that repel are evaluated together, two edges (sixteen places) at a time. */
+ * random cells that repel are evaluated together, two edges (sixteen places) at a time. gpu/cuda/layout.cu does the same
+ * arithmetic in the same order, one place a lane: what changes here changes there. */
 #include "gpu/cpu/analysis.h"
 
 #include <omp.h>

@@ -225,6 +225,7 @@ static bool suits(Device *d, const Attention *a)
 template <class K>
 static void launch(Device *d, K kernel, const Attention *a, int64_t rows, int64_t heads, int held)
 {
+    state(d);
     size_t bytes = (size_t)held * (size_t)(a->dim + 1) * sizeof(float);
     if (!cuda_ok(
             d,

@@ -1,7 +1,7 @@
-/* A sparse matrix and its transpose applied to eight vectors. The matrix is cut into blocks of rows,
- * each kept on the GPU both by rows and by columns; blocks that find no room there are brought anew
- * for each product. Y = X v - shift by rows, w += X' Y by columns: no two threads add to one place, and
- * sums are cut by sizes only. */
+/* A sparse matrix and its transpose applied to eight vectors. The matrix is cut into blocks of
+ * rows, each kept on the GPU both by rows and by columns; blocks that find no room there are
+ * brought anew for each product. Y = X v - shift by rows, w += X' Y by columns: no two threads add
+ * to one place, and sums are cut by sizes only. */
 #include "gpu/cuda/cuda.cuh"
 #include <stdlib.h>
 
@@ -26,8 +26,8 @@ struct HeldRows {
     SparseRows x;
     Block *block;
     int64_t blocks;
-    Block staging;       /* room for any block that is not resident; rows 0: none needed */
-    uint32_t *count;     /* [chunks,cols] while turning a block */
+    Block staging;             /* room for any block that is not resident; rows 0: none needed */
+    uint32_t *count;           /* [chunks,cols] while turning a block */
     double *v, *shift, *y, *w; /* [cols,WIDTH], [WIDTH], [rows of a block,WIDTH], [cols,WIDTH] */
 };
 
@@ -38,8 +38,8 @@ static __device__ int64_t chunk_row(int64_t rows, int64_t chunks, int64_t i)
 {
     return rows * i / chunks;
 }
-/* A warp a chunk, its rows in turn; the columns of a row differ, so lanes never meet. Without `place`
- * counts the values of each column, with it puts them where they go. */
+/* A warp a chunk, its rows in turn; the columns of a row differ, so lanes never meet. Without
+ * `place` counts the values of each column, with it puts them where they go. */
 struct Turn {
     int64_t rows, cols, chunks;
     Block b;
@@ -273,8 +273,9 @@ static Block largest(const HeldRows *h, size_t *bytes, int64_t *counts)
     }
     return most;
 }
-static void hold(Device *d, HeldRows *h)
+static void hold(Device *d, HeldRows *h, const DeviceWatch *watch)
 {
+    state(d);
     size_t available = 0, total = 0, all;
     int64_t cols = h->x.cols, counts;
     if (!cuda_ok(d, cudaMemGetInfo(&available, &total), "asking for memory"))
@@ -310,9 +311,12 @@ static void hold(Device *d, HeldRows *h)
         b->resident = true;
         if (!d->err)
             bring(d, h, b, b);
+        d->ops->sync(d);
+        if (!device_go_on(watch, 0))
+            return;
     }
 }
-static HeldRows *cuda_hold_rows(Device *d, const SparseRows *x)
+static HeldRows *cuda_hold_rows(Device *d, const SparseRows *x, const DeviceWatch *watch)
 {
     HeldRows *h = (HeldRows *)calloc(1, sizeof *h);
     if (!h) {
@@ -321,7 +325,7 @@ static HeldRows *cuda_hold_rows(Device *d, const SparseRows *x)
     }
     h->x = *x;
     if (x->rows > 0 && x->cols > 0)
-        hold(d, h);
+        hold(d, h, watch);
     if (!d->err)
         return h;
     cuda_release_rows(d, h);

@@ -14,12 +14,24 @@ void cuda_fail(Device *d, int code, const char *what, const char *why)
     d->err = code;
 }
 
+CudaState *state(const Device *d)
+{
+    static thread_local int current = -1;
+    CudaState *s = (CudaState *)d->impl;
+    if (current != s->index && cudaSetDevice(s->index) == cudaSuccess)
+        current = s->index;
+    return s;
+}
+
 bool cuda_ok(Device *d, cudaError_t e, const char *what)
 {
     if (e == cudaSuccess)
         return true;
-    cuda_fail(d, e == cudaErrorMemoryAllocation ? ERROR_NOMEM : ERROR_GENERAL, what,
-              cudaGetErrorString(e));
+    cudaGetLastError(); /* the runtime would tell the next launch of it again */
+    if (e == cudaErrorMemoryAllocation)
+        cuda_fail(d, ERROR_NOMEM, what, "no GPU memory; use smaller batches or --device cpu");
+    else
+        cuda_fail(d, ERROR_GENERAL, what, cudaGetErrorString(e));
     return false;
 }
 
@@ -41,10 +53,9 @@ void *cuda_scratch(Device *d, size_t bytes)
 /* ---- life ---- */
 static void cuda_close(Device *d)
 {
-    CudaState *s = state(d);
-    if (!s)
+    if (!d->impl)
         return;
-    cudaSetDevice(s->index);
+    CudaState *s = state(d);
     if (s->blas)
         cublasDestroy(s->blas);
     cudaFree(s->scratch);
@@ -80,7 +91,8 @@ static bool start(Device *d, CudaState *s)
     if (cublasCreate(&s->blas) != CUBLAS_STATUS_SUCCESS ||
         cublasSetStream(s->blas, s->stream) != CUBLAS_STATUS_SUCCESS)
         return refuse(d, "cuBLAS does not start on this GPU");
-    snprintf(d->name, sizeof d->name, "%.80s (%.0f GiB)", prop.name, (double)total / (1 << 30));
+    snprintf(d->name, sizeof d->name, "cuda:%d %.80s (%.0f GiB)", s->index, prop.name,
+             (double)total / (1 << 30));
     d->memory = avail;
     return true;
 }
@@ -115,6 +127,7 @@ static bool cuda_open(Device *d, int index)
 static void *cuda_alloc(Device *d, size_t bytes)
 {
     void *p = NULL;
+    state(d);
     if (cudaMalloc(&p, bytes ? bytes : 1) == cudaSuccess)
         return p;
     cudaGetLastError(); /* not sticky: forget it */
@@ -126,7 +139,7 @@ static void *cuda_alloc(Device *d, size_t bytes)
 }
 static void cuda_free(Device *d, void *p)
 {
-    (void)d;
+    state(d);
     cudaFree(p);
 }
 static void cuda_upload(Device *d, void *dst, const void *src, size_t bytes)

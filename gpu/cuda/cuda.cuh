@@ -22,10 +22,9 @@ void cuda_fail(Device *d, int code, const char *what, const char *why);
 bool cuda_ok(Device *d, cudaError_t e, const char *what);
 /* Device memory valid until the next call; NULL and a latched error when there is none. */
 void *cuda_scratch(Device *d, size_t bytes);
-static inline CudaState *state(const Device *d)
-{
-    return (CudaState *)d->impl;
-}
+/* The device's state; what the calling thread does next goes to its GPU (CUDA keeps a current one
+ * for each thread, 0 at first). Every use of the runtime asks for it before. */
+CudaState *state(const Device *d);
 static inline cudaStream_t stream(const Device *d)
 {
     return state(d)->stream;

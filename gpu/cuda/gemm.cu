@@ -9,10 +9,12 @@ void cuda_gemm(Device *d, const Gemm *g)
         cuda_fail(d, ERROR_GENERAL, "matrix product", "more than 2^31 rows; use smaller batches");
         return;
     }
+    int64_t lda = g->lda > 0 ? g->lda : 1,
+            ldb = g->ldb > 0 ? g->ldb : 1; /* k = 0: nothing is read */
     cublasStatus_t s = cublasSgemmStridedBatched(
         state(d)->blas, g->tb ? CUBLAS_OP_T : CUBLAS_OP_N, g->ta ? CUBLAS_OP_T : CUBLAS_OP_N,
-        (int)g->n, (int)g->m, (int)g->k, &g->alpha, g->b, (int)g->ldb, g->stride_b, g->a,
-        (int)g->lda, g->stride_a, &g->beta, g->c, (int)g->ldc, g->stride_c, (int)g->batch);
+        (int)g->n, (int)g->m, (int)g->k, &g->alpha, g->b, (int)ldb, g->stride_b, g->a, (int)lda,
+        g->stride_a, &g->beta, g->c, (int)g->ldc, g->stride_c, (int)g->batch);
     if (s != CUBLAS_STATUS_SUCCESS)
         cuda_fail(d, s == CUBLAS_STATUS_ALLOC_FAILED ? ERROR_NOMEM : ERROR_GENERAL,
                   "matrix product", cublasGetStatusString(s));

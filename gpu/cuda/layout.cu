@@ -1,8 +1,8 @@
 /* The layout's epochs. Sixteen lanes own a cell: they look through its edges sixteen at a time, and
- * evaluate the fired neighbours and their repelling samples, one place a lane, in the order and with
- * the arithmetic of gpu/cpu/layout.c (this file is compiled without fused multiply-add), so that CPU
- * and GPU draw the same map. A cell reads where the others were before the epoch and writes only its
- * own place and its own edges. */
+ * evaluate the fired neighbours and their repelling samples, one place a lane, in the order and
+ * with the arithmetic of gpu/cpu/layout.c (this file is compiled without fused multiply-add), so
+ * that CPU and GPU draw the same map. A cell reads where the others were before the epoch and
+ * writes only its own place and its own edges. */
 #include "gpu/cuda/cuda.cuh"
 
 enum { PLACES = 16 };
@@ -12,38 +12,43 @@ struct Epoch {
     const int64_t *indptr;
     const int32_t *to;
     const float *period;
-    float *next;                     /* epoch of each edge's next firing */
-    const float *now, *others;       /* places of the cells, of those they meet */
-    float *then;                     /* where the cells go */
-    float a, b, attract, repel, pull, alpha;
+    float *next;                /* epoch of each edge's next firing */
+    const float *now, *others;  /* places of the cells, of those they meet */
+    float *then;                /* where the cells go */
+    float a, y, attract, repel; /* of the curve; b - 1; -2ab, 2b */
+    float pull, alpha;
     int epoch, negatives;
     uint64_t key;
 };
 
-/* base^y for base > 0: polynomials for log2 on [1, 2) and exp2 on [0, 1), as on the CPU. */
+/* base^y for base >= 0 and |y| <= 1: polynomials for log2 on [1, 2) and exp2 on [0, 1), as on the
+ * CPU. */
 static __device__ float power(float base, float y)
 {
     int bits = __float_as_int(base);
     float e = (float)((bits >> 23) - 127);
     float m = __int_as_float((bits & 0x7fffff) | 0x3f800000) - 1.0f;
-    float l = 0.02001665f * m - 0.09462681f;
-    l = l * m + 0.21394321f;
-    l = l * m - 0.3383772f;
-    l = l * m + 0.47749636f;
-    l = l * m - 0.72114409f;
-    l = l * m + 1.44269298f;
-    float z = (l * m + e) * y;
-    z = z < -126.0f ? -126.0f : z;
-    z = z > 126.0f ? 126.0f : z;
-    int whole = (int)z;
-    whole -= (float)whole > z;
-    float f = z - (float)whole;
-    float p = 0.00189375f * f + 0.00894959f;
-    p = p * f + 0.05586034f;
-    p = p * f + 0.24014182f;
-    p = p * f + 0.69315449f;
-    p = p * f + 0.9999999f;
-    return p * __int_as_float((whole + 127) << 23);
+    float l = 0.04638531f * m - 0.196269528f;
+    l = l * m + 0.417595704f;
+    l = l * m - 0.709662799f;
+    l = l * m + 1.44196561f;
+    l = (l * m + e) * y;
+    int whole = (int)l;
+    whole -= (float)whole > l;
+    m = l - (float)whole;
+    l = 0.0136976645f * m + 0.0516903599f;
+    l = l * m + 0.241638443f;
+    l = l * m + 0.692966124f;
+    l = l * m + 1.0000037f;
+    return l * __int_as_float((whole + 127) << 23);
+}
+/* 1/x for x > 0: a first guess from the bits, then Newton, as on the CPU. */
+static __device__ float reciprocal(float x)
+{
+    float y = __int_as_float(0x7ef311c3 - __float_as_int(x));
+    y = y * (2.0f - x * y);
+    y = y * (2.0f - x * y);
+    return y * (2.0f - x * y);
 }
 static __device__ float clip(float v)
 {
@@ -58,7 +63,8 @@ static __device__ float sum_places(unsigned mask, float v)
     return v;
 }
 
-/* Where a lane's sample stands in the cell's sequence of random numbers: state -> mul*state + add. */
+/* Where a lane's sample stands in the cell's sequence of random numbers: state -> mul*state + add.
+ */
 struct Jump {
     uint64_t mul, add;
 };
@@ -72,20 +78,17 @@ static __device__ Jump jump(int steps)
     return j;
 }
 
-/* Moves the cell at (x, y) by the place of this lane (pull > 0 attracts, else repels) and those of
- * the fifteen others. A lane at the cell itself does nothing. */
-static __device__ void move(const Epoch &s, unsigned mask, float ox, float oy, float pull, float *x, float *y)
+/* Moves the cell at (x, y) by the place of this lane, which attracts or repels, and those of the
+ * fifteen others. A lane at the cell itself does nothing. */
+static __device__ void move(const Epoch &s, unsigned mask, float ox, float oy, bool attracts,
+                            float *x, float *y)
 {
-    float dx = *x - ox, dy = *y - oy, d = dx * dx + dy * dy;
-    bool zero = d <= 0.0f, attracts = pull > 0.0f;
-    d = zero ? 1.0f : d;
-    float p1 = power(d, s.b - 1.0f), p = p1 * d;
-    float bottom = s.a * p + 1.0f, top = attracts ? s.attract * p1 : s.repel;
-    float c = top / ((attracts ? 1.0f : 0.001f + d) * bottom);
-    c = zero ? 0.0f : c;
-    float way = attracts ? -pull : 1.0f;
-    *x += sum_places(mask, clip(c * dx) * way) * s.alpha;
-    *y += sum_places(mask, clip(c * dy) * way) * s.alpha;
+    float dx = *x - ox, dy = *y - oy, d = dx * dx + dy * dy, p1 = power(d, s.y);
+    float c = reciprocal((s.a * (p1 * d) + 1.0f) * (attracts ? 1.0f : d + 0.001f));
+    c *= attracts ? s.attract * p1 : s.repel;
+    float factor = attracts ? s.pull : 1.0f;
+    *x += sum_places(mask, clip(dx * c) * factor) * s.alpha;
+    *y += sum_places(mask, clip(dy * c) * factor) * s.alpha;
 }
 
 __global__ void epoch_kernel(Epoch s)
@@ -93,15 +96,16 @@ __global__ void epoch_kernel(Epoch s)
     int lane = threadIdx.x % PLACES, shift = threadIdx.x % 32 / PLACES * PLACES;
     unsigned mask = 0xffffu << shift;
     int group = 1 + s.negatives, most = PLACES / group; /* places of an edge; edges at a time */
-    int edge = lane / group, sample = lane % group;   /* sample 0: the neighbour itself */
+    int edge = lane / group, sample = lane % group;     /* sample 0: the neighbour itself */
     Jump mine = jump(edge * s.negatives + sample), all = jump(most * s.negatives);
     int64_t step = (int64_t)gridDim.x * blockDim.x / PLACES;
-    for (int64_t i = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) / PLACES; i < s.n; i += step) {
+    for (int64_t i = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) / PLACES; i < s.n;
+         i += step) {
         float x = s.now[2 * i], y = s.now[2 * i + 1];
         uint64_t state = counter_key(s.key ^ counter_key((uint64_t)s.epoch << 40 ^ (uint64_t)i));
         int64_t begin = s.indptr[i], end = s.indptr[i + 1];
-        int waiting = 0;         /* fired edges that have not moved the cell yet, */
-        int32_t neighbour = 0;   /* one in each of the first lanes */
+        int waiting = 0;       /* fired edges that have not moved the cell yet, */
+        int32_t neighbour = 0; /* one in each of the first lanes */
         for (int64_t e0 = begin; e0 < end; e0 += PLACES) {
             int64_t e = e0 + lane;
             bool fires = e < end && !(s.next[e] > (float)s.epoch);
@@ -118,16 +122,16 @@ __global__ void epoch_kernel(Epoch s)
                 if (waiting < most && !last)
                     break;
                 int32_t t = __shfl_sync(mask, neighbour, edge, PLACES);
-                float ox = x, oy = y, pull = 0;
+                float ox = x, oy = y;
                 if (edge < waiting) {
                     int64_t o = sample ? (int64_t)(((mine.mul * state + mine.add) >> 32) *
-                                                       (uint64_t)s.n_others >> 32)
+                                                       (uint64_t)s.n_others >>
+                                                   32)
                                        : t;
                     ox = s.others[2 * o];
                     oy = s.others[2 * o + 1];
-                    pull = sample ? 0.0f : s.pull;
                 }
-                move(s, mask, ox, oy, pull, &x, &y);
+                move(s, mask, ox, oy, sample == 0, &x, &y);
                 state = all.mul * state + all.add;
                 waiting = 0;
             }
@@ -188,8 +192,8 @@ static void cuda_layout(Device *d, const Layout *l)
     Epoch s = {};
     s.n = l->n;
     s.n_others = l->fixed ? l->n_others : l->n;
-    s.a = (float)l->a, s.b = (float)l->b;
-    s.attract = (float)(2 * l->a * l->b), s.repel = (float)(2 * l->b);
+    s.a = (float)l->a, s.y = (float)(l->b - 1);
+    s.attract = (float)(-2 * l->a * l->b), s.repel = (float)(2 * l->b);
     s.pull = l->pull;
     s.key = counter_key(l->seed);
     float *now = (float *)copy_in(d, l->xy, places), *then = (float *)copy_in(d, l->xy, places);

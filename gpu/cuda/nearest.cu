@@ -1,7 +1,7 @@
 /* Nearest rows. For a block of queries: products with a run of references by cuBLAS, then a warp a
- * query goes along its row of products and keeps the best candidates sorted in shared memory; at the
- * end exact distances in double, one candidate a lane. What is kept depends on distances and row
- * numbers only, so the answer is the same at any launch geometry. */
+ * query goes along its row of products and keeps the best candidates sorted in shared memory; at
+ * the end exact distances in double, one candidate a lane. What is kept depends on distances and
+ * row numbers only, so the answer is the same at any launch geometry. */
 #include "gpu/cuda/cuda.cuh"
 #include <stdlib.h>
 #include <string.h>
@@ -18,15 +18,15 @@ enum {
 /* A search; queries: those of a block, at most QUERY_BLOCK. */
 typedef struct Search {
     const Nearest *s;
-    float *x, *norms;       /* [n,dim], [n] squared lengths */
-    float *queries;         /* [queries,dim]; unused with self */
-    float *product;         /* [queries,refs] */
-    float *candidate;       /* [queries,heap] without the query's own length, rising */
-    int32_t *row;           /* [queries,heap] -1: none */
-    int32_t *order;         /* [n], or NULL */
-    int32_t *indices;       /* [queries,k] */
-    float *distances;       /* [queries,k] */
-    int32_t *host_indices;  /* the same, on their way to rows that lie anywhere */
+    float *x, *norms;      /* [n,dim], [n] squared lengths */
+    float *queries;        /* [queries,dim]; unused with self */
+    float *product;        /* [queries,refs] */
+    float *candidate;      /* [queries,heap] without the query's own length, rising */
+    int32_t *row;          /* [queries,heap] -1: none */
+    int32_t *order;        /* [n], or NULL */
+    int32_t *indices;      /* [queries,k] */
+    float *distances;      /* [queries,k] */
+    int32_t *host_indices; /* the same, on their way to rows that lie anywhere */
     float *host_distances;
     int64_t heap, refs;
 } Search;
@@ -241,7 +241,8 @@ static int warps_for(int64_t heap, int bytes)
 }
 
 /* One block of queries against one run of references. */
-static void search_run(Device *d, const Search *f, RowRange queries, const float *q, int64_t ref, int64_t n)
+static void search_run(Device *d, const Search *f, RowRange queries, const float *q, int64_t ref,
+                       int64_t n)
 {
     const Nearest *s = f->s;
     Gemm g = {};
@@ -285,8 +286,8 @@ static bool search_block(Device *d, const Search *f, RowRange queries, const Nea
     if (!s->self)
         d->ops->upload(d, f->queries, s->queries + queries.first * s->dim,
                        (size_t)(queries.count * s->dim) * sizeof(float));
-    each(d, queries.count * f->heap,
-         Start{f->heap, queries.first, s->self, f->candidate, f->row}, "neighbours");
+    each(d, queries.count * f->heap, Start{f->heap, queries.first, s->self, f->candidate, f->row},
+         "neighbours");
     for (int64_t r = 0; r < t->n_refs && !d->err; r++)
         for (int64_t j = 0; j < t->refs[r].count; j += f->refs, runs++) {
             int64_t n = t->refs[r].count - j < f->refs ? t->refs[r].count - j : f->refs;
@@ -298,8 +299,9 @@ static bool search_block(Device *d, const Search *f, RowRange queries, const Nea
             }
         }
     int warps = warps_for(f->heap, 12);
-    Finish finish = {queries.first, queries.count, s->dim, s->k,     (int)f->heap, s->self,
-                     f->x,          q,             f->row, f->order, f->indices,   f->distances};
+    Finish finish = {queries.first, queries.count, s->dim,     s->k,
+                     (int)f->heap,  s->self,       f->x,       q,
+                     f->row,        f->order,      f->indices, f->distances};
     LAUNCH(d, finish_kernel, (unsigned)((queries.count + warps - 1) / warps), (unsigned)warps * 32,
            (size_t)(warps * f->heap * 12), finish);
     launched(d, "neighbours");

@@ -53,9 +53,9 @@ struct Dequantize {
 
 static void cuda_pack_free(Device *d, PackedWeight *w)
 {
-    (void)d;
     if (!w)
         return;
+    state(d);
     cudaFree(w->data);
     cudaFree(w->scale);
     free(w);
@@ -68,6 +68,7 @@ static PackedWeight *cuda_pack(Device *d, WeightForm form, int64_t n, int64_t k,
         cuda_fail(d, ERROR_NOMEM, "packing", "no memory");
         return NULL;
     }
+    state(d);
     p->form = form;
     p->n = n;
     p->k = k;
@@ -176,6 +177,7 @@ static PackedWeight *cuda_borrow(Device *d, const StoredWeight *w)
         cuda_fail(d, ERROR_NOMEM, "weights", "no memory");
         return NULL;
     }
+    state(d);
     p->form = WEIGHT_F32;
     p->n = w->n;
     p->k = w->k;
