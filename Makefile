@@ -6,12 +6,12 @@ CC ?= gcc
 NVCC ?= $(firstword $(wildcard $(shell command -v nvcc 2>/dev/null) /usr/local/cuda/bin/nvcc))
 
 DEB_BUILD := gcc make pkg-config libncurses-dev libreadline-dev libhdf5-dev libdnnl-dev \
-  libopenblas-openmp-dev liblapacke-dev libigraph-dev libcairo2-dev libcjson-dev \
-  libzip-dev libutf8proc-dev zlib1g-dev libdeflate-dev libzstd-dev liblz4-dev libblosc-dev \
+  libopenblas-openmp-dev liblapacke-dev libigraph-dev libcairo2-dev libpng-dev libcjson-dev \
+  libzip-dev libutf8proc-dev libssl-dev zlib1g-dev libdeflate-dev libzstd-dev liblz4-dev libblosc-dev \
   hdf5-filter-plugin fonts-liberation
-DEB_TEST := libcmocka-dev libpng-dev libvterm-dev g++ libopenmpi-dev openmpi-bin
+DEB_TEST := libcmocka-dev libvterm-dev g++ libopenmpi-dev openmpi-bin
 
-PKGS := ncursesw readline hdf5 igraph cairo cairo-ft libcjson libzip libutf8proc zlib libdeflate libzstd liblz4
+PKGS := ncursesw readline hdf5 igraph cairo cairo-ft libpng libcjson libzip libutf8proc libcrypto zlib libdeflate libzstd liblz4
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lblosc -ldnnl -llapacke -lopenblas -lm -ldl -lpthread
 
@@ -48,8 +48,8 @@ plugin: $(PLUGIN)
 # The program loads large libraries when they are used first (core/base/lazy.h) and holds HDF5 itself where there is an
 # archive of it: the shared one brings network and encryption libraries, which cost more than opening a file (the archive of
 # newer systems calls them too: curl, crypto).
-HEAVY := igraph cairo freetype zip blosc dnnl lapacke openblas
-LAZY := $(if $(SAN)$(filter-out x86_64-%,$(shell $(CC) -dumpmachine)),,$(filter $(PKG_LIBS:-l%=%),$(HEAVY)) curl crypto)
+HEAVY := igraph cairo freetype png16 zip crypto blosc dnnl lapacke openblas
+LAZY := $(if $(SAN)$(filter-out x86_64-%,$(shell $(CC) -dumpmachine)),,$(filter $(PKG_LIBS:-l%=%),$(HEAVY)) curl)
 HDF5_DIR := $(patsubst -L%,%,$(firstword $(filter -L%,$(PKG_LIBS))))
 HDF5_A := $(if $(LAZY),$(wildcard $(HDF5_DIR)/libhdf5.a))
 PROGRAM_LIBS = $(filter-out $(LAZY:%=-l%),$(if $(HDF5_A),$(patsubst -lhdf5,$(HDF5_A) -lsz,$(PKG_LIBS)),$(PKG_LIBS)))
@@ -70,7 +70,7 @@ $(BUILD)/%.o: %.c Makefile
 	@$(CC) $(CFLAGS_ALL) $(PKG_CFLAGS) -MMD -MP -c -o $@ $<
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(TEST_UTIL) $(BUILD)/libscmmgpt.a
 	@echo LD $@
-	@$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka -lvterm -lpng $(PKG_LIBS) -lutil
+	@$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka -lvterm $(PKG_LIBS) -lutil
 
 # The CUDA backend is a plugin, so that the program starts where CUDA is not installed.
 NVFLAGS := -O3 -std=c++17 -I. -Xcompiler -fPIC,-Wall,-Wextra -Werror all-warnings \
@@ -130,7 +130,7 @@ $(BUILD)-fuzz/%: tests/fuzz/%.c tests/fuzz/harness.h $(wildcard core/base/*.[ch]
 	@echo FUZZ $@
 	@clang -std=c11 -D_GNU_SOURCE -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -I. \
 	  $(PKG_CFLAGS) $(CFLAGS) -o $@ $< $(wildcard core/base/*.c core/data/*.c) $(FUZZ_MODEL) \
-	  $(shell pkg-config --libs hdf5 libcjson libzip zlib libdeflate libzstd liblz4 libutf8proc) -lblosc -l:libgomp.so.1 -lm -lpthread
+	  $(shell pkg-config --libs hdf5 libcjson libzip libcrypto zlib libdeflate libzstd liblz4 libutf8proc) -lblosc -l:libgomp.so.1 -lm -lpthread
 fuzz: $(FUZZ:%=$(BUILD)-fuzz/%)
 	@for t in $(FUZZ); do echo "--- $$t"; mkdir -p $(BUILD)-fuzz/found/$$t; \
 	  $(BUILD)-fuzz/$$t -max_total_time=$(FUZZ_SECONDS) -timeout=25 -rss_limit_mb=2048 -print_final_stats=1 \

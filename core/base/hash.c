@@ -1,20 +1,28 @@
 /* SHA-256 and the string map. */
 #include "core/base/hash.h"
 
+#include <assert.h>
 #include <errno.h>
+#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/base/mem.h"
-#include "core/base/sha256.h"
+
+static void to_hex(const unsigned char *digest, char hex[65])
+{
+    for (int i = 0; i < 32; i++)
+        snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+}
 
 void hash_sha256(const void *data, size_t n, char hex[65])
 {
-    Sha256 s;
-    sha256_begin(&s);
-    sha256_add(&s, data, n);
-    sha256_end(&s, hex);
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    int ok = EVP_Digest(data, n, digest, NULL, EVP_sha256(), NULL);
+    assert(ok == 1);
+    (void)ok;
+    to_hex(digest, hex);
 }
 
 Err hash_sha256_file(const char *path, char hex[65])
@@ -25,22 +33,27 @@ Err hash_sha256_file(const char *path, char hex[65])
 Err hash_sha256_large(const char *path, JobCtl *ctl, char hex[65])
 {
     Err err = OK;
+    unsigned char digest[EVP_MAX_MD_SIZE];
     unsigned char *buffer = NULL;
-    Sha256 s;
+    EVP_MD_CTX *ctx = NULL;
     FILE *f = fopen(path, "rb");
     if (!f)
         FAIL(ERR_GENERAL, "%s: cannot be opened: %s", path, strerror(errno));
-    TRY_GOTO(NEW(buffer, 1 << 16));
-    sha256_begin(&s);
+    TRY_GOTO(NEW(buffer, 1 << 20));
+    ctx = EVP_MD_CTX_new();
+    assert(ctx);
+    EVP_DigestInit_ex(ctx, EVP_sha256(), NULL);
     size_t n;
-    while ((n = fread(buffer, 1, 1 << 16, f)) > 0) {
-        sha256_add(&s, buffer, n);
+    while ((n = fread(buffer, 1, 1 << 20, f)) > 0) {
+        EVP_DigestUpdate(ctx, buffer, n);
         TRY_GOTO(job_look(ctl));
     }
     if (ferror(f))
         FAIL_GOTO(ERR_GENERAL, "%s: cannot be read: %s", path, strerror(errno));
-    sha256_end(&s, hex);
+    EVP_DigestFinal_ex(ctx, digest, NULL);
+    to_hex(digest, hex);
 done:
+    EVP_MD_CTX_free(ctx);
     free(buffer);
     fclose(f);
     return err;

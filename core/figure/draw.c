@@ -191,7 +191,7 @@ static Err finish_png(Draw *d)
     unsigned char *png;
     size_t n;
     cairo_surface_flush(d->surface);
-    TRY(png_encode((uint32_t *)(void *)cairo_image_surface_get_data(d->surface),
+    TRY(png_encode((const uint32_t *)(const void *)cairo_image_surface_get_data(d->surface),
                    cairo_image_surface_get_width(d->surface), cairo_image_surface_get_height(d->surface), d->dpi,
                    d->transparent, d->meta, d->n_meta, &png, &n));
     Err err = write_temporary(d, png, n);

@@ -72,8 +72,8 @@ typedef struct RenderParams {
 /* The page of such a figure. */
 DrawParams draw_params(double width, double height, const char *title, const RenderParams *p);
 
-/* Premultiplied ARGB32 as a PNG file in memory; caller frees *out. Without alpha the pixels must be opaque and are used up
- * (large pages need no second copy). Used by SVG images; exposed for tests. */
-CHECKED Err png_encode(uint32_t *argb, int w, int h, double dpi, bool alpha, const MetaPair *meta, size_t n_meta,
+/* Premultiplied ARGB32 as a PNG file in memory; caller frees *out. Without alpha the pixels must be opaque. Used by SVG
+ * images; exposed for tests. */
+CHECKED Err png_encode(const uint32_t *argb, int w, int h, double dpi, bool alpha, const MetaPair *meta, size_t n_meta,
                        unsigned char **out, size_t *n);
 #endif

@@ -117,7 +117,7 @@ void svg_image(Draw *d, double x, double y, double w, double h, const uint32_t *
 {
     unsigned char *png;
     size_t n;
-    if (png_encode((uint32_t *)(uintptr_t)argb /* stays as it is */, iw, ih, d->dpi, true, NULL, 0, &png, &n) != OK)
+    if (png_encode(argb, iw, ih, d->dpi, true, NULL, 0, &png, &n) != OK)
         return;
     str_addf(&d->svg, "<image x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" height=\"%.2f\" xlink:href=\"data:image/png;base64,", x, y, w, h);
     add_base64(&d->svg, png, n);
