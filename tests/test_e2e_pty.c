@@ -258,6 +258,85 @@ static void clusters_and_map_are_made_selected_and_written(void **state)
     free(keys);
 }
 
+static char *without_spaces(const char *text, size_t n)
+{
+    Str s = {0};
+    for (size_t i = 0; i < n; i++)
+        if (text[i] != ' ' && text[i] != '\n')
+            str_add_char(&s, text[i]);
+    return str_take(&s);
+}
+
+/* Writes the figure on the screen, and again with the command in it and on the screen, into the same file: the same bytes. */
+static void write_twice(Run *r, const char *folder, int number)
+{
+    char *figure = str_format("%s/f%d.png", folder, number);
+    char *keys = str_format("\x15%s\r", figure), *wrote = str_format("wrote %s", figure), *first, *second;
+    size_t n, m;
+    press(r, "w");
+    press(r, keys);
+    await(r, wrote, false);
+    assert_ok(str_read_file(figure, 1 << 24, ERR_GENERAL, &first, &n));
+    char *command = memmem(first, n, "tEXtcommand", 12);
+    assert_non_null(command);
+    size_t length = 0;
+    for (int i = -4; i < 0; i++)
+        length = length << 8 | (unsigned char)command[i];
+    char *again = str_format("SCMMGPT_MODEL=/nonexistent %s%.*s 2>/dev/null", program(), (int)(length - 8 - strlen("scmmgpt")),
+                             command + 12 + strlen("scmmgpt"));
+    char *screen = text_of(r), *shown = without_spaces(screen, strlen(screen)),
+         *said = without_spaces(command + 12, length - 8);
+    assert_non_null(strstr(shown, said)); /* in full, over as many lines as it takes */
+    assert_int_equal(unlink(figure), 0);
+    assert_int_equal(system(again), 0);
+    assert_ok(str_read_file(figure, 1 << 24, ERR_GENERAL, &second, &m));
+    assert_int_equal(n, m);
+    assert_memory_equal(first, second, n);
+    assert_int_equal(unlink(figure), 0);
+    char *texts[] = {figure, keys, wrote, first, second, again, screen, shown, said};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        free(texts[i]);
+}
+
+static void the_command_of_a_figure_makes_the_same_bytes(void **state)
+{
+    Run r;
+    char *folder = str_format("/tmp/scmmgpt-figures-%ld", (long)getpid()), *data = str_format("%s/c.h5ad", folder);
+    char *cells = str_format("%s/f3.cells.txt", folder);
+    char *make = str_format("mkdir %s && %s cluster %s -o %s -q", folder, program(), demo, data);
+    assert_int_equal(system(make), 0);
+    const char *args[] = {data, "--model", "/nonexistent", NULL};
+    start(&r, 80, 24, NULL, args);
+    await(&r, "no model: ", false);
+    write_twice(&r, folder, 1);
+    press(&r, "1j"); /* the largest cluster: in colour, the others grey */
+    await(&r, "|  sel 164", false);
+    write_twice(&r, folder, 2);
+    press(&r, "c");
+    press(&r, "CD3E\r");
+    await(&r, "colour CD3E", false);
+    press(&r, "\x1b");
+    await(&r, "|  sel ", true);
+    press(&r, "2V\x1b[A\x1b[A\x1b[A\x1b[A\x1b[A\x1b[A\x1b[A\x1b[D\x1b[D\r");
+    for (int i = 0; i < 12; i++)
+        press(&r, i < 5 ? "\x1b[B\x1b[C" : "\x1b[C");
+    press(&r, "\r");
+    await(&r, "|  sel ", false);
+    write_twice(&r, folder, 3);
+    assert_int_equal(unlink(cells), 0); /* no rule finds a rectangle: its cells lie beside the figure */
+    press(&r, "7\x1b[C\x1b[C");
+    await(&r, "cells with it", false);
+    write_twice(&r, folder, 4);
+    press(&r, "Q");
+    assert_int_equal(finish(&r), 0);
+    vterm_free(r.vt);
+    char *away = str_format("rm -r %s", folder);
+    assert_int_equal(system(away), 0);
+    char *texts[] = {folder, data, cells, make, away};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        free(texts[i]);
+}
+
 /* The whole tour with the shipped model, on a small screen: clusters get names, are described, a
  * question is answered, cells are generated and taken along. */
 static void the_tour_with_the_model(void **state)
@@ -385,6 +464,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_newcomer_opens_looks_asks_for_help_and_leaves),
         TEST(clusters_and_map_are_made_selected_and_written),
+        TEST(the_command_of_a_figure_makes_the_same_bytes),
         TEST(the_tour_with_the_model),
         TEST(nothing_is_sent_while_nothing_changes),
         TEST(no_colour_ascii_resize_and_sigterm),

@@ -330,7 +330,8 @@ char *axis_unit(const char *unit, double lo, double hi, int *power)
     unit = unit ? unit : "";
     *power = axis_power(lo, hi);
     /* the font has no raised digits beyond 3 */
-    return *power ? str_format("%s%s\xc3\x97" "10^%d", unit, *unit ? ", " : "", *power) : mem_strdup(unit);
+    return *power ? str_format("%s%s\xc3\x97" "10^%s%d", unit, *unit ? ", " : "", *power < 0 ? "\xe2\x88\x92" : "", abs(*power))
+                  : mem_strdup(unit);
 }
 
 int axis_ticks(double lo, double hi, int most, double *out)

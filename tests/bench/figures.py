@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""The same data drawn by scanpy (pl.umap, pl.dotplot, pl.violin) and by `scmmgpt plot`, at print size, on one sheet: as they
+"""The same data drawn by scanpy (pl.umap, pl.dotplot, pl.violin, pl.heatmap, pl.matrixplot; pandas for a stacked composition, which
+scanpy has not) and by `scmmgpt plot`, at print size, on one sheet: as they
 are, in greyscale and with simulated deuteranopia (Machado et al. 2009). To be looked at.
 
 usage: figures.py SCMMGPT OUT.png     (scanpy 1.11.5, its own sample pbmc68k_reduced: 700 cells; pillow)
@@ -50,6 +51,11 @@ GREY = [[0.2126, 0.7152, 0.0722]] * 3
 DEUTAN = [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]]
 
 
+def composition(a):
+    table = a.obs.groupby(["phase", KEY], observed=True).size().unstack(fill_value=0)
+    (100 * table.div(table.sum(axis=1), axis=0)).plot.barh(stacked=True).legend(bbox_to_anchor=(1, 1))
+
+
 def sheet(rows, titles):
     gap, head = 40, 60
     heights = [max(i.height for i in row) for row in rows]
@@ -83,6 +89,16 @@ def main():
              ours(program, p("plain.h5ad"), p("3o.png"), "--kind", "dotplot", "--groupby", KEY, "--genes", ",".join(GENES))),
             (peer(p("4.png"), lambda: sc.pl.violin(a, ["CD3D", "CST3"], groupby=KEY, rotation=90, stripplot=False, show=False)),
              ours(program, p("plain.h5ad"), p("4o.png"), "--kind", "violin", "--groupby", KEY, "--genes", "CD3D,CST3")),
+            (peer(p("5.png"), lambda: sc.pl.heatmap(a, GENES, groupby=KEY, show=False, swap_axes=True)),
+             ours(program, p("plain.h5ad"), p("5o.png"), "--kind", "heatmap", "--groupby", KEY, "--genes", ",".join(GENES))),
+            (peer(p("6.png"), lambda: sc.pl.matrixplot(a, GENES, groupby=KEY, show=False)),
+             ours(program, p("plain.h5ad"), p("6o.png"), "--kind", "matrix", "--groupby", KEY, "--genes", ",".join(GENES))),
+            (peer(p("7.png"), lambda: composition(a)),
+             ours(program, p("plain.h5ad"), p("7o.png"), "--kind", "composition", "--groupby", "phase", "--color", KEY)),
+            (peer(p("8.png"), lambda: sc.pl.umap(a, color=KEY, legend_loc="on data", show=False)),
+             ours(program, p("plain.h5ad"), p("8o.png"), "--color", KEY, "--legend", "data")),
+            (peer(p("9.png"), lambda: plt.hist(a.obs["n_counts"], bins=40)),
+             ours(program, p("plain.h5ad"), p("9o.png"), "--kind", "histogram", "--color", "n_counts")),
         ]
     rows = [(x, y, seen(x, DEUTAN), seen(y, DEUTAN), seen(x, GREY), seen(y, GREY)) for x, y in pairs]
     names = ["scanpy", "scmmgpt"]
