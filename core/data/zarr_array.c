@@ -122,6 +122,8 @@ static Err load_unit(const ZarrArray *a, const uint64_t *at, unsigned char **dat
     *data = NULL;
     *n = 0;
     Err err = zarr_files_size(files_of(a), key, &size, &found);
+    if (!err && !found && zarr_files_outside(files_of(a), key))
+        err = err_set(ERR_INPUT, "%s: is a link or no file, which is not followed", key);
     if (!err && found && a->sharded && a->outer_codecs.n)
         err = err_set(ERR_INPUT, "%s: shards inside other codecs are not read here", a->base.path);
     if (!err && found && a->sharded)

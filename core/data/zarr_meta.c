@@ -283,6 +283,9 @@ static Err take_record(ZarrArray *a, const cJSON *fields)
         zarr_record_done(&one); /* records within records are unknown */
         TRY(err);
         const ArrayInfo *info = &one.base.info;
+        for (size_t k = 0; name && k < a->n_fields; k++)
+            if (strcmp(a->fields[k].name, name) == 0)
+                name = NULL;
         good = name && info->cls <= ELEM_STRING && one.text != ZARR_TEXT_VLEN &&
                cJSON_GetArraySize(f) == 2 && at + info->size < MOST_BYTES;
         if (!good)
@@ -295,6 +298,8 @@ static Err take_record(ZarrArray *a, const cJSON *fields)
                                                .text = one.text};
         at += info->size;
     }
+    if (!good)
+        zarr_record_done(a);
     set_type(a, good ? ELEM_COMPOUND : ELEM_OTHER, good ? at : 1, false);
     return OK;
 }
