@@ -91,7 +91,7 @@ $(BUILD)/ranks_mpi.so: core/train/mpi/ranks_mpi.c core/train/ranks.h Makefile
 # The same kernels on the CPU, thread by thread: tests see them where there is no GPU (tests/cuda).
 EMULATED := $(if $(SAN),,$(if $(filter x86_64,$(shell uname -m)),$(if $(shell command -v $(CXX)),$(BUILD)/emulated/device_cuda.so)))
 EMULATED_OBJ := $(CUDA_SRC:gpu/cuda/%.cu=$(BUILD)/emulated/%.o) $(BUILD)/emulated/emulate.o
-EMULATED_CXX = $(CXX) -std=c++17 -O2 -g -fPIC -ffp-contract=off -Wall -Wextra -Wno-unused-function -Werror -I. -Itests/cuda
+EMULATED_CXX = $(CXX) -std=c++17 -O2 -g -fPIC -ffp-contract=off -Wall -Wextra -Wno-unused-function -Wno-unknown-pragmas -Werror -I. -Itests/cuda
 $(BUILD)/emulated/emulate.o: tests/cuda/emulate.cpp
 $(EMULATED_OBJ): $(wildcard gpu/cuda/*.cuh core/device/*.h tests/cuda/*.h) Makefile
 $(BUILD)/emulated/%.o: gpu/cuda/%.cu

@@ -1290,5 +1290,6 @@ int main(void)
         TEST(a_foreign_table_is_refused),
         TEST(a_failure_latches_until_it_is_cleared),
     };
+    cmocka_set_test_filter(getenv("TEST_ONLY")); /* NULL: all */
     return RUN(tests);
 }

@@ -143,6 +143,7 @@ static void maps_agree(void **state)
         assert_ok(umap_layout(i ? gpu : NULL, &g, &u, NULL, xy[i]));
     }
     ProjectParams p = project_params_default();
+    p.epochs = 30;
     for (int i = 0; i < 2; i++)
         assert_ok(project_cells(i ? gpu : NULL, x, N, xy[0], q, NEW_CELLS, DIM, &p, NULL, at[i]));
     for (int i = 0; i < 2 * N; i++)

@@ -1,7 +1,7 @@
 /* Attention without a stored score matrix. A block of four warps owns 16 rows of one head (queries
  * forward and for dq, keys for dk and dv), a warp four of them; the other side passes through
  * shared memory in tiles of 32, one element a lane. Sums over lanes and tiles have a fixed order.
- */
+ * Loops through a thread's own arrays are unrolled, else these would not lie in registers. */
 #include "core/device/encoder.h"
 #include "gpu/cuda/cuda.cuh"
 
@@ -59,6 +59,7 @@ static __device__ void weigh(float *acc, float weight, const float *tile, int di
 {
     for (int j = 0; j < TILE; j++) {
         float w = __shfl_sync(0xffffffffu, weight, j);
+#pragma unroll
         for (int p = 0; p < PARTS; p++)
             if (lane + 32 * p < dim)
                 acc[p] += w * tile[j * (dim + 1) + lane + 32 * p];
@@ -73,6 +74,7 @@ __global__ void attention_kernel(Attention a)
     int64_t b = blockIdx.z, h = blockIdx.y, i0 = (int64_t)blockIdx.x * OWN,
             kvh = h / (a.heads / a.kv_heads);
     float acc[ROWS_WARP][PARTS] = {}, max[ROWS_WARP], sum[ROWS_WARP] = {};
+#pragma unroll
     for (int r = 0; r < ROWS_WARP; r++)
         max[r] = -INFINITY;
     load(qs, a.q, a.ldq, h * dim, i0, OWN, a.tq, b * a.tq, dim);
@@ -81,6 +83,7 @@ __global__ void attention_kernel(Attention a)
         load(ks, a.k, a.ldk, kvh * dim, j0, TILE, a.tk, kv_base(a, b), dim);
         load(vs, a.v, a.ldv, kvh * dim, j0, TILE, a.tk, kv_base(a, b), dim);
         __syncthreads();
+#pragma unroll
         for (int r = 0; r < ROWS_WARP; r++) {
             int64_t i = i0 + warp * ROWS_WARP + r;
             bool see = visible(a, b, i, j0 + lane);
@@ -94,16 +97,19 @@ __global__ void attention_kernel(Attention a)
                   p = see ? expf(s - top) : 0.0f;
             sum[r] = sum[r] * carry + warp_sum(p);
             max[r] = top;
+#pragma unroll
             for (int k = 0; k < PARTS; k++)
                 acc[r][k] *= carry;
             weigh(acc[r], p * drop_factor(a, b, h, i, j0 + lane), vs, dim, lane);
         }
     }
+#pragma unroll
     for (int r = 0; r < ROWS_WARP; r++) {
         int64_t i = i0 + warp * ROWS_WARP + r;
         if (i >= a.tq)
             continue;
         float inv = sum[r] > 0 ? 1.0f / sum[r] : 0.0f;
+#pragma unroll
         for (int p = 0; p < PARTS; p++)
             if (lane + 32 * p < dim)
                 a.out[(b * a.tq + i) * a.ldo + h * dim + lane + 32 * p] = acc[r][p] * inv;
@@ -157,6 +163,7 @@ __global__ void attention_dq_kernel(Attention a)
         load(ks, a.k, a.ldk, kvh * dim, j0, TILE, a.tk, kv_base(a, b), dim);
         load(vs, a.v, a.ldv, kvh * dim, j0, TILE, a.tk, kv_base(a, b), dim);
         __syncthreads();
+#pragma unroll
         for (int r = 0; r < ROWS_WARP; r++) {
             int own = warp * ROWS_WARP + r;
             float qk = dot(qs + own * pitch, ks + lane * pitch, dim),
@@ -166,10 +173,12 @@ __global__ void attention_dq_kernel(Attention a)
             weigh(acc[r], ds, ks, dim, lane);
         }
     }
+#pragma unroll
     for (int r = 0; r < ROWS_WARP; r++) {
         int64_t i = i0 + warp * ROWS_WARP + r;
-        for (int p = 0; i < a.tq && p < PARTS; p++)
-            if (lane + 32 * p < dim)
+#pragma unroll
+        for (int p = 0; p < PARTS; p++)
+            if (i < a.tq && lane + 32 * p < dim)
                 a.dq[(b * a.tq + i) * a.ldq + h * dim + lane + 32 * p] += acc[r][p];
     }
 }
@@ -190,6 +199,7 @@ __global__ void attention_dkv_kernel(Attention a)
             load(qs, a.q, a.ldq, h * dim, i0, TILE, a.tq, b * a.tq, dim);
             load(os, a.dout, a.ldo, h * dim, i0, TILE, a.tq, b * a.tq, dim);
             __syncthreads();
+#pragma unroll
             for (int r = 0; r < ROWS_WARP; r++) {
                 int own = warp * ROWS_WARP + r;
                 float qk = dot(ks + own * pitch, qs + lane * pitch, dim);
@@ -199,10 +209,12 @@ __global__ void attention_dkv_kernel(Attention a)
                 weigh(dk[r], ds, qs, dim, lane);
             }
         }
+#pragma unroll
     for (int r = 0; r < ROWS_WARP; r++) {
         int64_t j = j0 + warp * ROWS_WARP + r;
-        for (int p = 0; j < a.tk && p < PARTS; p++)
-            if (lane + 32 * p < dim) {
+#pragma unroll
+        for (int p = 0; p < PARTS; p++)
+            if (j < a.tk && lane + 32 * p < dim) {
                 int64_t c = kvh * dim + lane + 32 * p, row = kv_base(a, b) + j;
                 if (a.dk)
                     a.dk[row * a.ldk + c] += dk[r][p];

@@ -135,7 +135,7 @@ static void bring(Device *d, const HeldRows *h, const Block *from, Block *to)
 /* ---- products ---- */
 
 /* A warp a row: y = x v - shift. */
-__global__ void row_kernel(Block b, const double *v, const double *shift, double *y)
+__global__ void by_row_kernel(Block b, const double *v, const double *shift, double *y)
 {
     int lane = threadIdx.x % 32, slot = lane / WIDTH, j = lane % WIDTH;
     int64_t step = (int64_t)gridDim.x * blockDim.x / 32, base = b.row_begin[0];
@@ -150,7 +150,7 @@ __global__ void row_kernel(Block b, const double *v, const double *shift, double
     }
 }
 /* A block a column: w += x' y. */
-__global__ void column_kernel(int64_t cols, Block b, const double *y, double *w)
+__global__ void by_column_kernel(int64_t cols, Block b, const double *y, double *w)
 {
     __shared__ double part[COLUMN_WARPS][WIDTH];
     int warp = threadIdx.x / 32, lane = threadIdx.x % 32, slot = lane / WIDTH, j = lane % WIDTH;
@@ -188,8 +188,8 @@ static void cuda_covariance(Device *d, const HeldRows *h, const double *v, const
             bring(d, h, &h->block[i], &b);
         }
         unsigned blocks = (unsigned)((b.rows + 7) / 8);
-        LAUNCH(d, row_kernel, blocks, 256, 0, b, h->v, h->shift, h->y);
-        LAUNCH(d, column_kernel, row_blocks(h->x.cols), COLUMN_WARPS * 32, 0, h->x.cols, b, h->y,
+        LAUNCH(d, by_row_kernel, blocks, 256, 0, b, h->v, h->shift, h->y);
+        LAUNCH(d, by_column_kernel, row_blocks(h->x.cols), COLUMN_WARPS * 32, 0, h->x.cols, b, h->y,
                h->w);
         launched(d, "principal components");
         d->ops->sync(d);

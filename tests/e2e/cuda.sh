@@ -14,7 +14,7 @@ ran() { # a test program, and that it had a GPU
         exit 1
     fi
 }
-ran "$build/tests/test_device"
+TEST_ONLY=the_gpu_agrees_with_the_cpu ran "$build/tests/test_device"
 EMULATED_KB=1500 ran "$build/tests/test_gpu"
 
 status=0
