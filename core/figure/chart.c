@@ -48,6 +48,8 @@ Err chart_end(ChartPage *page)
     return err;
 }
 
+static const double ROW_LEADING = 1.12;
+
 size_t chart_shown(const ChartGroups *g, size_t *index)
 {
     size_t n = 0;
@@ -57,7 +59,8 @@ size_t chart_shown(const ChartGroups *g, size_t *index)
     return n;
 }
 
-static double label_lines(Draw *d, const ChartGroups *g, double size, double room, RowLabel *l, int *most)
+/* Wraps all names at `room` to `allowed` lines; returns the width of the widest line, *most: the most lines. */
+static double label_lines(Draw *d, const ChartGroups *g, double size, double room, int allowed, RowLabel *l, int *most)
 {
     TextStyle style = {.size = size};
     double width = 0;
@@ -69,7 +72,7 @@ static double label_lines(Draw *d, const ChartGroups *g, double size, double roo
         if (!g->sizes[i])
             continue;
         char *count = count_text(g->sizes[i]), *text = str_format("%s (%s)", g->names[i], count);
-        l[i].n_lines = wrap_text(d, &style, room, text, l[i].lines, ROW_LABEL_LINES);
+        l[i].n_lines = wrap_text(d, &style, room, text, l[i].lines, allowed);
         l[i].size = size;
         for (int k = 0; k < l[i].n_lines; k++)
             width = fmax(width, draw_text_width(d, &style, l[i].lines[k]));
@@ -86,11 +89,26 @@ Err chart_row_labels(Draw *d, const ChartGroups *g, double room, RowLabel **out,
     int lines = ROW_LABEL_LINES;
     TRY(NEW0(l, g->n));
     for (double size = FIGURE_TEXT; lines > 1 && size > FIGURE_TEXT - 1.1; size -= 0.5)
-        *width = label_lines(d, g, size, room, l, &lines);
+        *width = label_lines(d, g, size, room, ROW_LABEL_LINES, l, &lines);
     if (lines > 1)
-        *width = label_lines(d, g, FIGURE_TEXT, room, l, &lines);
+        *width = label_lines(d, g, FIGURE_TEXT, room, ROW_LABEL_LINES, l, &lines);
     *out = l;
     return OK;
+}
+
+void chart_row_labels_fit(Draw *d, const ChartGroups *g, double width, double row, RowLabel *l)
+{
+    int lines = 1, allowed;
+    for (size_t i = 0; i < g->n; i++)
+        lines = l[i].n_lines > lines ? l[i].n_lines : lines;
+    for (double size = FIGURE_TEXT; lines * size * ROW_LEADING > row + 0.5 && size >= FIGURE_TEXT_MIN; size -= 0.5) {
+        allowed = (int)fmax(1, floor((row + 0.5) / (size * ROW_LEADING)));
+        (void)label_lines(d, g, size, width, allowed < ROW_LABEL_LINES ? allowed : ROW_LABEL_LINES, l, &lines);
+        bool cut = false; /* a smaller size may show names in full */
+        for (size_t i = 0; i < g->n && size > FIGURE_TEXT_MIN; i++)
+            cut |= l[i].n_lines && str_ends(l[i].lines[l[i].n_lines - 1], "\xe2\x80\xa6");
+        lines = cut ? ROW_LABEL_LINES + 1 : lines;
+    }
 }
 
 void chart_row_labels_free(RowLabel *l, size_t n)
@@ -104,7 +122,7 @@ void chart_row_labels_free(RowLabel *l, size_t n)
 void chart_draw_row_label(Draw *d, const RowLabel *l, double x, double y)
 {
     TextStyle style = {.size = l->size, .align = ALIGN_RIGHT, .color = FIGURE_INK};
-    double line = l->size * 1.12;
+    double line = l->size * ROW_LEADING;
     y -= (l->n_lines - 1) * line / 2;
     for (int k = 0; k < l->n_lines; k++)
         draw_text(d, x, y + k * line + l->size * 0.36, &style, l->lines[k]);

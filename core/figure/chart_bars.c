@@ -39,7 +39,7 @@ static void fill_legend(Bars *c)
         if (!cells)
             continue;
         char *count = count_text(cells), *text = str_format("%s (%s)", parts->names[p], count);
-        legend_add(&c->legend, 2, parts->colors[p], text);
+        legend_add(&c->legend, GLYPH_SWATCH + palette_repeat(p, parts->n), parts->colors[p], text);
         free(text);
         free(count);
     }
@@ -68,6 +68,10 @@ static Err choose_sizes(Bars *c, double label_width)
         if (!c->below)
             page->height = fmax(page->height, 2 * CHART_MARGIN + page->caption_height + c->legend.height + 4);
     }
+    if (c->b->height_mm > 0)
+        chart_row_labels_fit(page->d, &c->b->rows, label_width, c->row, c->labels);
+    if (c->legend.n < c->legend.total && page->p->zoom > 1)
+        FAIL(ERR_USAGE, "%zu names have no room in text of this size; use a larger --size", c->legend.total);
     c->left = CHART_MARGIN + label_width + 5;
     c->top = CHART_MARGIN;
     return OK;
@@ -88,7 +92,7 @@ static void draw_bar(const Bars *c, size_t i)
         before += cells;
         if (!cells)
             continue;
-        draw_rect(d, x, y, w, h, b->parts.colors[p]);
+        draw_swatch(d, x, y, w, h, b->parts.colors[p], palette_repeat(p, b->parts.n));
         if (before < total && w > 0.6)
             draw_rect(d, x + w - 0.4, y, 0.4, h, 0xFFFFFF);
         snprintf(text, sizeof text, "%.0f", b->absolute ? (double)cells : 100.0 * (double)cells / (double)total);

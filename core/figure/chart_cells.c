@@ -7,7 +7,7 @@
 #include "core/base/mem.h"
 #include "core/base/str.h"
 
-static const double ROW = 9, ROW_MAX = 26, ROW_MIN = 5, STRIP = 4, GAP = 0.8, LIST_GAP = 6;
+static const double ROW = 9, ROW_MAX = 26, ROW_MIN = 5, STRIP = 4, LIST_GAP = 6;
 
 typedef struct Cells {
     const CellPlot *c;
@@ -15,7 +15,7 @@ typedef struct Cells {
     Bar bar;
     size_t *shown, n, *order, *first; /* cells by group; [n + 1] where each shown group begins */
     double *x;                        /* [n + 1] where each shown group is drawn, gap included */
-    double left, top, width, row, name_height;
+    double left, top, width, row, name_height, gap;
     bool turned, listed; /* names stand; or are in a list below, where columns are narrower than a line */
     Legend legend;
 } Cells;
@@ -48,15 +48,17 @@ static Err sort_cells(Cells *c)
     return OK;
 }
 
-/* Widths follow the cells, but a small group keeps two points. */
+/* Widths follow the cells, but a small group stays visible. */
 static Err place_groups(Cells *c)
 {
-    double least = 2, extra = c->width - (double)c->n * (least + GAP);
+    enum { MANY = 30 };
+    c->gap = c->n > MANY ? 0.35 : 0.8;
+    double least = 2.5 * c->gap, extra = c->width - (double)c->n * (least + c->gap);
     if (extra < 0)
         FAIL(ERR_USAGE, "%zu groups have no room in a figure %.0f mm wide; use a larger --size", c->n, c->c->width_mm);
     TRY(NEW0(c->x, c->n + 1));
     for (size_t k = 0; k < c->n; k++)
-        c->x[k + 1] = c->x[k] + least + GAP + extra * (double)(c->first[k + 1] - c->first[k]) / fmax(1, (double)c->first[c->n]);
+        c->x[k + 1] = c->x[k] + least + c->gap + extra * (double)(c->first[k + 1] - c->first[k]) / fmax(1, (double)c->first[c->n]);
     return OK;
 }
 
@@ -78,7 +80,7 @@ static void place_names(Cells *c)
     c->legend.title = g->key;
     for (size_t k = 0; c->listed && k < c->n; k++) {
         char *count = count_text(g->sizes[c->shown[k]]), *text = str_format("%s (%s)", g->names[c->shown[k]], count);
-        legend_add(&c->legend, 2, g->colors[c->shown[k]], text);
+        legend_add(&c->legend, GLYPH_SWATCH + palette_repeat(c->shown[k], g->n), g->colors[c->shown[k]], text);
         free(text);
         free(count);
     }
@@ -106,6 +108,8 @@ static Err choose_sizes(Cells *c)
         page->height = around + fmax(60, ROW * (double)p->n_genes);
     if (c->row < ROW_MIN)
         FAIL(ERR_USAGE, "%zu genes have no room in a figure %.0f mm high; use a width alone, such as --size 170mm", p->n_genes, p->height_mm);
+    if (c->legend.n < c->legend.total && page->p->zoom > 1)
+        FAIL(ERR_USAGE, "%zu names have no room in text of this size; use a larger --size", c->legend.total);
     c->top = CHART_MARGIN + c->name_height + STRIP + 2;
     return OK;
 }
@@ -115,7 +119,7 @@ static Err draw_group(const Cells *c, size_t k, double scale)
 {
     const CellPlot *p = c->c;
     size_t first = c->first[k], cells = c->first[k + 1] - first;
-    double width = c->x[k + 1] - c->x[k] - GAP;
+    double width = c->x[k + 1] - c->x[k] - c->gap;
     size_t w = (size_t)fmax(1, floor(width * scale));
     uint32_t *image;
     TRY(NEW(image, w * p->n_genes));
@@ -146,13 +150,13 @@ static Err draw_all(const Cells *c, JobCtl *ctl)
     TextStyle gene = {.size = fmin(FIGURE_TEXT, c->row * 0.95), .italic = true, .align = ALIGN_RIGHT, .color = FIGURE_INK};
     TextStyle name = {.size = FIGURE_TEXT, .align = ALIGN_CENTER, .color = FIGURE_INK};
     for (size_t k = 0; k < c->n; k++) {
-        double x = c->left + c->x[k], w = c->x[k + 1] - c->x[k] - GAP, y = c->top - STRIP - 1.2;
+        double x = c->left + c->x[k], w = c->x[k + 1] - c->x[k] - c->gap, y = c->top - STRIP - 1.2;
         const char *text = p->groups.names[c->shown[k]];
-        draw_rect(d, x, y, w, STRIP, p->groups.colors[c->shown[k]]);
+        draw_swatch(d, x, y, w, STRIP, p->groups.colors[c->shown[k]], palette_repeat(c->shown[k], p->groups.n));
         if (!c->turned)
             draw_text(d, x + w / 2, y - 2.5, &name, text);
         else if (!c->listed)
-            chart_draw_upright(d, FIGURE_TEXT, text, x + w / 2, y - 2.5, c->name_height - 3, w + GAP, true);
+            chart_draw_upright(d, FIGURE_TEXT, text, x + w / 2, y - 2.5, c->name_height - 3, w + c->gap, true);
         TRY(draw_group(c, k, draw_dpi(d) / 72 * zoom));
         TRY(job_progress(ctl, k));
     }

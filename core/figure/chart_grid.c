@@ -80,6 +80,8 @@ static Err choose_sizes(Grid *c, double label_width)
     } else {
         page->height = around + fmax(c->row * (double)c->n, c->below ? 0 : 92 - c->label_height);
     }
+    if (page->height > 0 && g->height_mm > 0)
+        chart_row_labels_fit(page->d, &g->groups, label_width, c->row, c->labels);
     double wide = label_width + 5 + c->cell * (double)g->n_genes + key_width(c);
     c->left = CHART_MARGIN + fmax(0, page->width - 2 * CHART_MARGIN - wide) / 2 + label_width + 5;
     double high = around - 2 * CHART_MARGIN - page->caption_height + c->row * (double)c->n;

@@ -34,6 +34,8 @@ static Err choose_sizes(Histograms *c)
         page->height = around + c->row * rows;
     if (c->row < ROW_MIN)
         FAIL(ERR_USAGE, "%zu groups have no room in a figure %.0f mm high; use a width alone, such as --size 170mm", c->n, h->height_mm);
+    if (c->labels)
+        chart_row_labels_fit(page->d, &h->groups, c->names, c->row + ROW_GAP, c->labels);
     c->top = CHART_MARGIN + 3;
     return OK;
 }

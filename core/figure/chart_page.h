@@ -31,6 +31,8 @@ typedef struct RowLabel {
 } RowLabel;
 /* "name (n)" of each group, somewhat smaller or on up to three lines where it needs more than `room`; *width: of the widest. */
 CHECKED Err chart_row_labels(Draw *d, const ChartGroups *g, double room, RowLabel **out, double *width);
+/* Rows are `row` high after all: fewer lines of the same width, in smaller text; what still has no room ends in an ellipsis. */
+void chart_row_labels_fit(Draw *d, const ChartGroups *g, double width, double row, RowLabel *l);
 void chart_row_labels_free(RowLabel *l, size_t n);
 /* Ends at x, centred at y. */
 void chart_draw_row_label(Draw *d, const RowLabel *l, double x, double y);

@@ -293,6 +293,13 @@ void legend_fit_below(Legend *l, Draw *d, double width, double max_height)
     }
 }
 
+void draw_swatch(Draw *d, double x, double y, double w, double h, uint32_t color, int repeat)
+{
+    draw_rect(d, x, y, w, h, color);
+    for (int k = 0; k < repeat; k++)
+        draw_rect(d, x, y + h * (k + 1) / (repeat + 1) - h * 0.05, w, h * 0.1, 0xFFFFFF);
+}
+
 void legend_draw(const Legend *l, Draw *d, double x, double y)
 {
     TextStyle style = {.size = l->size, .color = FIGURE_INK}, title = {.size = l->size, .bold = true, .color = FIGURE_INK};
@@ -308,7 +315,10 @@ void legend_draw(const Legend *l, Draw *d, double x, double y)
             at = top;
             used = 0;
         }
-        if (e->glyph >= 0)
+        double side = l->size * 0.75;
+        if (e->glyph >= GLYPH_SWATCH)
+            draw_swatch(d, x + l->size * 0.42 - side / 2, at + line * 0.5 - side / 2, side, side, e->color, e->glyph - GLYPH_SWATCH);
+        else if (e->glyph >= 0)
             draw_glyph(d, e->glyph, x + l->size * 0.42, at + line * 0.5, l->size * 0.84, e->color);
         for (int k = 0; k < e->n_lines; k++, at += line, used++)
             draw_text(d, x + (e->glyph >= 0 ? indent(l) : 0), at + line * 0.5 + l->size * 0.36, &style, e->lines[k]);

@@ -28,7 +28,10 @@ typedef struct Legend {
     int per_column;    /* lines */
     double column_width, width, height; /* after a fit */
 } Legend;
-enum { GLYPH_NONE = -1 };
+/* GLYPH_SWATCH + repeat: the square that draw_swatch() draws. */
+enum { GLYPH_NONE = -1, GLYPH_SWATCH = 64 };
+/* An area in the colour of a group; where colours repeat (beyond 20 groups) it has 1, 2, ... white stripes. */
+void draw_swatch(Draw *d, double x, double y, double w, double h, uint32_t color, int repeat);
 
 void legend_add(Legend *l, int glyph, uint32_t color, const char *text); /* copies */
 /* Beside a plot: as few columns as max_height allows, names wrapped at `room`. */

@@ -27,6 +27,11 @@ int palette_glyph(size_t i, size_t n)
     return n <= 20 ? 0 : (int)(i / 20 % 6);
 }
 
+int palette_repeat(size_t i, size_t n)
+{
+    return n <= 20 ? 0 : (int)(i / 20);
+}
+
 enum { KNOTS = 33 };
 static const uint32_t maps[N_COLOR_MAPS][KNOTS] = {
     {0x440154, 0x470D60, 0x48186A, 0x482374, 0x472D7B, 0x453781, 0x424086, 0x3E4989,

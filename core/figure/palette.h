@@ -15,6 +15,8 @@ void palette_categorical(uint32_t *colors, size_t n);
 /* 0 disc, 1 ring, 2 square, 3 diamond, 4 triangle, 5 cross: the glyph of group i among n (0 up to 20 groups). */
 enum { N_GLYPHS = 6 };
 int palette_glyph(size_t i, size_t n);
+/* How often the colour of group i has been used before it: 0 up to 20 groups. */
+int palette_repeat(size_t i, size_t n);
 
 typedef enum ColorMap { MAP_VIRIDIS, MAP_MAGMA, MAP_CIVIDIS, MAP_RDBU, MAP_REDS, N_COLOR_MAPS } ColorMap;
 /* t in 0..1 (clamped). Values of matplotlib 3.10 (reds: our own), 33 knots, linear in sRGB between them. */

@@ -327,7 +327,7 @@ static void arrange(Page *g)
         if (!g->s->n_panels)
             return;
         good = choose_arrangement(g);
-        if (g->s->height_mm <= 0 || good >= SIDE_MIN || g->zoom <= fmin(full, 1) + 1e-9)
+        if (g->s->height_mm <= 0 || good >= (g->s->n_panels > 1 ? SIDE_MIN : SIDE_BESIDE) || g->zoom <= fmin(full, 1) + 1e-9)
             return;
         g->zoom = fmax(fmin(full, 1), g->zoom * smaller);
     }
