@@ -3,6 +3,7 @@
 
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -65,6 +66,33 @@ static void cancelling_does_not_wait(void **state)
     assert_err(watchdog_run(sleeps, NULL, &ctl), ERR_CANCELLED);
 }
 
+/* How a child ends that computes, watched, for about `seconds` of its own time. */
+static int end_of_call(unsigned limit, double seconds)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        signal(SIGBUS, SIG_DFL);
+        watchdog_begin(limit);
+        clock_t from = clock();
+        while ((double)(clock() - from) < seconds * CLOCKS_PER_SEC)
+            ;
+        watchdog_end();
+        watchdog_begin(limit); /* each call has its own limit */
+        watchdog_end();
+        _exit(0);
+    }
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return status;
+}
+
+static void a_call_without_end_is_a_crash(void **state)
+{
+    int status = end_of_call(1, 20);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGBUS);
+    assert_int_equal(end_of_call(20, 0.1), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -73,6 +101,7 @@ int main(void)
         TEST(a_crash_is_a_damaged_file),
         TEST(a_child_that_sleeps_for_ever_is_given_up),
         TEST(cancelling_does_not_wait),
+        TEST(a_call_without_end_is_a_crash),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,6 +4,7 @@
 
 #include "core/base/mem.h"
 #include "core/data/h5.h"
+#include "core/data/watchdog.h"
 
 const char *h5_path(const char *path)
 {
@@ -83,7 +84,10 @@ Err h5_attr_texts(Store *base, const char *path, const char *attr, char ***texts
     TRY_GOTO(NEW0(out, count));
     if (size)
         TRY_GOTO(NEW0(block, count * size));
-    if (count && H5Aread(id, mem, size ? (void *)block : (void *)out) < 0) {
+    watchdog_begin(WATCHDOG_CALL);
+    herr_t status = count ? H5Aread(id, mem, size ? (void *)block : (void *)out) : 0;
+    watchdog_end();
+    if (status < 0) {
         memset(out, 0, count * sizeof *out);
         FAIL_GOTO(ERR_INPUT,
                   "%s: attribute %s cannot be read (%s); the file is damaged, write it again",

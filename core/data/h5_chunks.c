@@ -9,6 +9,7 @@
 #include "core/base/fd.h"
 #include "core/base/mem.h"
 #include "core/data/h5.h"
+#include "core/data/watchdog.h"
 
 /* Little-endian numbers of 1 to 8 bytes. */
 static bool plain_type(const H5Array *a)
@@ -101,14 +102,19 @@ static Err load(void *array, const uint64_t *at, unsigned char **data, size_t *n
     h5_quiet();
     *data = NULL;
     *n = 0;
-    if (H5Dget_chunk_storage_size(a->id, offset, &stored) < 0 || !stored)
+    watchdog_begin(WATCHDOG_CALL);
+    bool there = H5Dget_chunk_storage_size(a->id, offset, &stored) >= 0 && stored;
+    watchdog_end();
+    if (!there)
         return OK; /* never written: fill value */
     if (stored > a->base.store->bytes)
         FAIL(ERR_INPUT, "%s: a chunk is larger than the file; the file is damaged", a->base.path);
     TRY(mem_alloc(&p, stored, 1));
     size_t size = stored;
-    if (H5Dread_chunk(a->id, H5P_DEFAULT, offset, &mask, p) < 0 ||
-        !unpack(a, mask, want, &p, &size)) {
+    watchdog_begin(WATCHDOG_CALL);
+    herr_t status = H5Dread_chunk(a->id, H5P_DEFAULT, offset, &mask, p);
+    watchdog_end();
+    if (status < 0 || !unpack(a, mask, want, &p, &size)) {
         free(p);
         FAIL(ERR_INPUT,
              "%s: a chunk cannot be unpacked; the file is damaged or cut short, copy or write it "

@@ -211,7 +211,9 @@ static herr_t rewrite_object(H5Store *s, const char *from, hid_t file, const cha
     void *buffer = n >= 0 && size ? calloc((size_t)n + 1, size) : NULL;
     H5Pset_create_intermediate_group(lcpl, 1);
     H5Pset_char_encoding(lcpl, H5T_CSET_UTF8);
+    watchdog_begin(WATCHDOG_CALL);
     herr_t status = buffer ? H5Dread(id, mem, H5S_ALL, H5S_ALL, dxpl, buffer) : -1;
+    watchdog_end();
     if (status >= 0)
         out = H5Dcreate2(file, to, stored, space, lcpl, H5P_DEFAULT, H5P_DEFAULT);
     status = out < 0 ? -1 : H5Dwrite(out, mem, H5S_ALL, H5S_ALL, H5P_DEFAULT, buffer);

@@ -1,6 +1,7 @@
 /* The Store operations over HDF5: nodes, arrays, strings, compound fields (attributes: h5_attr.c).
  */
 #include "core/data/h5.h"
+#include "core/data/watchdog.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -255,7 +256,9 @@ static Err h5_read(Array *base, const uint64_t *start, const uint64_t *count, Me
     if (a->own_chunks)
         return chunked_read(&a->chunked, start, count, type, out);
     select_box(a, start, count, &file, &mem);
+    watchdog_begin(WATCHDOG_CALL);
     herr_t status = H5Dread(a->id, h5_mem_type(type), mem, file, H5P_DEFAULT, out);
+    watchdog_end();
     Err err = status < 0 ? unreadable(base) : OK;
     H5Sclose(file);
     H5Sclose(mem);
@@ -302,7 +305,9 @@ static Err read_slab(H5Array *a, uint64_t start, uint64_t count, hid_t type, hid
 {
     hid_t file, mem;
     select_box(a, &start, &count, &file, &mem);
+    watchdog_begin(WATCHDOG_CALL);
     herr_t status = H5Dread(a->id, type, mem, file, dxpl, out);
+    watchdog_end();
     H5Sclose(file);
     H5Sclose(mem);
     return status < 0 ? unreadable(&a->base) : OK;

@@ -10,7 +10,9 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 /* IDLE_TICKS of TICK_MS without any work: a lock that another thread held at the fork. */
@@ -140,4 +142,28 @@ Err watchdog_run(Err (*fn)(void *), void *arg, JobCtl *ctl)
                         "or write it again");
     a.message[MESSAGE - 1] = 0;
     return a.err ? err_set((Err)a.err, "%s", a.message) : OK;
+}
+
+/* ---- one call ---- */
+static void set_timer(unsigned seconds)
+{
+    static _Thread_local timer_t timer;
+    static _Thread_local enum { NEW_THREAD, HAS_TIMER, NO_TIMER } have;
+    if (have == NEW_THREAD) {
+        struct sigevent e = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGBUS};
+        e._sigev_un._tid = (pid_t)syscall(SYS_gettid);
+        have = timer_create(CLOCK_THREAD_CPUTIME_ID, &e, &timer) == 0 ? HAS_TIMER : NO_TIMER;
+    }
+    struct itimerspec t = {.it_value = {.tv_sec = (time_t)seconds}};
+    if (have == HAS_TIMER)
+        timer_settime(timer, 0, &t, NULL);
+}
+
+void watchdog_begin(unsigned seconds)
+{
+    set_timer(seconds);
+}
+void watchdog_end(void)
+{
+    set_timer(0);
 }

@@ -10,4 +10,11 @@
  * another thread held when it was made) gives OK, since that is not the file's fault. Nothing the
  * child computes is kept. A few milliseconds. */
 CHECKED Err watchdog_run(Err (*fn)(void *), void *arg, JobCtl *ctl);
+
+/* Around one call of libhdf5 that no rehearsal could cover (values deep inside a large file): when this thread computes
+ * for `seconds` between the two, which no honest call needs, it gets SIGBUS, as if the call had crashed. The command line
+ * and the explorer then say so and end. */
+enum { WATCHDOG_CALL = 60 };
+void watchdog_begin(unsigned seconds);
+void watchdog_end(void);
 #endif
