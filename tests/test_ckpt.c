@@ -128,6 +128,29 @@ static void expect_refused(const char *name, const void *data, size_t n, const c
     assert_null(strchr(err_message(), '\n'));
 }
 
+/* The end record of a zip must count what the directory holds, and stand behind it. The file has two, as torch writes. */
+static void an_end_record_that_lies_is_refused(void **state)
+{
+    static const struct {
+        size_t back; /* from the file's end */
+        const char *why;
+    } LIE[] = {{18, "volumes"},         {14, "contradict"},      {12, "contradict"},
+               {10, "contradict"},      {6, "contradict"},       {98 - 24, "does not fit"},
+               {98 - 32, "contradict"}, {98 - 40, "contradict"}, {98 - 48, "contradict"}};
+    char *data;
+    size_t n;
+    assert_ok(str_read_file(GOLDEN "views.pt", 1 << 20, ERR_GENERAL, &data, &n));
+    assert_memory_equal(data + n - 22, "PK\5\6", 4);
+    assert_memory_equal(data + n - 98, "PK\6\6", 4);
+    for (size_t i = 0; i < sizeof LIE / sizeof *LIE; i++) {
+        data[n - LIE[i].back]++;
+        expect_refused("z.pt", data, n, LIE[i].why);
+        data[n - LIE[i].back]--;
+    }
+    assert_ok(read_bytes("z.pt", data, n));
+    free(data);
+}
+
 static void expect_header_refused(const char *json, size_t data, const char *why)
 {
     size_t n = strlen(json);
@@ -461,6 +484,7 @@ int main(void)
         TEST(torch_files_keep_views_types_and_shared_storages),
         TEST(a_pickle_that_calls_is_refused_by_name),
         TEST(damaged_files_are_answered_with_one_line),
+        TEST(an_end_record_that_lies_is_refused),
         TEST(safetensors_rules_are_kept),
         TEST(a_header_of_any_length_is_no_pickle),
         TEST(both_stages_with_a_lightning_file_agree_with_torch),

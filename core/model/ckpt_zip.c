@@ -33,12 +33,19 @@ static Err find_end(const uint8_t *f, size_t size, size_t *at)
     }
 }
 
+/* A field of the old end record: the new one's value, or all ones. */
+static bool same_or_ones(uint64_t old, uint64_t value, uint64_t ones)
+{
+    return old == value || old == ones;
+}
+
 static Err read_directory(const uint8_t *f, size_t size, Directory *d)
 {
     size_t at = 0;
     TRY(find_end(f, size, &at));
     *d = (Directory){
         .count = le(f + at + 10, 2), .size = le(f + at + 12, 4), .offset = le(f + at + 16, 4)};
+    uint64_t here = le(f + at + 8, 2);
     if (le(f + at + 4, 2) || le(f + at + 6, 2))
         FAIL(ERR_MODEL, "zip: one of several volumes");
     if (at >= LOCATOR && memcmp(f + at - LOCATOR, "PK\6\7", 4) == 0) {
@@ -48,10 +55,17 @@ static Err read_directory(const uint8_t *f, size_t size, Directory *d)
         *d = (Directory){.count = le(f + end64 + 32, 8),
                          .size = le(f + end64 + 40, 8),
                          .offset = le(f + end64 + 48, 8)};
+        if (!same_or_ones(here, d->count, 0xFFFF) || !same_or_ones(le(f + at + 10, 2), d->count, 0xFFFF) ||
+            !same_or_ones(le(f + at + 12, 4), d->size, 0xFFFFFFFF) ||
+            !same_or_ones(le(f + at + 16, 4), d->offset, 0xFFFFFFFF))
+            FAIL(ERR_MODEL, "zip: its two end records contradict each other");
+        here = le(f + end64 + 24, 8);
         at = end64;
     }
     if (d->offset > at || d->size > at - d->offset)
         FAIL(ERR_MODEL, "zip: the directory lies outside the file");
+    if (here != d->count || d->size != at - d->offset)
+        FAIL(ERR_MODEL, "zip: the end record does not fit the directory before it");
     if (d->count > RECORDS_MAX || d->count > d->size / CENTRAL)
         FAIL(ERR_MODEL, "zip: %llu records", (unsigned long long)d->count);
     return OK;
@@ -143,6 +157,8 @@ static Err read_all(const uint8_t *f, const Directory *d, ZipRecord *r, Span *sp
                       r[i].name_len < 80 ? (int)r[i].name_len : 80, r[i].name);
         c += len;
     }
+    if (c != end)
+        FAIL_GOTO(ERR_MODEL, "zip: the directory holds more than the end record counts");
     qsort(span, d->count, sizeof *span, span_order);
     for (uint64_t i = 1; i < d->count; i++)
         if (span[i].begin < span[i - 1].end)

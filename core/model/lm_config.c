@@ -54,20 +54,21 @@ static Err read_scaling(const cJSON *o, LmConfig *c)
     return OK;
 }
 
+static Err add_eos(const cJSON *x, LmConfig *c)
+{
+    if (!cJSON_IsNumber(x) || !(x->valuedouble >= 0 && x->valuedouble < 1 << 24) || c->n_eos == LM_EOS_MAX)
+        FAIL(ERR_MODEL, "\"eos_token_id\" is not a word number or a short list of them");
+    c->eos[c->n_eos++] = (int32_t)x->valuedouble;
+    return OK;
+}
+
 static Err read_eos(const cJSON *o, LmConfig *c)
 {
     const cJSON *e = cJSON_GetObjectItemCaseSensitive(o, "eos_token_id"), *x;
     c->n_eos = 0;
-    if (cJSON_IsNumber(e)) {
-        c->eos[c->n_eos++] = (int32_t)e->valuedouble;
-    } else if (cJSON_IsArray(e)) {
-        cJSON_ArrayForEach(x, e)
-        {
-            if (!cJSON_IsNumber(x) || c->n_eos == LM_EOS_MAX)
-                FAIL(ERR_MODEL, "\"eos_token_id\" is not a short list of numbers");
-            c->eos[c->n_eos++] = (int32_t)x->valuedouble;
-        }
-    }
+    if (!cJSON_IsArray(e))
+        return e && !cJSON_IsNull(e) ? add_eos(e, c) : OK;
+    cJSON_ArrayForEach(x, e) TRY(add_eos(x, c));
     return OK;
 }
 
@@ -90,6 +91,8 @@ Err lm_config_read(const cJSON *o, LmConfig *c)
     TRY(read_int(o, "max_position_embeddings", 1, 1 << 30, 2048, &c->positions));
     TRY(json_number(o, "rms_norm_eps", 1e-6, &c->eps));
     TRY(json_number(o, "rope_theta", 10000, &c->theta));
+    if (!(c->theta > 0))
+        FAIL(ERR_MODEL, "\"rope_theta\" is out of range");
     TRY(json_bool(o, "tie_word_embeddings", false, &c->tied));
     TRY(json_bool(o, "attention_bias", false, &c->attention_bias));
     TRY(json_bool(o, "mlp_bias", false, &c->mlp_bias));
