@@ -21,6 +21,7 @@ typedef struct Lanczos {
     double *q;         /* [max, n]: each basis vector contiguous */
     double *next, *w;  /* [n, WIDTH] row-major blocks */
     double *h;         /* [max, WIDTH] projections on the basis */
+    double *chunks;    /* [n / CHUNK + 1, WIDTH] parts of a sum over rows */
     double *t;         /* [max, max] */
     double r[WIDTH][WIDTH]; /* next * r = what was left of A last */
     size_t found;      /* eigenpairs of t in s, theta: the largest, best first */
@@ -104,23 +105,54 @@ static Err orthogonalize(Lanczos *l, double *w, double *total)
     return job_look(l->ctl);
 }
 
-/* Column j of w: takes out columns 0 .. j-1 twice, adding the coefficients to r; returns what is left. */
-static double clean_column(double *w, size_t n, size_t j, double r[WIDTH][WIDTH])
+/* Sums over rows go by chunks, added in order: the same at any number of threads. */
+enum { CHUNK = 4096 };
+
+/* f += w' (column j of w) for rows first .. end-1. */
+KERNEL static void project_column(const double *w, size_t first, size_t end, size_t j, double *f)
 {
-    double norm = 0;
-    for (int pass = 0; pass < 2; pass++)
-        for (size_t i = 0; i < j; i++) {
-            double f = 0;
-            for (size_t x = 0; x < n; x++)
-                f += w[x * WIDTH + i] * w[x * WIDTH + j];
-            for (size_t x = 0; x < n; x++)
-                w[x * WIDTH + j] -= f * w[x * WIDTH + i];
-            if (r)
-                r[i][j] += f;
+    EigsRow a = {0}, b = {0};
+    size_t x = first;
+    for (; x + 2 <= end; x += 2) {
+        a += w[x * WIDTH + j] * *(const EigsRow *)(w + x * WIDTH);
+        b += w[x * WIDTH + WIDTH + j] * *(const EigsRow *)(w + x * WIDTH + WIDTH);
+    }
+    if (x < end)
+        a += w[x * WIDTH + j] * *(const EigsRow *)(w + x * WIDTH);
+    a += b;
+    memcpy(f, &a, sizeof a);
+}
+
+/* f[WIDTH] = w' (column j of w); chunks: scratch. */
+static void project_on_columns(const double *w, size_t n, size_t j, double *chunks, double *f)
+{
+#pragma omp parallel for schedule(static) if (n > 8 * CHUNK)
+    for (size_t x = 0; x < n; x += CHUNK)
+        project_column(w, x, x + CHUNK < n ? x + CHUNK : n, j, chunks + x / CHUNK * WIDTH);
+    memset(f, 0, WIDTH * sizeof *f);
+    for (size_t x = 0; x < n; x += CHUNK)
+        for (size_t i = 0; i < WIDTH; i++)
+            f[i] += chunks[x / CHUNK * WIDTH + i];
+}
+
+/* Column j of w: takes out columns 0 .. j-1 twice, adding the coefficients to r; returns what is left. */
+static double clean_column(double *w, size_t n, size_t j, double *chunks, double r[WIDTH][WIDTH])
+{
+    double f[WIDTH];
+    for (int pass = 0; pass < 2 && j > 0; pass++) {
+        project_on_columns(w, n, j, chunks, f);
+#pragma omp parallel for schedule(static) if (n > 8 * CHUNK)
+        for (size_t x = 0; x < n; x++) {
+            double sum = 0;
+            for (size_t i = 0; i < j; i++)
+                sum += f[i] * w[x * WIDTH + i];
+            w[x * WIDTH + j] -= sum;
         }
-    for (size_t x = 0; x < n; x++)
-        norm += w[x * WIDTH + j] * w[x * WIDTH + j];
-    return sqrt(norm);
+        for (size_t i = 0; r && i < j; i++)
+            r[i][j] += f[i];
+    }
+    project_on_columns(w, n, j, chunks, f);
+    return sqrt(f[j]);
 }
 
 /* A random column orthogonal to the basis in place of column j, which held nothing new. */
@@ -134,7 +166,7 @@ static Err renew_column(Lanczos *l, double *w, size_t j, double *norm)
     TRY(orthogonalize(l, one, NULL));
     for (size_t x = 0; x < n; x++)
         w[x * WIDTH + j] = one[x * WIDTH];
-    *norm = clean_column(w, n, j, NULL);
+    *norm = clean_column(w, n, j, l->chunks, NULL);
     return OK;
 }
 
@@ -145,7 +177,7 @@ static Err factor_block(Lanczos *l, double *w, size_t b, double scale)
     memset(l->r, 0, sizeof l->r);
     for (size_t j = 0; j < b; j++) {
         TRY(job_look(l->ctl));
-        double norm = clean_column(w, n, j, l->r);
+        double norm = clean_column(w, n, j, l->chunks, l->r);
         l->r[j][j] = norm;
         if (norm <= 1e-13 * scale || norm == 0) {
             l->r[j][j] = 0;
@@ -299,6 +331,7 @@ Err eigs_largest(const EigsParams *p, EigsApply *apply, void *user, JobCtl *ctl,
     TRY_GOTO(NEW(l.next, n * WIDTH));
     TRY_GOTO(NEW(l.w, n * WIDTH));
     TRY_GOTO(NEW(l.h, l.max * WIDTH));
+    TRY_GOTO(NEW(l.chunks, (n / CHUNK + 1) * WIDTH));
     TRY_GOTO(NEW(h, l.max * WIDTH));
     TRY_GOTO(NEW0(l.t, l.max * l.max));
     TRY_GOTO(NEW(l.s, l.max * l.max));
@@ -315,6 +348,7 @@ done:
     free(l.next);
     free(l.w);
     free(l.h);
+    free(l.chunks);
     free(h);
     free(l.t);
     free(l.s);

@@ -1,4 +1,5 @@
-/* Gene by gene over the transposed matrix: one look at a gene's stored values serves all groups. */
+/* Welch needs sums only: one pass over the cells, as they come. Ranks go gene by gene over the transposed matrix:
+ * one look at a gene's stored values serves all groups. */
 #include "core/analysis/markers.h"
 
 #include <math.h>
@@ -163,19 +164,17 @@ static void wilcoxon(double ranks, double n1, double n2, double ties, MarkerStat
     s->pval = stats_normal_two_sided(s->score);
 }
 
-static void test_gene(const Groups *g, const int32_t *cells, const float *values, size_t n, Bench *w,
-                      MarkerStat *stats, size_t stride)
+/* Every group of one gene, from the groups' shares [g->n + 1]. */
+static void test_shares(const Groups *g, const Share *share, double ties, MarkerStat *stats, size_t stride)
 {
-    size_t kept = collect(g, cells, values, n, w);
-    double ties = g->test == TEST_WILCOXON ? rank_gene(g, w, kept) : 0;
     Share all = {0};
     for (size_t c = 0; c <= g->n; c++) {
-        all.s1 += w->share[c].s1;
-        all.s2 += w->share[c].s2;
-        all.nonzero += w->share[c].nonzero;
+        all.s1 += share[c].s1;
+        all.s2 += share[c].s2;
+        all.nonzero += share[c].nonzero;
     }
     for (size_t c = 0; c < g->n; c++) {
-        const Share *in = &w->share[c];
+        const Share *in = &share[c];
         Share out = {all.s1 - in->s1, all.s2 - in->s2, 0, all.nonzero - in->nonzero};
         double n1 = (double)g->sizes[c], n2 = (double)(g->cells - g->sizes[c]);
         MarkerStat *s = &stats[c * stride];
@@ -195,7 +194,14 @@ static void test_gene(const Groups *g, const int32_t *cells, const float *values
     }
 }
 
-/* ---- all genes ---- */
+/* ---- ranks of all genes ---- */
+
+static void test_gene(const Groups *g, const int32_t *cells, const float *values, size_t n, Bench *w,
+                      MarkerStat *stats, size_t stride)
+{
+    double ties = rank_gene(g, w, collect(g, cells, values, n, w));
+    test_shares(g, w->share, ties, stats, stride);
+}
 
 /* Genes for some 30 ms: by their values, and by the groups that each is tested for. */
 static size_t batch_end(const Groups *g, const Csr *t, size_t begin)
@@ -269,6 +275,149 @@ static size_t genes_per_pass(const Rows *rows)
     return genes < 64 ? 64 : genes;
 }
 
+static Err test_ranks(const Rows *rows, const Groups *g, JobCtl *ctl, MarkerStat *stats)
+{
+    Err err = OK;
+    Csr t = {0};
+    size_t step = genes_per_pass(rows);
+    for (size_t first = 0; first < rows->genes; first += step) {
+        size_t end = first + step < rows->genes ? first + step : rows->genes;
+        job_stage(ctl, "reading genes", rows->n);
+        TRY_GOTO(job_progress(ctl, 0));
+        TRY_GOTO(read_columns(rows, first, end, ctl, &t));
+        job_stage(ctl, "testing genes", rows->genes);
+        TRY_GOTO(test_genes(g, &t, first, rows->genes, ctl, stats + first));
+        csr_done(&t);
+    }
+done:
+    csr_done(&t);
+    return err;
+}
+
+/* ---- sums of all genes ---- */
+
+/* Of one gene over the cells of one part. */
+typedef struct Moments {
+    double s1, s2;
+    size_t nonzero;
+} Moments;
+
+/* A group's cells, cut into `lanes` parts as rows.h says. One thread sums a part, in the order of its cells. */
+typedef struct Parts {
+    size_t genes, lanes, n;
+    Moments *sums; /* [n, genes] */
+    size_t *begin; /* [n + 1]: into cells, of the block at work */
+    size_t *cells; /* [block]: cells of the block by part */
+} Parts;
+
+static size_t part_of(const Groups *g, const Parts *p, size_t cell)
+{
+    size_t group = g->codes[cell] < 0 ? g->n : (size_t)g->codes[cell];
+    return group * p->lanes + cell / LANE_CELLS % p->lanes;
+}
+
+static void sort_cells(const Groups *g, Parts *p, size_t first, size_t n)
+{
+    memset(p->begin, 0, (p->n + 1) * sizeof *p->begin);
+    for (size_t i = 0; i < n; i++)
+        p->begin[part_of(g, p, first + i) + 1]++;
+    for (size_t c = 0; c < p->n; c++)
+        p->begin[c + 1] += p->begin[c];
+    for (size_t i = 0; i < n; i++)
+        p->cells[p->begin[part_of(g, p, first + i)]++] = i;
+    memmove(p->begin + 1, p->begin, p->n * sizeof *p->begin); /* ends become beginnings */
+    p->begin[0] = 0;
+}
+
+static void add_cell(const Csr *m, size_t cell, Moments *sums)
+{
+    for (int64_t j = m->indptr[cell]; j < m->indptr[cell + 1]; j++) {
+        Moments *s = &sums[m->indices[j]];
+        float v = m->values[j];
+        s->s1 += v;
+        s->s2 += (double)(v * v); /* squared in float32, as scanpy does */
+        s->nonzero += v != 0;
+    }
+}
+
+static void add_cells(const Groups *g, Parts *p, const Csr *block, size_t first)
+{
+    sort_cells(g, p, first, block->rows);
+#pragma omp parallel for schedule(dynamic, 1)
+    for (size_t part = 0; part < p->n; part++)
+        for (size_t i = p->begin[part]; i < p->begin[part + 1]; i++)
+            add_cell(block, p->cells[i], p->sums + part * p->genes);
+}
+
+/* A group's share of a gene: its parts in order. */
+static Share add_parts(const Parts *p, size_t group, size_t gene)
+{
+    Share s = {0};
+    for (size_t l = 0; l < p->lanes; l++) {
+        const Moments *m = &p->sums[(group * p->lanes + l) * p->genes + gene];
+        s.s1 += m->s1;
+        s.s2 += m->s2;
+        s.nonzero += m->nonzero;
+    }
+    return s;
+}
+
+static Err test_sums(const Groups *g, const Parts *p, JobCtl *ctl, MarkerStat *stats)
+{
+    int failed = 0;
+    size_t batch = 2000000 / (20 * g->n * p->lanes + 100) + 1;
+    for (size_t begin = 0, end; begin < p->genes; begin = end) {
+        end = begin + batch < p->genes ? begin + batch : p->genes;
+#pragma omp parallel reduction(| : failed)
+        {
+            Share *share = NULL;
+            failed = NEW(share, g->n + 1) != OK;
+#pragma omp for schedule(dynamic, 16)
+            for (size_t i = begin; i < end; i++) {
+                if (failed)
+                    continue;
+                for (size_t c = 0; c <= g->n; c++)
+                    share[c] = add_parts(p, c, i);
+                test_shares(g, share, 0, stats + i, p->genes);
+            }
+            free(share);
+        }
+        if (failed)
+            FAIL(ERR_NOMEM, "out of memory in the marker tests");
+        TRY(job_progress(ctl, end));
+    }
+    return OK;
+}
+
+static Err test_means(const Rows *rows, const Groups *g, JobCtl *ctl, MarkerStat *stats)
+{
+    Err err = OK;
+    Csr block = {0};
+    size_t step = rows_block(rows);
+    Parts p = {.genes = rows->genes, .lanes = (LANES + g->n) / (g->n + 1)};
+    p.n = (g->n + 1) * p.lanes;
+    TRY_GOTO(NEW0(p.sums, p.n * p.genes));
+    TRY_GOTO(NEW(p.begin, p.n + 1));
+    TRY_GOTO(NEW(p.cells, step));
+    job_stage(ctl, "reading genes", rows->n);
+    for (size_t first = 0; first < rows->n; first += step) {
+        TRY_GOTO(job_progress(ctl, first));
+        TRY_GOTO(rows_read(rows, first, rows->n - first < step ? rows->n - first : step, ctl, &block));
+        add_cells(g, &p, &block, first);
+        csr_done(&block);
+    }
+    job_stage(ctl, "testing genes", rows->genes);
+    TRY_GOTO(test_sums(g, &p, ctl, stats));
+done:
+    csr_done(&block);
+    free(p.sums);
+    free(p.begin);
+    free(p.cells);
+    return err;
+}
+
+/* ---- all ---- */
+
 /* Groups first .. end-1. */
 static Err adjust_groups(size_t first, size_t end, size_t genes, MarkerStat *stats)
 {
@@ -302,26 +451,15 @@ Err markers_test(const Rows *rows, const int32_t *codes, size_t n_groups, Marker
 {
     Err err = OK;
     Groups g = {.cells = rows->n, .n = n_groups, .codes = codes, .test = test};
-    Csr t = {0};
     TRY(NEW0(g.sizes, n_groups + 1));
     for (size_t i = 0; i < rows->n; i++)
         g.sizes[codes[i] < 0 ? n_groups : (size_t)codes[i]]++;
-    size_t step = genes_per_pass(rows);
-    for (size_t first = 0; first < rows->genes; first += step) {
-        size_t end = first + step < rows->genes ? first + step : rows->genes;
-        job_stage(ctl, "reading genes", rows->n);
-        TRY_GOTO(job_progress(ctl, 0));
-        TRY_GOTO(read_columns(rows, first, end, ctl, &t));
-        job_stage(ctl, "testing genes", rows->genes);
-        TRY_GOTO(test_genes(&g, &t, first, rows->genes, ctl, stats + first));
-        csr_done(&t);
-    }
+    TRY_GOTO(test == TEST_WELCH ? test_means(rows, &g, ctl, stats) : test_ranks(rows, &g, ctl, stats));
     for (size_t c = 0; c < n_groups; c += 4) {
         TRY_GOTO(adjust_groups(c, c + 4 < n_groups ? c + 4 : n_groups, rows->genes, stats));
         TRY_GOTO(job_look(ctl));
     }
 done:
     free(g.sizes);
-    csr_done(&t);
     return err;
 }
