@@ -125,8 +125,8 @@ static Err take_asked(CliArgs *a, const PlotParams *p, Asked *k)
     TRY(cli_take_string(a, "--groups", &k->table));
     TRY(cli_take_size(a, "-n", 1, 10000000, &k->n));
     k->annotate = cli_take_flag(a, "--annotate");
-    if ((k->query != NULL) + (p->n_colors > 0) + k->annotate + (k->table != NULL) > 1)
-        FAIL(ERR_USAGE, "--query, --annotate, --groups, --color: one of them colours the figure");
+    if ((k->query != NULL) + k->annotate + (k->table != NULL) > 1)
+        FAIL(ERR_USAGE, "--query, --annotate, --groups: one of them, in the first panel");
     if (k->query && p->highlight)
         FAIL(ERR_USAGE, "--query, --highlight: scores have no groups to highlight");
     if (k->generate && k->generated)
@@ -283,7 +283,7 @@ static Err plot_chart(CliArgs *a, ChartParams *c, PlotParams *p, const char **co
 
 static Err plot_map(CliArgs *a, PlotParams *p)
 {
-    static const char usage[] = "FILE --color KEY_OR_GENE [--color ...] | --query \"TEXT\" | --annotate | --groups T.tsv[:COLUMN] "
+    static const char usage[] = "FILE [--query \"TEXT\" | --annotate | --groups T.tsv[:COLUMN]] [--color KEY_OR_GENE] [--color ...] "
                                 "-o FIG.png|.svg|.pdf [--basis umap] [--split-by KEY] [--highlight A,B] [--cells RULE] "
                                 "[--generate \"TEXT\" [-n N] | --generated CELLS.h5ad] [--size 85mm|170mm|slide|square] [--dpi 300] "
                                 "[--view X0,Y0,X1,Y1] [--simulate deuteranopia]; --kind dotplot|matrix|heatmap|violin|histogram|composition: other plots";

@@ -128,10 +128,10 @@ static TextStyle label_style(const Page *g, const ScatterPanel *p)
     return style;
 }
 
-/* Looked at before the page is final: without memory for it they are taken to fit. */
+/* Apart from each other, not far from home, and not over most of the plot. Before the page is final: without memory for it they are taken to fit. */
 bool scatter_labels_fit(const Page *g, const ScatterPanel *p)
 {
-    static const double most_covered = 0.3;
+    static const double most_covered = 0.3, farthest = 0.15;
     TextStyle style = label_style(g, p);
     Label *l;
     size_t n;
@@ -141,6 +141,7 @@ bool scatter_labels_fit(const Page *g, const ScatterPanel *p)
         return true;
     for (size_t i = 0; i < n; i++) {
         covered += l[i].w * l[i].h;
+        fit &= hypot(l[i].x - l[i].home_x, l[i].y - l[i].home_y) < farthest * g->side + l[i].w / 2;
         for (size_t j = 0; j < i; j++) /* a pair that touches by a hair is still read */
             fit &= fabs(l[i].x - l[j].x) > (l[i].w + l[j].w) / 2 - 1.5 || fabs(l[i].y - l[j].y) > (l[i].h + l[j].h) / 2 - 1.5;
     }

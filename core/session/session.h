@@ -338,8 +338,8 @@ typedef struct PlotParams {
     const char *vcenter;  /* a number in the middle of the scale, equally far from both ends; NULL */
     bool letters, zero_grey, free_scales; /* free_scales: each panel of numbers its own limits */
     const Map *map;             /* NULL: the session's */
-    const Groups *groups;       /* colour by these instead of colors; NULL */
-    const Values *values;       /* colour by these; NULL */
+    const Groups *groups;       /* a panel coloured by these, before colors; NULL */
+    const Values *values;       /* the same of numbers; NULL */
     const char *query;          /* the question whose scores `values` are, for provenance; NULL */
     const Generated *generated; /* drawn hollow; NULL */
     double view[4];             /* x0 y0 x1 y1, all 0: everything */

@@ -211,10 +211,11 @@ static Err make_panel(Session *s, const PlotParams *pp, const char *key, size_t 
     return panel_of_values(o->values[i], pp, obs < 0 && !color_is_computed(key), p);
 }
 
+/* Given groups or numbers first, then a panel for each colour; without either the file's own groups. */
 static Err make_panels(Session *s, const PlotParams *pp, Sources *o, JobCtl *ctl)
 {
-    bool given = pp->groups || pp->values;
-    o->n = given ? 1 : pp->n_colors ? pp->n_colors : 1;
+    size_t given = pp->groups || pp->values;
+    o->n = given + pp->n_colors ? given + pp->n_colors : 1;
     o->groups = mem_must(o->n * sizeof *o->groups);
     o->values = mem_must(o->n * sizeof *o->values);
     o->highlight = mem_must(o->n * sizeof *o->highlight);
@@ -226,17 +227,15 @@ static Err make_panels(Session *s, const PlotParams *pp, Sources *o, JobCtl *ctl
         panel_of_groups(pp->groups, o->highlight[0], &o->panels[0]);
     } else if (pp->values) {
         TRY(panel_of_values(pp->values, pp, false, &o->panels[0]));
-    } else if (pp->n_colors) {
-        for (size_t i = 0; i < pp->n_colors; i++)
-            TRY(make_panel(s, pp, pp->colors[i], i, o, ctl));
-    } else {
-        Err err = session_groups(s, NULL, ctl, &o->groups[0]);
-        if (err == OK)
-            panel_of_groups(o->groups[0], NULL, &o->panels[0]);
-        else if (err != ERR_NOT_FOUND)
-            return err;
     }
-    return OK;
+    for (size_t i = 0; i < pp->n_colors; i++)
+        TRY(make_panel(s, pp, pp->colors[i], given + i, o, ctl));
+    if (given || pp->n_colors)
+        return OK;
+    Err err = session_groups(s, NULL, ctl, &o->groups[0]);
+    if (err == OK)
+        panel_of_groups(o->groups[0], NULL, &o->panels[0]);
+    return err == ERR_NOT_FOUND ? OK : err;
 }
 
 /* "ctrl (1,431)"; with several colourings "CD3D, ctrl (1,431)". */

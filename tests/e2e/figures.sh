@@ -51,6 +51,9 @@ has m.svg 1 '>CD3E, log1p CP10k<'
 plot m.svg --color leiden --highlight 1,2 --simulate greyscale
 has m.svg 0 '>0 ('
 has m.svg 1 '>1 (153)<'
+plot m.svg --groups "$t/donor.tsv" --color CD3E
+has m.svg 1 '>donor B ('
+has m.svg 1 '>CD3E<'
 plot m.svg --color leiden --style poster --size slide --letters --frame full --ncols 1
 has m.svg 1 'font-face'
 plot m.pdf --color leiden --size square --transparent
