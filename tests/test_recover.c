@@ -122,6 +122,26 @@ static float all_the_same(size_t i, size_t j, float v)
     return 1.5f;
 }
 
+/* Two cells that say nothing of their factor, one of them among those that opening looks at. */
+static float some_single(size_t i, size_t j, float v)
+{
+    return i == 0 || i == 88 ? (j == 1 ? 4.5f : 0) : v;
+}
+
+static void cells_with_a_single_value_are_taken_as_ones(void **state)
+{
+    int matrix;
+    float v[CELLS];
+    Dataset *d = dataset_of(1, 0, some_single);
+    assert_true(dataset_matrix(d, 0)->usable_for_model);
+    assert_ok(dataset_recover_counts(d, NULL, &matrix));
+    assert_true(matrix > 0);
+    assert_non_null(strstr(dataset_recovery_text(d), "2 with a single value"));
+    assert_ok(dataset_read_gene(d, matrix, 1, NULL, v));
+    assert_true(v[0] == 1 && v[88] == 1);
+    dataset_close(d);
+}
+
 static void what_is_not_exact_is_refused_with_the_cell(void **state)
 {
     int matrix;
@@ -148,6 +168,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(counts_come_back_exactly),
+        cmocka_unit_test(cells_with_a_single_value_are_taken_as_ones),
         cmocka_unit_test(what_is_not_exact_is_refused_with_the_cell),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

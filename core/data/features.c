@@ -15,6 +15,11 @@ void features_done(Features *f)
     strings_free(f->ids, f->n);
     strings_free(f->types, f->n);
     strings_free(f->genomes, f->n);
+    for (size_t i = 0; i < f->n_more; i++) {
+        free(f->more[i].name);
+        strings_free(f->more[i].texts, f->n);
+    }
+    free(f->more);
     *f = (Features){0};
 }
 
@@ -155,6 +160,8 @@ Err features_settle(Dataset *d, const Features *f, const DatasetOptions *opt, in
     add_column(d, "gene_ids", f->ids, map, f->n);
     add_column(d, "feature_types", f->types, map, f->n);
     add_column(d, "genome", f->genomes, map, f->n);
+    for (size_t i = 0; i < f->n_more; i++)
+        add_column(d, f->more[i].name, f->more[i].texts, map, f->n);
     if (d->var.n == f->n) {
         free(map);
         map = NULL;

@@ -4,11 +4,17 @@
 #define SCMM_DATA_FEATURES_H
 #include "core/data/dataset_impl.h"
 
+typedef struct FeatureColumn {
+    char *name, **texts;
+} FeatureColumn;
+
 /* Arrays of n texts; all but names may be NULL. */
 typedef struct Features {
     size_t n;
     char **names, **ids, **types, **genomes;
     const char *names_from;
+    FeatureColumn *more; /* what else is said of them: probe ids, patterns of barcodes */
+    size_t n_more;
 } Features;
 
 void features_done(Features *f);

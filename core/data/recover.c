@@ -85,6 +85,13 @@ double recovery_unit(const float *x, size_t n, double ln_base, double eps, const
     return 0;
 }
 
+/* A cell with a single value does not tell its factor; as long as nearly all others do, its counts
+ * are taken as 1. */
+static bool few_guesses(size_t guessed, size_t cells)
+{
+    return guessed <= cells / 20 + 1;
+}
+
 /* ---- a few cells ---- */
 
 static double precision_of(const Matrix *m)
@@ -253,7 +260,7 @@ Err recovery_sample(Dataset *d)
     Sample s = {0}, first = {0};
     for (int log = linear ? LINEAR : 0; log <= (linear ? LINEAR : N_LOGARITHMS - 1); log++) {
         TRY(sample_with(d, m, log, &s));
-        if (s.told && s.fit == s.cells) {
+        if (s.told && s.fit == s.cells && few_guesses(s.fit - s.told, s.cells)) {
             bool same = s.sum_high - s.sum_low < 1e-3 * s.sum_high;
             r->log = log;
             set_possible(d, true);
@@ -277,8 +284,7 @@ Err recovery_sample(Dataset *d)
 
 /* ---- all cells ---- */
 
-/* What came of all cells. A cell with a single value does not tell its factor; as long as nearly
- * all others do, its counts are taken as 1. */
+/* What came of all cells. */
 typedef struct AllCells {
     size_t failed; /* the first without a unit; SIZE_MAX: none */
     const char *why;
@@ -329,7 +335,7 @@ static Err all_units(Dataset *d, Matrix *m, int log, JobCtl *ctl, double *unit, 
         TRY(units_of_block(d, m, log, r, n, ctl, unit, all));
         TRY(job_progress(ctl, r + n));
     }
-    if (all->failed == SIZE_MAX && all->guessed > m->info.rows / 20) {
+    if (all->failed == SIZE_MAX && !few_guesses(all->guessed, m->info.rows)) {
         all->failed = all->first_guess;
         all->why = all->why_guess;
     }

@@ -127,6 +127,38 @@ static Err read_group(Dataset *d, const char *group, Features *f, const DatasetO
     return dataset_settle(d, opt);
 }
 
+/* Texts beside the usual ones, as scanpy names them; what cannot be read is left out by name. */
+static Err read_more(Dataset *d, const char *group, bool probes, Features *f)
+{
+    static const char *const usual[] = {"id",           "name",   "gene_id",
+                                        "feature_type", "genome", "_all_tag_keys"};
+    char **names;
+    size_t n;
+    TRY(store_list(d->store, group, &names, &n));
+    f->more = mem_must((n + 1) * sizeof *f->more);
+    for (size_t i = 0; i < n; i++) {
+        Array *a = NULL;
+        bool known = false, probe = probes && strcmp(names[i], "id") == 0;
+        for (size_t k = 0; k < sizeof usual / sizeof *usual; k++)
+            known |= !probe && strcmp(names[i], usual[k]) == 0;
+        char *path = path_join(group, names[i]);
+        bool texts = !known && store_kind(d->store, path) == NODE_ARRAY &&
+                     store_open_array(d->store, path, &a) == OK && a->info.cls == ELEM_STRING &&
+                     a->info.rank == 1;
+        array_close(a);
+        FeatureColumn *c = &f->more[f->n_more];
+        if (texts && texts_at(d, group, names[i], f->n, &c->texts) == OK) {
+            c->name = mem_strdup(probe ? "probe_ids" : names[i]);
+            f->n_more++;
+        } else if (texts) {
+            dataset_warn_error(d, path);
+        }
+        free(path);
+    }
+    strings_free(names, n);
+    return OK;
+}
+
 static Err read_v3(Dataset *d, const DatasetOptions *opt)
 {
     const char *g = "matrix/features";
@@ -145,6 +177,7 @@ static Err read_v3(Dataset *d, const DatasetOptions *opt)
     TRY_GOTO(optional_texts(d, g, id, f.n, &f.ids));
     TRY_GOTO(optional_texts(d, g, "feature_type", f.n, &f.types));
     TRY_GOTO(optional_texts(d, g, "genome", f.n, &f.genomes));
+    TRY_GOTO(read_more(d, g, probes, &f));
     err = read_group(d, "matrix", &f, opt);
 done:
     features_done(&f);
