@@ -116,6 +116,8 @@ static void neighbours_agree(void **state)
     assert_ok(knn_query(gpu, x, 3, q, 2, DIM, 10, NULL, &b)); /* fewer cells than asked for */
     assert_int_equal(b.k, 3);
     knn_done(&b);
+    assert_ok(knn_query(gpu, x, N, q, 0, DIM, 10, NULL, &b)); /* nobody asks */
+    knn_done(&b);
     free(x);
     free(q);
 }

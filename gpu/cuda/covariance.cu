@@ -203,9 +203,7 @@ static void cuda_covariance(Device *d, const HeldRows *h, const double *v, const
 
 static void block_free(Device *d, Block *b)
 {
-    void *all[] = {b->row_begin, b->column_begin, b->column, b->row, b->by_row, b->by_column};
-    for (void *p : all)
-        d->ops->free(d, p);
+    cuda_free_all(d, b->row_begin, b->column_begin, b->column, b->row, b->by_row, b->by_column);
 }
 static void cuda_release_rows(Device *d, HeldRows *h)
 {
@@ -214,9 +212,7 @@ static void cuda_release_rows(Device *d, HeldRows *h)
     for (int64_t i = 0; h->block && i < h->blocks; i++)
         block_free(d, &h->block[i]);
     block_free(d, &h->staging);
-    void *all[] = {h->count, h->v, h->shift, h->y, h->w};
-    for (void *p : all)
-        d->ops->free(d, p);
+    cuda_free_all(d, h->count, h->v, h->shift, h->y, h->w);
     free(h->block);
     free(h);
 }
@@ -224,25 +220,22 @@ static size_t block_bytes(const Block *b, int64_t cols)
 {
     return (size_t)b->nnz * 16 + (size_t)(b->rows + cols + 2) * sizeof(int64_t) + 6 * 256;
 }
-static void *room(Device *d, size_t bytes)
-{
-    return d->err ? NULL : d->ops->alloc(d, bytes);
-}
 static void block_room(Device *d, Block *b, int64_t cols)
 {
     size_t n = (size_t)b->nnz;
-    b->row_begin = (int64_t *)room(d, (size_t)(b->rows + 1) * sizeof(int64_t));
-    b->column_begin = (int64_t *)room(d, (size_t)(cols + 1) * sizeof(int64_t));
-    b->column = (int32_t *)room(d, n * sizeof(int32_t));
-    b->row = (int32_t *)room(d, n * sizeof(int32_t));
-    b->by_row = (float *)room(d, n * sizeof(float));
-    b->by_column = (float *)room(d, n * sizeof(float));
+    b->row_begin = (int64_t *)cuda_room(d, (size_t)(b->rows + 1) * sizeof(int64_t));
+    b->column_begin = (int64_t *)cuda_room(d, (size_t)(cols + 1) * sizeof(int64_t));
+    b->column = (int32_t *)cuda_room(d, n * sizeof(int32_t));
+    b->row = (int32_t *)cuda_room(d, n * sizeof(int32_t));
+    b->by_row = (float *)cuda_room(d, n * sizeof(float));
+    b->by_column = (float *)cuda_room(d, n * sizeof(float));
 }
 /* Cuts the rows into blocks of at most `most` values (a longer row is one by itself). */
 static bool cut(HeldRows *h, int64_t most)
 {
     const SparseRows *x = &h->x;
-    int64_t room_for = x->indptr[x->rows] / most * 2 + 2; /* two neighbours hold more than `most` */
+    /* Two neighbours hold more than `most`, unless there are too many rows. */
+    int64_t room_for = x->indptr[x->rows] / most * 2 + 2 * (x->rows >> 24) + 2;
     h->block = (Block *)calloc((size_t)room_for, sizeof *h->block);
     for (int64_t first = 0, end; h->block && first < x->rows; first = end) {
         for (end = first + 1; end < x->rows && end - first < 1 << 24; end++)
@@ -287,11 +280,11 @@ static void hold(Device *d, HeldRows *h, const DeviceWatch *watch)
         return;
     }
     Block large = largest(h, &all, &counts);
-    h->count = (uint32_t *)room(d, (size_t)counts * sizeof(uint32_t));
-    h->v = (double *)room(d, (size_t)(cols * WIDTH) * sizeof(double));
-    h->shift = (double *)room(d, WIDTH * sizeof(double));
-    h->y = (double *)room(d, (size_t)(large.rows * WIDTH) * sizeof(double));
-    h->w = (double *)room(d, (size_t)(cols * WIDTH) * sizeof(double));
+    h->count = (uint32_t *)cuda_room(d, (size_t)counts * sizeof(uint32_t));
+    h->v = (double *)cuda_room(d, (size_t)(cols * WIDTH) * sizeof(double));
+    h->shift = (double *)cuda_room(d, WIDTH * sizeof(double));
+    h->y = (double *)cuda_room(d, (size_t)(large.rows * WIDTH) * sizeof(double));
+    h->w = (double *)cuda_room(d, (size_t)(cols * WIDTH) * sizeof(double));
     if (d->err || !cuda_ok(d, cudaMemGetInfo(&available, &total), "asking for memory"))
         return;
     size_t spare = total / 16; /* for others on this GPU, and what allocation rounds up */

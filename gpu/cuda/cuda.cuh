@@ -29,6 +29,15 @@ static inline cudaStream_t stream(const Device *d)
 {
     return state(d)->stream;
 }
+/* Device memory; NULL when an error is latched already, or latches that there is no room. */
+static inline void *cuda_room(Device *d, size_t bytes)
+{
+    return d->err ? NULL : d->ops->alloc(d, bytes);
+}
+template <class... P> static void cuda_free_all(Device *d, P... pointers)
+{
+    (d->ops->free(d, (void *)pointers), ...);
+}
 /* After a launch. */
 static inline void launched(Device *d, const char *what)
 {

@@ -178,7 +178,7 @@ static void run_epochs(Device *d, const Layout *l, Epoch s, float *now, float *t
 /* A device copy of host memory; NULL and a latched error when there is no room. */
 static void *copy_in(Device *d, const void *from, size_t bytes)
 {
-    void *p = d->err ? NULL : d->ops->alloc(d, bytes);
+    void *p = cuda_room(d, bytes);
     if (p)
         d->ops->upload(d, p, from, bytes);
     return p;
@@ -206,9 +206,7 @@ static void cuda_layout(Device *d, const Layout *l)
     s.next = (float *)copy_in(d, l->period, edges * sizeof(float));
     if (!d->err)
         run_epochs(d, l, s, now, then);
-    void *all[] = {now, then, fixed, (void *)s.indptr, (void *)s.to, (void *)s.period, s.next};
-    for (void *p : all)
-        d->ops->free(d, p);
+    cuda_free_all(d, now, then, fixed, s.indptr, s.to, s.period, s.next);
 }
 
 void layout_fill(DeviceOps *o)

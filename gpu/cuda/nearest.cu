@@ -187,16 +187,10 @@ __global__ void finish_kernel(Finish f)
 }
 
 /* ---- the search ---- */
-static void *room(Device *d, size_t bytes)
-{
-    return d->err ? NULL : d->ops->alloc(d, bytes);
-}
 static void release(Device *d, Search *f)
 {
-    void *all[] = {f->x,   f->norms, f->queries, f->product,  f->candidate,
-                   f->row, f->order, f->indices, f->distances};
-    for (void *p : all)
-        d->ops->free(d, p);
+    cuda_free_all(d, f->x, f->norms, f->queries, f->product, f->candidate, f->row, f->order,
+                  f->indices, f->distances);
     free(f->host_indices);
     free(f->host_distances);
 }
@@ -207,14 +201,14 @@ static void prepare(Device *d, Search *f)
     size_t n = (size_t)s->n, dim = (size_t)s->dim, available = 0, total = 0;
     size_t q = s->m < QUERY_BLOCK ? (size_t)s->m : (size_t)QUERY_BLOCK;
     size_t heap = (size_t)f->heap, k = (size_t)s->k;
-    f->x = (float *)room(d, n * dim * sizeof(float));
-    f->norms = (float *)room(d, n * sizeof(float));
-    f->queries = (float *)room(d, s->self ? 0 : q * dim * sizeof(float));
-    f->candidate = (float *)room(d, q * heap * sizeof(float));
-    f->row = (int32_t *)room(d, q * heap * sizeof(int32_t));
-    f->order = s->order ? (int32_t *)room(d, n * sizeof(int32_t)) : NULL;
-    f->indices = (int32_t *)room(d, q * k * sizeof(int32_t));
-    f->distances = (float *)room(d, q * k * sizeof(float));
+    f->x = (float *)cuda_room(d, n * dim * sizeof(float));
+    f->norms = (float *)cuda_room(d, n * sizeof(float));
+    f->queries = (float *)cuda_room(d, s->self ? 0 : q * dim * sizeof(float));
+    f->candidate = (float *)cuda_room(d, q * heap * sizeof(float));
+    f->row = (int32_t *)cuda_room(d, q * heap * sizeof(int32_t));
+    f->order = s->order ? (int32_t *)cuda_room(d, n * sizeof(int32_t)) : NULL;
+    f->indices = (int32_t *)cuda_room(d, q * k * sizeof(int32_t));
+    f->distances = (float *)cuda_room(d, q * k * sizeof(float));
     f->host_indices = (int32_t *)malloc(q * k * sizeof(int32_t));
     f->host_distances = (float *)malloc(q * k * sizeof(float));
     if (!f->host_indices || !f->host_distances)
@@ -224,7 +218,7 @@ static void prepare(Device *d, Search *f)
     f->refs = (int64_t)(available / 2 / (q * sizeof(float))) / 32 * 32;
     f->refs = f->refs < 32 ? 32 : f->refs > REF_BLOCK ? (int64_t)REF_BLOCK : f->refs;
     f->refs = f->refs > s->n ? s->n : f->refs;
-    f->product = (float *)room(d, q * (size_t)f->refs * sizeof(float));
+    f->product = (float *)cuda_room(d, q * (size_t)f->refs * sizeof(float));
     if (d->err)
         return;
     d->ops->upload(d, f->x, s->x, n * dim * sizeof(float));
@@ -312,6 +306,8 @@ static bool search_block(Device *d, const Search *f, RowRange queries, const Nea
 static void cuda_nearest(Device *d, const Nearest *s)
 {
     Search f = {};
+    if (s->m <= 0)
+        return;
     f.s = s;
     f.heap = s->k + SPARE < s->n ? s->k + SPARE : s->n;
     if (warps_for(f.heap, 12) < 1) {
