@@ -829,9 +829,9 @@ static void labels_are_written_as_a_table_and_never_over_a_file(void **state)
     assert_ok(str_read_file(path, 1 << 20, ERR_GENERAL, &text, NULL));
     assert_true(str_starts(text, "# command: scmmgpt annotate fake.h5ad --by leiden -o "));
     assert_non_null(strstr(text, "\n# device: cpu\n"));
-    assert_non_null(strstr(text, "cell\tleiden\tgroup_label\tgroup_probability\tselected\n"));
-    assert_non_null(strstr(text, "\t0\tCD4 T cell\t0.71\t1\n"));
-    assert_non_null(strstr(text, "\t4\tunknown\t0.44\t0\n"));
+    assert_non_null(strstr(text, "cell\tleiden\tgroup_label\tgroup_probability\tselected\tx\ty\n"));
+    assert_non_null(strstr(text, "\t0\tCD4 T cell\t0.71\t1\t"));
+    assert_non_null(strstr(text, "\t4\tunknown\t0.44\t0\t"));
     type(a, ACT_COMMAND, command);
     assert_shows(a, "exists");
     unlink(path);

@@ -21,7 +21,7 @@ typedef struct AppJob {
     bool column_asked;
     Shared *plot; /* Chart that w writes; NULL: the map */
     Selection *selection, *other;
-    bool with_table;
+    bool with_table, shows_values;
     size_t cell, n;
     double resolution;
     int neighbors;

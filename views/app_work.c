@@ -253,6 +253,7 @@ static void fill(App *a, AppJob *j)
         j->map = shared_hold(a->map);
         j->groups = shared_hold(a->groups);
         j->values = shared_hold(a->values);
+        j->shows_values = a->color_mode == COLOR_BY_VALUES;
         j->query =
             a->color_mode == COLOR_BY_QUERY || j->kind == WORK_DATA ? shared_hold(a->query) : NULL;
         j->annotation = shared_hold(a->annotation);

@@ -119,6 +119,12 @@ static void add_header(Sheet *s, const DataExport *d)
         sheet_text(s, d->query->scores->name);
     if (d->selected)
         sheet_text(s, "selected");
+    if (s->tsv && d->map) { /* what is on the map; CSV has the form that CellxGene reads */
+        sheet_text(s, "x");
+        sheet_text(s, "y");
+    }
+    if (s->tsv && d->values)
+        sheet_text(s, d->values->name);
     sheet_end_row(s);
 }
 
@@ -143,6 +149,10 @@ static void add_cell(Sheet *s, const DataExport *d, size_t i)
         sheet_number(s, (double)d->query->scores->v[i]);
     if (d->selected)
         sheet_text(s, d->selected[i] ? "1" : "0");
+    for (int k = 0; s->tsv && d->map && k < 2; k++)
+        sheet_number(s, (double)d->map->xy[2 * i + (size_t)k]);
+    if (s->tsv && d->values)
+        sheet_number(s, (double)d->values->v[i]);
     sheet_end_row(s);
 }
 

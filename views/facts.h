@@ -14,7 +14,8 @@ typedef struct DataExport {
     const Groups *groups;
     const Annotation *annotation, *cell_annotation;
     const uint8_t *selected; /* NULL */
-    const Map *map;
+    const Map *map;       /* in TSV: where each cell lies */
+    const Values *values; /* in TSV: what it is coloured by; NULL */
     const QueryResult *query;
     const char *const *cell_names;
     Provenance provenance;

@@ -316,6 +316,7 @@ Err run_data(JobCtl *ctl, AppJob *j)
         .cell_annotation = shared_get(j->cell_annotation),
         .selected = j->selection ? j->selection->in : NULL,
         .map = shared_get(j->map),
+        .values = j->shows_values ? shared_get(j->values) : NULL,
         .query = q,
         .provenance = {.command = j->command,
                        .version = SCMMGPT_VERSION,

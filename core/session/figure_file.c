@@ -81,6 +81,7 @@ Err figure_file_begin(Session *s, const PlotParams *pp, bool placed, uint64_t se
     add(f, "dataset_sha256", f->hash);
     add(f, "seed", f->seed);
     add(f, "view", f->view);
+    add(f, "cells", pp->rule);
     add(f, "query", pp->query);
     add(f, "simulate", pp->simulate);
     if (placed)

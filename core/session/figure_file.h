@@ -29,11 +29,11 @@ CHECKED Err figure_file_sidecar(const PlotParams *pp, const FigureFile *file, co
 
 /* "0.5", "p99" of the finite v[n]; ERR_USAGE for anything else. */
 CHECKED Err figure_limit(const float *v, size_t n, const char *text, double *out);
-/* --vmin, --vmax, --vcenter; *lo and *hi stay without them. */
 /* "cells: CD3E>0 (123 cells)", or of a list in a file "cells: 123 chosen cells"; caller frees. */
 char *figure_cells_text(const char *what, const char *rule, size_t n);
 /* Marks the groups that a list names: "B cell,NK", or one name; marks [n_groups] is the caller's. ERR_NOT_FOUND. */
 CHECKED Err figure_highlight(const Groups *g, const char *list, uint8_t **marks);
+/* --vmin, --vmax, --vcenter; *lo and *hi stay without them. */
 CHECKED Err figure_limits(const float *v, size_t n, const PlotParams *pp, double *lo, double *hi);
 /* --cmap, else rdbu around a centre, else the usual one. */
 CHECKED Err figure_map(const PlotParams *pp, const char *usual, ColorMap *out);

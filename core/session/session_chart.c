@@ -414,6 +414,7 @@ Err session_chart(Session *s, const ChartParams *c, const PlotParams *pp, JobCtl
         TRY_GOTO(genes_of(s, c, pp, ctl, &d));
     PlotParams about = *pp;
     about.groups = c->groups;
+    about.rule = c->rule;
     TRY_GOTO(figure_file_begin(s, &about, false, session_params(s)->seed, ctl, &file));
     TRY_GOTO(draw(s, c, pp, &d, &file.render, ctl));
     if (pp->sidecar)

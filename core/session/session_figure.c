@@ -361,6 +361,15 @@ static void warn_of_colors(const Groups *g, const size_t *sizes)
                  g->key, g->names[a], g->names[b], viewers[kind], viewers[kind]);
 }
 
+/* Viewers and layout programs choke on such files. */
+static void warn_of_size(const PlotParams *pp, const RenderParams *r, size_t points)
+{
+    enum { MANY = 100000, BYTES = 76 };
+    if (r->vector_points == 1 && points > MANY && !str_ends(pp->output, ".png"))
+        log_warn("%s: %zu points as vectors, about %zu MB; without --vector-points always they become one image", pp->output, points,
+                 points * BYTES >> 20);
+}
+
 static Err write_sidecar(const PlotParams *pp, const FigureFile *file, const Scatter *f)
 {
     Strings titles = {mem_must((f->n_panels + 1) * sizeof(char *)), f->n_panels};
@@ -421,6 +430,7 @@ Err session_plot(Session *s, const PlotParams *pp, JobCtl *ctl)
     f.caption = caption = make_caption(pp, &o, f.n_generated > 0);
     FigureFile file;
     TRY_GOTO(figure_file_begin(s, pp, f.n_generated > 0, f.seed, ctl, &file));
+    warn_of_size(pp, &file.render, f.n * f.n_panels);
     TRY_GOTO(scatter_render(&f, pp->output, &file.render, ctl));
     if (pp->sidecar)
         TRY_GOTO(write_sidecar(pp, &file, &f));
