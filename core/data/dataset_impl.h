@@ -68,6 +68,7 @@ typedef struct Matrix {
     Csr by_gene;             /* the transpose of a small matrix, for gene columns */
     struct Sidecar *sidecar; /* sidecar.h */
     bool sidecar_tried;
+    bool gene_was_read; /* the next one is worth a transpose, where the matrix is small */
     char *error; /* why it is unreadable */
 } Matrix;
 

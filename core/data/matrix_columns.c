@@ -1,6 +1,6 @@
-/* One gene for all cells. Rows-first files need a pass over the indices; small matrices are
- * transposed once and kept, large ones are scanned (scan.c), or have a copy by genes in
- * the cache (sidecar.h). */
+/* One gene for all cells. Rows-first files need a pass over the indices (scan.c); from the second
+ * gene on small matrices are transposed and kept, large ones may have a copy by genes in the cache
+ * (sidecar.h). */
 #include "core/data/dataset_impl.h"
 
 #include <stdlib.h>
@@ -138,7 +138,7 @@ Err matrix_read_gene(Dataset *d, Matrix *m, size_t col, JobCtl *ctl, float *out)
         return gene_of_dense(m, col, ctl, out);
     if (m->kind == MATRIX_SPARSE && !m->by_cells)
         return gene_of_csc(m, col, out);
-    if (m->info.nnz <= SMALL_NNZ || m->kind == MATRIX_MEMORY) {
+    if (m->kind == MATRIX_MEMORY || (m->info.nnz <= SMALL_NNZ && m->gene_was_read)) {
         TRY(load_by_gene(d, m, ctl));
         spread(&m->by_gene, col, out);
         return OK;
@@ -146,5 +146,6 @@ Err matrix_read_gene(Dataset *d, Matrix *m, size_t col, JobCtl *ctl, float *out)
     if (sidecar(d, m) && sidecar_read_gene(m->sidecar, col, out) == OK)
         return OK;
     memset(out, 0, m->info.rows * sizeof *out);
+    m->gene_was_read = true;
     return matrix_scan_gene(m, matrix_file_column(m, col), ctl, out);
 }

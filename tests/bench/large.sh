@@ -1,7 +1,8 @@
 #!/bin/sh
-# Opening, plotting and looking at a gene of files with 68,000 cells (plain, gzip) and a million beside Python's anndata and
+# Opening, plotting and looking at a gene of files with 2,638, 68,000 (plain, gzip) and a million cells beside Python's anndata and
 # scanpy. Makes the files in BENCH_DATA (default build/bench, 9 GB) when they are not there; without Python's h5py and numpy
-# it says so and ends. CELLS: sizes (default "68000 68000:gzip 1000000"). SCMMGPT: the program; PYTHON: an interpreter.
+# it says so and ends. CELLS: sizes (default "2638 68000 68000:gzip 1000000"). SCMMGPT: the program; PYTHON: an interpreter;
+# THREADS, CORES: of both.
 here=$(cd "$(dirname "$0")" && pwd)
 program=${SCMMGPT:-$here/../../build/scmmgpt}
 python=${PYTHON:-python3}
@@ -12,9 +13,11 @@ data=${BENCH_DATA:-$here/../../build/bench}
 [ -x /usr/bin/time ] || { echo "== large files: GNU time is missing (Debian: time), skipped"; exit 0; }
 mkdir -p "$data"
 set --
-for c in ${CELLS:-68000 68000:gzip 1000000}; do
+for c in ${CELLS:-2638 68000 68000:gzip 1000000}; do
     f=$data/cells_$(echo "$c" | tr : _).h5ad
     [ -s "$f" ] || { "$python" "$here/make_cells.py" "${c%%:*}" "$f.part" "${c#*:}" && mv "$f.part" "$f"; } || exit 1
     set -- "$@" "$f=$(echo "$c" | tr : ' ') cells"
 done
-"$python" "$here/large.py" "$program" "$@"
+pin=
+command -v taskset >/dev/null 2>&1 && pin="taskset -c ${CORES:-0,1}"
+$pin "$python" "$here/large.py" "$program" "$@"
