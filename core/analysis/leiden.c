@@ -302,27 +302,76 @@ static Err take_answer(const Answer *a, int status, size_t n, int32_t *label, si
     return OK;
 }
 
-Err leiden(const Csr *g, const LeidenParams *p, JobCtl *ctl, int32_t *label, size_t *n_groups,
-           double *modularity)
+struct LeidenRun {
+    const Csr *g;
+    LeidenParams p;
+    pid_t pid; /* of the child; 0: none */
+    size_t bytes;
+    Answer *answer; /* shared with the child */
+};
+
+Err leiden_begin(const Csr *g, const LeidenParams *p, LeidenRun **out)
 {
+    LeidenRun *r;
+    TRY(NEW0(r, 1));
+    r->g = g;
+    r->p = *p;
+    *out = r;
+    if (csr_nnz(g) < CHILD_EDGES)
+        return OK;
+    r->bytes = sizeof(Answer) + g->rows * sizeof *r->answer->label;
+    r->answer = mmap(NULL, r->bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (r->answer == MAP_FAILED) {
+        r->answer = NULL;
+        return OK;
+    }
+    pid_t parent = getpid(), pid = fork();
+    if (pid == 0)
+        run_child(g, p, parent, r->answer);
+    r->pid = pid > 0 ? pid : 0;
+    return OK;
+}
+
+Err leiden_end(LeidenRun *r, JobCtl *ctl, int32_t *label, size_t *n_groups, double *modularity)
+{
+    int status = 0;
     double quality;
     job_stage(ctl, "clusters", 0);
     if (!modularity)
         modularity = &quality;
-    if (csr_nnz(g) < CHILD_EDGES)
-        return leiden_here(g, p, ctl, label, n_groups, modularity);
-    TRY(job_progress(ctl, 0));
-    size_t bytes = sizeof(Answer) + g->rows * sizeof *label;
-    Answer *a = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (a == MAP_FAILED)
-        FAIL(ERR_NOMEM, "out of memory while clustering");
-    pid_t parent = getpid(), pid = fork();
-    if (pid == 0)
-        run_child(g, p, parent, a);
-    int status = 0;
-    Err err = pid < 0 ? leiden_here(g, p, ctl, label, n_groups, modularity) : await_child(pid, ctl, &status);
-    if (!err && pid > 0)
-        err = take_answer(a, status, g->rows, label, n_groups, modularity);
-    munmap(a, bytes);
+    Err err = job_progress(ctl, 0);
+    if (!err && !r->pid) {
+        err = leiden_here(r->g, &r->p, ctl, label, n_groups, modularity);
+    } else if (!err) {
+        err = await_child(r->pid, ctl, &status);
+        r->pid = 0;
+        if (!err)
+            err = take_answer(r->answer, status, r->g->rows, label, n_groups, modularity);
+    }
+    leiden_stop(r);
     return err;
+}
+
+void leiden_stop(LeidenRun *r)
+{
+    if (!r)
+        return;
+    if (r->pid) {
+        kill(r->pid, SIGKILL);
+        while (waitpid(r->pid, NULL, 0) < 0 && errno == EINTR)
+            ;
+    }
+    if (r->answer)
+        munmap(r->answer, r->bytes);
+    free(r);
+}
+
+Err leiden(const Csr *g, const LeidenParams *p, JobCtl *ctl, int32_t *label, size_t *n_groups,
+           double *modularity)
+{
+    LeidenRun *r;
+    job_stage(ctl, "clusters", 0);
+    TRY(job_progress(ctl, 0));
+    TRY(leiden_begin(g, p, &r));
+    return leiden_end(r, ctl, label, n_groups, modularity);
 }

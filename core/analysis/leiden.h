@@ -17,6 +17,14 @@ LeidenParams leiden_params_default(void);
  * Not thread-safe (igraph's generator and handlers are global). Large graphs are clustered in a child process. */
 CHECKED Err leiden(const Csr *g, const LeidenParams *p, JobCtl *ctl, int32_t *label, size_t *n_groups,
                    double *modularity);
+
+/* The same in two steps, with other work between them: a large graph's child runs beside it. g stays as it is until the
+ * end. Either leiden_end or leiden_stop (NULL ok) releases the run. */
+typedef struct LeidenRun LeidenRun;
+CHECKED Err leiden_begin(const Csr *g, const LeidenParams *p, LeidenRun **out);
+CHECKED Err leiden_end(LeidenRun *r, JobCtl *ctl, int32_t *label, size_t *n_groups, double *modularity);
+void leiden_stop(LeidenRun *r);
+
 /* Newman's modularity of a labelling, weights counted, at a resolution. */
 double graph_modularity(const Csr *g, const int32_t *label, size_t n_groups, double resolution);
 #endif

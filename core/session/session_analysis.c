@@ -309,25 +309,51 @@ static Err find_map(Session *s, AnalysisState *a, const ClusterParams *p, JobCtl
     return OK;
 }
 
-static Err find_clusters(Session *s, const AnalysisState *a, double resolution, JobCtl *ctl, int32_t *label,
-                         size_t *n_groups, double *modularity)
+/* Clusters that are found while the map is laid out. */
+typedef struct Finding {
+    LeidenParams p;
+    char *key; /* NULL: not to be kept */
+    double since;
+    int32_t *label;
+    size_t n_groups;
+    double modularity;
+    LeidenRun *run; /* NULL: the clusters are there, from the kept ones */
+} Finding;
+
+static Err begin_clusters(Session *s, const AnalysisState *a, double resolution, JobCtl *ctl, Finding *f)
 {
-    LeidenParams l = leiden_params_default();
-    l.resolution = resolution;
-    l.seed = s->params.seed;
-    if (!a->graph_key)
-        return leiden(&a->connectivities, &l, ctl, label, n_groups, modularity);
-    char *key = str_format("%sleiden %.17g %d\n", a->graph_key, resolution, l.iterations);
     size_t n = a->connectivities.rows;
-    double since = kept_clock();
-    Err err = kept_load_labels(s, key, n, ctl, label, n_groups, modularity);
-    if (err == ERR_NOT_FOUND) {
-        err = leiden(&a->connectivities, &l, ctl, label, n_groups, modularity);
-        if (!err)
-            err = kept_save_labels(s, key, since, ctl, label, n, *n_groups, *modularity);
+    f->p = leiden_params_default();
+    f->p.resolution = resolution;
+    f->p.seed = s->params.seed;
+    f->since = kept_clock();
+    TRY(NEW(f->label, n));
+    if (a->graph_key) {
+        f->key = str_format("%sleiden %.17g %d\n", a->graph_key, resolution, f->p.iterations);
+        Err err = kept_load_labels(s, f->key, n, ctl, f->label, &f->n_groups, &f->modularity);
+        if (err != ERR_NOT_FOUND)
+            return err;
     }
-    free(key);
-    return err;
+    return leiden_begin(&a->connectivities, &f->p, &f->run);
+}
+
+static Err end_clusters(Session *s, const AnalysisState *a, JobCtl *ctl, Finding *f)
+{
+    LeidenRun *run = f->run;
+    if (!run)
+        return OK;
+    f->run = NULL; /* released whatever comes */
+    TRY(leiden_end(run, ctl, f->label, &f->n_groups, &f->modularity));
+    if (!f->key)
+        return OK;
+    return kept_save_labels(s, f->key, f->since, ctl, f->label, a->connectivities.rows, f->n_groups, f->modularity);
+}
+
+static void stop_clusters(Finding *f)
+{
+    leiden_stop(f->run);
+    free(f->label);
+    free(f->key);
 }
 
 /* ---- results ---- */
@@ -441,10 +467,9 @@ Err session_cluster(Session *s, const ClusterParams *p, JobCtl *ctl, Clustering 
     uint64_t per_cell = 8 * (uint64_t)p->pcs + 60 * (uint64_t)p->neighbors;
     TRY(mem_check_budget(dataset_cells(s->dataset) * per_cell, "clustering"));
     AnalysisState *a = session_state(s, TOPIC_ANALYSIS, sizeof *a, release);
-    size_t n = dataset_cells(s->dataset), n_groups;
-    int32_t *label = NULL;
+    Finding f = {0};
     Clustering *c = mem_must(sizeof *c);
-    c->n = n;
+    c->n = dataset_cells(s->dataset);
     c->params = *p;
     c->params.use_rep = p->use_rep ? mem_strdup(p->use_rep) : NULL;
     bool stored = false;
@@ -459,16 +484,17 @@ Err session_cluster(Session *s, const ClusterParams *p, JobCtl *ctl, Clustering 
         TRY_GOTO(find_components(s, a, p, ctl));
     if (!stored)
         TRY_GOTO(find_graph(s, a, p->neighbors, ctl));
+    TRY_GOTO(begin_clusters(s, a, p->resolution, ctl, &f));
     if (p->umap)
         TRY_GOTO(find_map(s, a, p, ctl));
-    TRY_GOTO(NEW(label, n));
-    TRY_GOTO(find_clusters(s, a, p->resolution, ctl, label, &n_groups, &c->modularity));
+    TRY_GOTO(end_clusters(s, a, ctl, &f));
     c->recall = a->recall;
-    TRY_GOTO(fill_clustering(a, label, n_groups, ctl, c));
+    c->modularity = f.modularity;
+    TRY_GOTO(fill_clustering(a, f.label, f.n_groups, ctl, c));
     *out = c;
     c = NULL;
 done:
-    free(label);
+    stop_clusters(&f);
     clustering_free(c);
     return err;
 }
