@@ -88,7 +88,7 @@ static void names_without_room_on_the_data_become_numbers_with_a_list(void **sta
     f->s.legend = LEGEND_ON_DATA;
     char *svg = render(&f->s, 0);
     assert_int_equal(count(svg, ">30</text>"), 1);
-    assert_int_equal(count(svg, ">30  conventional"), 1);
+    assert_int_equal(count(svg, ">30\xc2\xa0\xc2\xa0" "conventional"), 1);
     free(svg);
     for (int k = 0; k < GROUPS; k++) { /* short ones stay, and need no list */
         free(f->names[k]);

@@ -29,12 +29,13 @@ static void count_cells(const Page *g, const ScatterPanel *p, size_t *sizes)
         }
 }
 
+/* "B cell (25)", with a number "3  B cell (25)"; its spaces are such as SVG does not join. */
 static void add_counted(Legend *l, int glyph, uint32_t color, const char *name, size_t cells, int number)
 {
-    char *count = count_text(cells), *text = str_format("%s (%s)", name, count), *numbered = str_format("%d  %s", number, text);
-    legend_add(l, glyph, color, number ? numbered : text);
+    char *count = count_text(cells);
+    char *text = number ? str_format("%d\xc2\xa0\xc2\xa0%s (%s)", number, name, count) : str_format("%s (%s)", name, count);
+    legend_add(l, glyph, color, text);
     free(text);
-    free(numbered);
     free(count);
 }
 
