@@ -122,8 +122,8 @@ Err mtx_next(const char *path, TextFile *t, MtxHead *h, MtxEntry *e, bool *more)
         return OK;
     }
     TRY(entry_line(path, t, h, &p));
-    *more = p != NULL;
-    if (!p)
+    *more = p && !(h->dense && h->seen > h->nnz); /* a sample of a file with too many lines */
+    if (!*more)
         return OK;
     if (h->dense) {
         e->row = (h->seen - 1) % h->rows;
