@@ -160,6 +160,7 @@ void groups_free(Groups *g)
     free(g->names);
     free(g->sizes);
     free(g->colors);
+    free(g->model_sha256);
     free(g);
 }
 

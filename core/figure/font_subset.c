@@ -215,7 +215,8 @@ static void write_file(Str *tables, Str *out)
         at += (tables[i].len + 3) / 4 * 4;
     }
     for (size_t i = 0; i < N_TABLES; i++) {
-        str_add_n(out, tables[i].data, tables[i].len);
+        if (tables[i].len)
+            str_add_n(out, tables[i].data, tables[i].len);
         while (out->len % 4)
             put(out, 0, 1);
     }
