@@ -37,6 +37,10 @@ int fuzz_ckpt(const uint8_t *data, size_t size);
 int fuzz_tokens(const uint8_t *data, size_t size);
 #include "tests/fuzz/fuzz_tokens.c"
 #undef LLVMFuzzerTestOneInput
+#define LLVMFuzzerTestOneInput fuzz_text
+int fuzz_text(const uint8_t *data, size_t size);
+#include "tests/fuzz/fuzz_text.c"
+#undef LLVMFuzzerTestOneInput
 
 static void replay(const char *name, int (*target)(const uint8_t *, size_t))
 {
@@ -99,6 +103,11 @@ static void token_corpus(void **state)
     replay("tokens", fuzz_tokens);
 }
 
+static void text_corpus(void **state)
+{
+    replay("text", fuzz_text);
+}
+
 static int remove_scratch(void **state)
 {
     char *command = str_format("rm -rf %s", fuzz_folder());
@@ -111,6 +120,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {TEST(mtx_corpus), TEST(zarr_corpus), TEST(h5ad_corpus),
                                        TEST(filter_corpus), TEST(raw_corpus), TEST(gene_corpus),
-                                       TEST(checkpoint_corpus), TEST(token_corpus)};
+                                       TEST(checkpoint_corpus), TEST(token_corpus),
+                                       TEST(text_corpus)};
     return cmocka_run_group_tests(tests, NULL, remove_scratch);
 }
