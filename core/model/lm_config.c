@@ -104,7 +104,7 @@ Err lm_config_read(const cJSON *o, LmConfig *c)
         FAIL(ERR_MODEL, "\"rope_theta\" or \"rms_norm_eps\" is out of range");
     if (c->heads % c->kv_heads)
         FAIL(ERR_MODEL, "num_attention_heads is no multiple of num_key_value_heads");
-    if (c->head_dim % 2)
-        FAIL(ERR_MODEL, "head_dim is odd");
+    if (c->head_dim < 2 || c->head_dim % 2)
+        FAIL(ERR_MODEL, "head_dim (or hidden_size / num_attention_heads) is odd or nothing");
     return read_eos(o, c);
 }
