@@ -158,13 +158,12 @@ static Err take_method(CliArgs *a, MarkerMethod *m)
 {
     const char *name = "wilcoxon";
     TRY(cli_take_string(a, "--method", &name));
-    if (strcmp(name, "wilcoxon") == 0)
-        *m = MARKERS_WILCOXON;
-    else if (strcmp(name, "t-test") == 0)
-        *m = MARKERS_TTEST;
-    else
-        FAIL(ERR_USAGE, "--method: '%s' is not wilcoxon or t-test", name);
-    return OK;
+    for (MarkerMethod i = MARKERS_WILCOXON; i <= MARKERS_OVERESTIMATED; i++)
+        if (strcmp(name, marker_method_name(i)) == 0) {
+            *m = i;
+            return OK;
+        }
+    FAIL(ERR_USAGE, "--method: '%s' is not wilcoxon, t-test or t-test_overestim_var", name);
 }
 
 /* groups NULL: no group column. */

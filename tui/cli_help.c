@@ -51,7 +51,7 @@ static const Option options[] = {
     {" cluster ", "--no-umap", "clusters only"},
     {" cluster ", "--cells RULE", "only these cells"},
     {" markers ", "--groupby KEY", "obs column of the groups"},
-    {" markers de ", "--method wilcoxon|t-test", "the test"},
+    {" markers de ", "--method wilcoxon|t-test|t-test_overestim_var", "the test"},
     {" markers ", "--stored", "the ranking that the file holds (uns/rank_genes_groups)"},
     {" markers de ", "--top N", "the first N genes"},
     {" de ", "--a RULE --b RULE", "the two sets: leiden=3, CD3E>0, 'cell_type=\"B cell\"', and, or, not, all, @FILE"},

@@ -3,6 +3,7 @@
 #include "core/analysis/eigs.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,6 +19,7 @@ typedef struct Lanczos {
     size_t m, max;     /* basis vectors; room for them */
     size_t b;          /* columns of the block `next` */
     size_t last;       /* columns of the block that was added last */
+    double scale;      /* the largest entry of t there ever was: what is far below it is rounding */
     double *q;         /* [max, n]: each basis vector contiguous */
     double *next, *w;  /* [n, WIDTH] row-major blocks */
     double *h;         /* [max, WIDTH] projections on the basis */
@@ -155,23 +157,25 @@ static double clean_column(double *w, size_t n, size_t j, double *chunks, double
     return sqrt(f[j]);
 }
 
-/* A random column orthogonal to the basis in place of column j, which held nothing new. */
-static Err renew_column(Lanczos *l, double *w, size_t j, double *norm)
+/* Makes column j of w, of length `norm`, orthogonal to the basis once more at unit length; norm 0: a random one in its
+ * place. *left: the length of what stayed. */
+static Err settle_column(Lanczos *l, double *w, size_t j, double norm, double *left)
 {
     size_t n = l->p->n;
     double *one = l->w == w ? l->next : l->w; /* the other block is free now */
     memset(one, 0, n * WIDTH * sizeof *one);
     for (size_t x = 0; x < n; x++)
-        one[x * WIDTH] = rng_normal(&l->rng);
+        one[x * WIDTH] = norm > 0 ? w[x * WIDTH + j] / norm : rng_normal(&l->rng);
     TRY(orthogonalize(l, one, NULL));
     for (size_t x = 0; x < n; x++)
         w[x * WIDTH + j] = one[x * WIDTH];
-    *norm = clean_column(w, n, j, l->chunks, NULL);
+    *left = clean_column(w, n, j, l->chunks, NULL);
     return OK;
 }
 
-/* Orthonormalises the b columns of w (orthogonal to the basis already); r takes the factors. */
-static Err factor_block(Lanczos *l, double *w, size_t b, double scale)
+/* Orthonormalises the b columns of w (orthogonal to the basis already); r takes the factors. A column of little more than
+ * rounding would, made long again, lie in the basis' own directions and bring their values a second time. */
+static Err factor_block(Lanczos *l, double *w, size_t b)
 {
     size_t n = l->p->n;
     memset(l->r, 0, sizeof l->r);
@@ -179,9 +183,15 @@ static Err factor_block(Lanczos *l, double *w, size_t b, double scale)
         TRY(job_look(l->ctl));
         double norm = clean_column(w, n, j, l->chunks, l->r);
         l->r[j][j] = norm;
-        if (norm <= 1e-13 * scale || norm == 0) {
-            l->r[j][j] = 0;
-            TRY(renew_column(l, w, j, &norm));
+        if (norm <= 1e-6 * l->scale) {
+            double left = 0;
+            if (norm > 1e-13 * l->scale)
+                TRY(settle_column(l, w, j, norm, &left));
+            if (left < 0.5) { /* it held nothing new */
+                l->r[j][j] = 0;
+                TRY(settle_column(l, w, j, 0, &left));
+            }
+            norm = left;
         }
         for (size_t x = 0; x < n; x++)
             w[x * WIDTH + j] /= norm;
@@ -205,17 +215,16 @@ static Err grow(Lanczos *l, EigsApply *apply, void *user, JobCtl *ctl, double *h
     l->m = m + b;
     memset(h, 0, l->max * WIDTH * sizeof *h);
     TRY(orthogonalize(l, l->w, h));
-    double scale = 0;
     for (size_t j = 0; j < b; j++)
         for (size_t i = 0; i < l->m; i++) {
             l->t[i * l->max + m + j] = l->t[(m + j) * l->max + i] = h[i * WIDTH + j];
-            scale = fmax(scale, fabs(h[i * WIDTH + j]));
+            l->scale = fmax(l->scale, fabs(h[i * WIDTH + j]));
         }
     l->last = b;
     size_t left = n - l->m;
     l->b = left < b ? left : b;
     if (l->b)
-        TRY(factor_block(l, l->w, l->b, scale));
+        TRY(factor_block(l, l->w, l->b));
     double *swap = l->next;
     l->next = l->w;
     l->w = swap;
@@ -236,10 +245,11 @@ static double residual(const Lanczos *l, size_t i)
     return sqrt(sum);
 }
 
-/* The largest residual of the wanted pairs over the tolerance: at most 1 when converged. */
+/* The largest residual of the wanted pairs over the tolerance: at most 1 when converged. Where the last pair is zero, as
+ * of fewer cells than components, there is nothing to be exact to but the first. */
 static double misfit(const Lanczos *l)
 {
-    double worst = 0, limit = l->p->tol * fabs(l->theta[l->p->k - 1]);
+    double worst = 0, limit = l->p->tol * fmax(fabs(l->theta[l->p->k - 1]), 1e-6 * fabs(l->theta[0]));
     for (size_t i = 0; i < l->p->k; i++)
         worst = fmax(worst, residual(l, i));
     return worst == 0 ? 0 : worst / limit;
@@ -292,6 +302,15 @@ static size_t next_check(size_t m, double fit, size_t m_before, double fit_befor
     return m + (step > WIDTH ? (size_t)step : WIDTH);
 }
 
+/* The operator leads nowhere out of the basis: its pairs are exact. */
+static bool closed(const Lanczos *l)
+{
+    for (size_t j = 0; j < l->b; j++)
+        if (l->r[j][j] != 0)
+            return false;
+    return true;
+}
+
 static Err run(Lanczos *l, EigsApply *apply, void *user, JobCtl *ctl, double *h)
 {
     const EigsParams *p = l->p;
@@ -300,7 +319,7 @@ static Err run(Lanczos *l, EigsApply *apply, void *user, JobCtl *ctl, double *h)
     for (int applies = 1;; applies++) {
         TRY(grow(l, apply, user, ctl, h));
         int end = l->b == 0 || applies >= p->max_applies, full = l->m + l->b > l->max;
-        if (l->m < p->k || (!end && !full && l->m < check))
+        if (l->m < p->k || (!end && !full && l->m < check && !closed(l)))
             continue;
         size_t keep = p->k + (l->max - p->k) / 3;
         TRY(solve_projected(l, full && !end ? keep : p->k));
@@ -339,7 +358,7 @@ Err eigs_largest(const EigsParams *p, EigsApply *apply, void *user, JobCtl *ctl,
     TRY_GOTO(NEW(l.scratch, l.max * l.max));
     for (size_t i = 0; i < n * WIDTH; i++)
         l.next[i] = rng_normal(&l.rng);
-    TRY_GOTO(factor_block(&l, l.next, l.b, 1));
+    TRY_GOTO(factor_block(&l, l.next, l.b));
     TRY_GOTO(run(&l, apply, user, ctl, h));
     memcpy(values, l.theta, p->k * sizeof *values);
     TRY_GOTO(ritz_vectors(&l, p->k, vectors));

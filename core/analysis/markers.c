@@ -139,11 +139,12 @@ static double spread(double s1, double s2, double n)
     return v > 0 ? v : 0;
 }
 
-static void welch(const Share *in, const Share *out, double n1, double n2, MarkerStat *s)
+/* taken: how many cells the rest is taken for; Welch: n2. */
+static void welch(const Share *in, const Share *out, double n1, double n2, double taken, MarkerStat *s)
 {
     double m1 = in->s1 / n1, m2 = out->s1 / n2;
-    double v1 = spread(in->s1, in->s2, n1) / n1, v2 = spread(out->s1, out->s2, n2) / n2;
-    double df = (v1 + v2) * (v1 + v2) / (v1 * v1 / (n1 - 1) + v2 * v2 / (n2 - 1));
+    double v1 = spread(in->s1, in->s2, n1) / n1, v2 = spread(out->s1, out->s2, n2) / taken;
+    double df = (v1 + v2) * (v1 + v2) / (v1 * v1 / (n1 - 1) + v2 * v2 / (taken - 1));
     s->score = (m1 - m2) / sqrt(v1 + v2);
     if (isnan(df))
         df = 1;
@@ -183,10 +184,10 @@ static void test_shares(const Groups *g, const Share *share, double ties, Marker
             continue;
         if (out.nonzero == 0)
             out.s1 = out.s2 = 0; /* not what subtraction leaves */
-        if (g->test == TEST_WELCH)
-            welch(in, &out, n1, n2, s);
-        else
+        if (g->test == TEST_WILCOXON)
             wilcoxon(in->ranks, n1, n2, ties, s);
+        else
+            welch(in, &out, n1, n2, g->test == TEST_WELCH ? n2 : n1, s);
         s->logfoldchange =
             (float)log2((expm1(in->s1 / n1) + 1e-9) / (expm1(out.s1 / n2) + 1e-9));
         s->frac_in = (float)((double)in->nonzero / n1);
@@ -454,7 +455,7 @@ Err markers_test(const Rows *rows, const int32_t *codes, size_t n_groups, Marker
     TRY(NEW0(g.sizes, n_groups + 1));
     for (size_t i = 0; i < rows->n; i++)
         g.sizes[codes[i] < 0 ? n_groups : (size_t)codes[i]]++;
-    TRY_GOTO(test == TEST_WELCH ? test_means(rows, &g, ctl, stats) : test_ranks(rows, &g, ctl, stats));
+    TRY_GOTO(test == TEST_WILCOXON ? test_ranks(rows, &g, ctl, stats) : test_means(rows, &g, ctl, stats));
     for (size_t c = 0; c < n_groups; c += 4) {
         TRY_GOTO(adjust_groups(c, c + 4 < n_groups ? c + 4 : n_groups, rows->genes, stats));
         TRY_GOTO(job_look(ctl));

@@ -1,11 +1,12 @@
 /* Differential expression of groups of cells against the rest, as scanpy's rank_genes_groups defines
- * it: Wilcoxon rank sums with tie correction, Welch's t. Only stored values are looked at; zeros are
+ * it: Wilcoxon rank sums with tie correction, Welch's t, and the t that takes the rest to be as small as the group, which
+ * over-estimates its variance (scanpy's t-test_overestim_var). Only stored values are looked at; zeros are
  * counted. */
 #ifndef SCMM_ANALYSIS_MARKERS_H
 #define SCMM_ANALYSIS_MARKERS_H
 #include "core/analysis/rows.h"
 
-typedef enum MarkerTest { TEST_WILCOXON, TEST_WELCH } MarkerTest;
+typedef enum MarkerTest { TEST_WILCOXON, TEST_WELCH, TEST_OVERESTIMATED } MarkerTest;
 
 typedef struct MarkerStat {
     double score; /* z, or t; above 0: higher in the group */

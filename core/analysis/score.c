@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/analysis/numpy_draw.h"
 #include "core/base/mem.h"
-#include "core/base/rng.h"
 
 enum { BINS = 25, CONTROLS = 50 };
 
@@ -68,15 +68,18 @@ static Err cut_bins(const double *mean, size_t genes, int32_t *bin)
 }
 
 /* Marks up to CONTROLS genes of bin b, drawn among all of it; genes of the set never count. */
-static void draw_controls(const int32_t *bin, int32_t b, size_t genes, const bool *in_set, uint64_t seed,
+static void draw_controls(const int32_t *bin, int32_t b, size_t genes, const bool *in_set, NumpyDraw *draw,
                           int32_t *pool, size_t *order, bool *control)
 {
     size_t count = 0;
-    Rng rng = rng_make(seed, 0x5c03e + (uint64_t)b);
     for (size_t g = 0; g < genes; g++)
         if (bin[g] == b)
             pool[count++] = (int32_t)g;
-    rng_permutation(&rng, count, order);
+    if (count > CONTROLS)
+        numpy_permutation(draw, count, order);
+    else
+        for (size_t k = 0; k < count; k++)
+            order[k] = k;
     for (size_t k = 0; k < count && k < CONTROLS; k++)
         if (!in_set[pool[order[k]]])
             control[pool[order[k]]] = true;
@@ -97,14 +100,15 @@ static Err choose_weights(const double *mean, size_t genes, const int32_t *set, 
     TRY_GOTO(NEW0(control, genes));
     TRY_GOTO(NEW0(seen, genes + 2));
     TRY_GOTO(cut_bins(mean, genes, bin));
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         in_set[set[i]] = true;
-    for (size_t g = 0; g < genes; g++) {
-        if (!in_set[g] || seen[bin[g]])
-            continue;
-        seen[bin[g]] = true;
-        draw_controls(bin, bin[g], genes, in_set, seed, pool, order, control);
+        seen[bin[set[i]]] = true;
     }
+    NumpyDraw draw;
+    numpy_seed(&draw, (uint32_t)seed);
+    for (size_t b = 0; b < genes + 2; b++) /* bins ascending: the draws are one sequence */
+        if (seen[b])
+            draw_controls(bin, (int32_t)b, genes, in_set, &draw, pool, order, control);
     for (size_t g = 0; g < genes; g++) {
         n_set += in_set[g];
         n_controls += control[g];

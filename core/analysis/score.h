@@ -5,7 +5,7 @@
 
 /* score[rows->n] = mean of the columns set[n] less the mean of the controls: for each of 25 bins of mean expression
  * that holds a gene of the set, 50 genes of the bin drawn by `seed` (all, when there are no more), without those of the
- * set: scanpy's score_genes. rows: log-normalised. ERR_FEW_GENES when there are no controls. */
+ * set: scanpy's score_genes, whose random_state gives the same draws. rows: log-normalised. ERR_FEW_GENES when there are no controls. */
 CHECKED Err score_genes(const Rows *rows, const int32_t *set, size_t n, uint64_t seed, JobCtl *ctl,
                         float *score);
 

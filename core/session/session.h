@@ -152,7 +152,9 @@ CHECKED Err session_qc(Session *s, JobCtl *ctl, Qc **out);
 CHECKED Err session_color_values(Session *s, const char *name, JobCtl *ctl, Values **out);
 bool color_is_computed(const char *name); /* "qc:..." or "score:..." */
 
-typedef enum MarkerMethod { MARKERS_WILCOXON, MARKERS_TTEST } MarkerMethod;
+typedef enum MarkerMethod { MARKERS_WILCOXON, MARKERS_TTEST, MARKERS_OVERESTIMATED } MarkerMethod;
+/* "wilcoxon", "t-test", "t-test_overestim_var" */
+const char *marker_method_name(MarkerMethod m);
 typedef struct Marker {
     int32_t group; /* index into Groups; 0 for A versus B */
     int32_t col;   /* gene column of the working matrix; -1: a stored marker that is not in it */

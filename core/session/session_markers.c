@@ -75,10 +75,17 @@ Err analysis_marker_table(Session *s, int matrix, const MarkerStat *stats, const
     return err;
 }
 
+const char *marker_method_name(MarkerMethod m)
+{
+    static const char *const names[] = {"wilcoxon", "t-test", "t-test_overestim_var"};
+    return names[m];
+}
+
 /* codes[rows->n], as markers_test takes them. */
 static Err run_test(Session *s, const Rows *rows, int matrix, const int32_t *codes, size_t n_groups,
                     MarkerMethod m, size_t top, const char *groupby, JobCtl *ctl, MarkerTable **out)
 {
+    static const MarkerTest test[] = {TEST_WILCOXON, TEST_WELCH, TEST_OVERESTIMATED};
     Err err = OK;
     MarkerStat *stats = NULL;
     size_t *sizes = NULL;
@@ -87,10 +94,8 @@ static Err run_test(Session *s, const Rows *rows, int matrix, const int32_t *cod
     for (size_t i = 0; i < rows->n; i++)
         if (codes[i] >= 0)
             sizes[codes[i]]++;
-    TRY_GOTO(markers_test(rows, codes, n_groups, m == MARKERS_TTEST ? TEST_WELCH : TEST_WILCOXON, ctl,
-                          stats));
-    TRY_GOTO(analysis_marker_table(s, matrix, stats, sizes, n_groups, groupby,
-                                   m == MARKERS_TTEST ? "t-test" : "wilcoxon", top, ctl, out));
+    TRY_GOTO(markers_test(rows, codes, n_groups, test[m], ctl, stats));
+    TRY_GOTO(analysis_marker_table(s, matrix, stats, sizes, n_groups, groupby, marker_method_name(m), top, ctl, out));
 done:
     free(stats);
     free(sizes);
