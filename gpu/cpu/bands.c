@@ -5,7 +5,7 @@
  * also serves float32 split in two bf16 numbers: x w = xh wh + xh wl + xl wh, one product with
  * three times the inner dimension. */
 #include "gpu/cpu/cpu.h"
-#include <dnnl.h>
+#include "gpu/cpu/onednn.h"
 #include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,8 +17,6 @@ typedef struct Matmul {
     int64_t m, n, k;
     dnnl_primitive_desc_t desc;
     dnnl_primitive_t run;
-    dnnl_memory_desc_t x, w, y;
-    size_t scratch;
 } Matmul;
 
 struct MatmulCache {
@@ -72,33 +70,12 @@ void bands_cache_free(struct MatmulCache *c)
 }
 
 /* w NULL: oneDNN chooses the layout of the weights; only its block kernels ("brg") are accepted. */
-static bool compile(struct MatmulCache *c, Matmul *m, const dnnl_memory_desc_t *w)
+static bool compile(struct MatmulCache *c, Matmul *m, MatrixLayout w)
 {
-    dnnl_dims_t dx = {m->m, m->k}, dw = {m->k, m->n}, dy = {m->m, m->n};
-    dnnl_matmul_desc_t desc;
-    dnnl_primitive_attr_t attr = NULL;
     const char *kind = "";
-    if (w)
-        m->w = *w;
-    else
-        dnnl_memory_desc_init_by_tag(&m->w, 2, dw, dnnl_bf16, dnnl_format_tag_any);
-    bool ok =
-        dnnl_memory_desc_init_by_tag(&m->x, 2, dx, dnnl_bf16, dnnl_ab) == dnnl_success &&
-        dnnl_memory_desc_init_by_tag(&m->y, 2, dy, dnnl_f32, dnnl_ab) == dnnl_success &&
-        dnnl_matmul_desc_init(&desc, &m->x, &m->w, NULL, &m->y) == dnnl_success &&
-        dnnl_primitive_attr_create(&attr) == dnnl_success &&
-        dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user) == dnnl_success &&
-        dnnl_primitive_desc_create(&m->desc, &desc, attr, c->engine, NULL) == dnnl_success &&
-        dnnl_primitive_desc_query(m->desc, dnnl_query_impl_info_str, 0, (void *)&kind) ==
-            dnnl_success &&
-        strncmp(kind, "brg", 3) == 0 && dnnl_primitive_create(&m->run, m->desc) == dnnl_success;
-    if (ok) {
-        m->w = *dnnl_primitive_desc_query_md(m->desc, dnnl_query_weights_md, 0);
-        m->scratch = dnnl_memory_desc_get_size(
-            dnnl_primitive_desc_query_md(m->desc, dnnl_query_scratchpad_md, 0));
-    }
-    if (attr)
-        dnnl_primitive_attr_destroy(attr);
+    bool ok = onednn_product(c->engine, m->m, m->n, m->k, w, &m->desc) &&
+              dnnl_primitive_desc_query(m->desc, dnnl_query_impl_info_str, 0, (void *)&kind) == dnnl_success &&
+              strncmp(kind, "brg", 3) == 0 && dnnl_primitive_create(&m->run, m->desc) == dnnl_success;
     if (!ok)
         drop(m);
     return ok;
@@ -116,7 +93,7 @@ static const Matmul *find(struct MatmulCache *c, int64_t m, int64_t n, int64_t k
         return NULL;
     Matmul *e = &c->entry[c->count];
     *e = (Matmul){.m = m, .n = n, .k = k};
-    if (!compile(c, e, full ? &full->w : NULL))
+    if (!compile(c, e, full ? onednn_layout(full->desc, DNNL_ARG_WEIGHTS) : NULL))
         return NULL;
     c->count++;
     return e;
@@ -163,45 +140,6 @@ static void split_row(WeightForm form, bool weights, int64_t k, const float *x, 
         low_part(k - i < PART ? k - i : PART, x + i, y + i, rest, low + i);
 }
 
-static bool worthwhile(WeightForm form)
-{
-    const char *force = getenv(
-        "SCMMGPT_CPU_BF16"); /* 1: bf16 products wherever they run; for tests and measuring */
-    dnnl_cpu_isa_t isa = dnnl_get_effective_cpu_isa(), want = dnnl_cpu_isa_avx512_core_amx;
-    if (force && *force == '1')
-        want = dnnl_cpu_isa_avx512_core_bf16;
-    return (isa & want) == want;
-}
-
-/* Rows of W (n x k, bf16) into the layout of `m`. */
-static bool reorder(struct MatmulCache *c, const Matmul *m, const void *rows, void *packed)
-{
-    dnnl_dims_t dim = {m->k, m->n}, stride = {1, m->k};
-    dnnl_memory_desc_t plain;
-    dnnl_memory_t from = NULL, to = NULL;
-    dnnl_primitive_desc_t desc = NULL;
-    dnnl_primitive_t run = NULL;
-    bool ok = dnnl_memory_desc_init_by_strides(&plain, 2, dim, dnnl_bf16, stride) == dnnl_success &&
-              dnnl_memory_create(&from, &plain, c->engine, (void *)rows) == dnnl_success &&
-              dnnl_memory_create(&to, &m->w, c->engine, packed) == dnnl_success &&
-              dnnl_reorder_primitive_desc_create(&desc, &plain, c->engine, &m->w, c->engine,
-                                                 NULL) == dnnl_success &&
-              dnnl_primitive_create(&run, desc) == dnnl_success;
-    if (ok) {
-        const dnnl_exec_arg_t arg[] = {{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}};
-        ok = dnnl_primitive_execute(run, c->stream, 2, arg) == dnnl_success &&
-             dnnl_stream_wait(c->stream) == dnnl_success;
-    }
-    if (run)
-        dnnl_primitive_destroy(run);
-    if (desc)
-        dnnl_primitive_desc_destroy(desc);
-    if (from)
-        dnnl_memory_destroy(from);
-    if (to)
-        dnnl_memory_destroy(to);
-    return ok;
-}
 static int64_t band_rows(const Bands *b, int64_t i)
 {
     return b->n - i * BAND < BAND ? b->n - i * BAND : BAND;
@@ -213,18 +151,18 @@ static bool pack_band(struct MatmulCache *c, Bands *b, int64_t i, const float *w
     const float *from = w + i * BAND * b->k;
     if (!m)
         return false;
-    size_t size = dnnl_memory_desc_get_size(&m->w);
+    size_t size = onednn_bytes(m->desc, DNNL_ARG_WEIGHTS);
     b->band[i] = aligned_alloc(64, (size + 63) & ~(size_t)63);
     if (!b->band[i])
         return false;
     for (int64_t r = 0; r < rows; r++)
         split_row(b->form, true, b->k, from + r * b->k, half + r * b->inner);
-    return reorder(c, m, half, b->band[i]);
+    return onednn_pack(c->engine, c->stream, m->desc, m->n, m->k, half, b->band[i]);
 }
 
 Bands *bands_pack(Device *d, WeightForm form, int64_t n, int64_t k, const float *w)
 {
-    struct MatmulCache *c = worthwhile(form) && n > 0 && k > 0 ? cache_of(d) : NULL;
+    struct MatmulCache *c = onednn_pays() && n > 0 && k > 0 ? cache_of(d) : NULL;
     Bands *b = c ? calloc(1, sizeof *b) : NULL;
     if (!b)
         return NULL;
@@ -296,25 +234,8 @@ static int64_t tile_count(int64_t m)
 static bool execute(struct MatmulCache *c, const Matmul *m, const void *x, void *w, float *y)
 {
     _Alignas(64) char scratch[8192];
-    dnnl_memory_t mem[4] = {0};
-    const dnnl_memory_desc_t *pad =
-        dnnl_primitive_desc_query_md(m->desc, dnnl_query_scratchpad_md, 0);
-    bool ok = m->scratch <= sizeof scratch &&
-              dnnl_memory_create(&mem[0], &m->x, c->engine, (void *)x) == dnnl_success &&
-              dnnl_memory_create(&mem[1], &m->w, c->engine, w) == dnnl_success &&
-              dnnl_memory_create(&mem[2], &m->y, c->engine, y) == dnnl_success &&
-              dnnl_memory_create(&mem[3], pad, c->engine, scratch) == dnnl_success;
-    if (ok) {
-        const dnnl_exec_arg_t arg[] = {{DNNL_ARG_SRC, mem[0]},
-                                       {DNNL_ARG_WEIGHTS, mem[1]},
-                                       {DNNL_ARG_DST, mem[2]},
-                                       {DNNL_ARG_SCRATCHPAD, mem[3]}};
-        ok = dnnl_primitive_execute(m->run, c->stream, 4, arg) == dnnl_success;
-    }
-    for (int i = 0; i < 4; i++)
-        if (mem[i])
-            dnnl_memory_destroy(mem[i]);
-    return ok;
+    return onednn_bytes(m->desc, DNNL_ARG_SCRATCHPAD) <= sizeof scratch &&
+           onednn_run(c->engine, c->stream, m->desc, m->run, x, w, y, scratch);
 }
 
 static void run_one(Run *r, int64_t tile, int64_t band)

@@ -4,7 +4,7 @@
  * small side, is put into oneDNN's own layout once. SCMMGPT_CPU_BF16=1 takes this way on AVX-512
  * bf16 too (slower there; for tests). */
 #include "gpu/cpu/prompt.h"
-#include <dnnl.h>
+#include "gpu/cpu/onednn.h"
 #include <omp.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -16,7 +16,6 @@ typedef struct Product { /* [ROWS,k] by [k,n] */
     int64_t k, n;
     dnnl_primitive_desc_t desc;
     dnnl_primitive_t run;
-    dnnl_memory_desc_t w, x, y, scratch;
 } Product;
 
 static struct {
@@ -30,13 +29,8 @@ static struct {
 static bool wanted(void)
 {
     static atomic_int known; /* 0: not looked yet, 1 no, 2 yes */
-    if (!atomic_load(&known)) {
-        const char *force = getenv("SCMMGPT_CPU_BF16");
-        dnnl_cpu_isa_t isa = dnnl_get_effective_cpu_isa(), want = dnnl_cpu_isa_avx512_core_amx;
-        if (force && *force == '1')
-            want = dnnl_cpu_isa_avx512_core_bf16;
-        atomic_store(&known, (isa & want) == want ? 2 : 1);
-    }
+    if (!atomic_load(&known))
+        atomic_store(&known, onednn_pays() ? 2 : 1);
     return atomic_load(&known) == 2 && quant_tier() == &quant_vnni;
 }
 
@@ -51,27 +45,10 @@ static void forget(Product *p)
 
 static bool compile(Product *p, int64_t k, int64_t n)
 {
-    dnnl_dims_t dw = {ROWS, k}, dx = {k, n}, dy = {ROWS, n};
-    dnnl_matmul_desc_t desc;
-    dnnl_primitive_attr_t attr = NULL;
     *p = (Product){.k = k, .n = n};
-    dnnl_memory_desc_init_by_tag(&p->x, 2, dx, dnnl_bf16, dnnl_format_tag_any);
-    bool ok =
-        dnnl_memory_desc_init_by_tag(&p->w, 2, dw, dnnl_bf16, dnnl_ab) == dnnl_success &&
-        dnnl_memory_desc_init_by_tag(&p->y, 2, dy, dnnl_f32, dnnl_ab) == dnnl_success &&
-        dnnl_matmul_desc_init(&desc, &p->w, &p->x, NULL, &p->y) == dnnl_success &&
-        dnnl_primitive_attr_create(&attr) == dnnl_success &&
-        dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user) == dnnl_success &&
-        dnnl_primitive_desc_create(&p->desc, &desc, attr, state.engine, NULL) == dnnl_success &&
-        dnnl_primitive_create(&p->run, p->desc) == dnnl_success;
-    if (ok) {
-        p->x = *dnnl_primitive_desc_query_md(p->desc, dnnl_query_weights_md, 0);
-        p->scratch = *dnnl_primitive_desc_query_md(p->desc, dnnl_query_scratchpad_md, 0);
-    } else {
+    bool ok = onednn_product(state.engine, ROWS, n, k, NULL, &p->desc) && dnnl_primitive_create(&p->run, p->desc) == dnnl_success;
+    if (!ok)
         forget(p);
-    }
-    if (attr)
-        dnnl_primitive_attr_destroy(attr);
     return ok;
 }
 
@@ -108,33 +85,6 @@ static void round_row(void *ctx, int64_t i)
         memset(r->out + i * r->k, 0, (size_t)r->k * sizeof *r->out);
 }
 
-static bool reorder(const Product *p, const uint16_t *rows, void *packed)
-{
-    dnnl_dims_t dim = {p->k, p->n}, stride = {1, p->k};
-    dnnl_memory_desc_t plain;
-    dnnl_memory_t from = NULL, to = NULL;
-    dnnl_primitive_desc_t desc = NULL;
-    dnnl_primitive_t run = NULL;
-    bool ok = dnnl_memory_desc_init_by_strides(&plain, 2, dim, dnnl_bf16, stride) == dnnl_success &&
-              dnnl_memory_create(&from, &plain, state.engine, (void *)rows) == dnnl_success &&
-              dnnl_memory_create(&to, &p->x, state.engine, packed) == dnnl_success &&
-              dnnl_reorder_primitive_desc_create(&desc, &plain, state.engine, &p->x, state.engine,
-                                                 NULL) == dnnl_success &&
-              dnnl_primitive_create(&run, desc) == dnnl_success;
-    const dnnl_exec_arg_t arg[] = {{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}};
-    ok = ok && dnnl_primitive_execute(run, state.stream, 2, arg) == dnnl_success &&
-         dnnl_stream_wait(state.stream) == dnnl_success;
-    if (run)
-        dnnl_primitive_destroy(run);
-    if (desc)
-        dnnl_primitive_desc_destroy(desc);
-    if (from)
-        dnnl_memory_destroy(from);
-    if (to)
-        dnnl_memory_destroy(to);
-    return ok;
-}
-
 /* ---- blocks of weights ---- */
 typedef struct Job {
     const Product *p;
@@ -144,24 +94,6 @@ typedef struct Job {
     float *y;
     atomic_bool failed;
 } Job;
-
-static bool execute(const Product *p, const void *w, void *x, float *y, void *scratch)
-{
-    dnnl_memory_t mem[4] = {0};
-    bool ok = dnnl_memory_create(&mem[0], &p->w, state.engine, (void *)w) == dnnl_success &&
-              dnnl_memory_create(&mem[1], &p->x, state.engine, x) == dnnl_success &&
-              dnnl_memory_create(&mem[2], &p->y, state.engine, y) == dnnl_success &&
-              dnnl_memory_create(&mem[3], &p->scratch, state.engine, scratch) == dnnl_success;
-    const dnnl_exec_arg_t arg[] = {{DNNL_ARG_SRC, mem[0]},
-                                   {DNNL_ARG_WEIGHTS, mem[1]},
-                                   {DNNL_ARG_DST, mem[2]},
-                                   {DNNL_ARG_SCRATCHPAD, mem[3]}};
-    ok = ok && dnnl_primitive_execute(p->run, state.stream, 4, arg) == dnnl_success;
-    for (int i = 0; i < 4; i++)
-        if (mem[i])
-            dnnl_memory_destroy(mem[i]);
-    return ok;
-}
 
 /* Rows from..from+ROWS-1 as bfloat16; the file's own where they are that. */
 static const void *rows_of(const StoredWeight *w, int64_t from, float *wide, uint16_t *half)
@@ -183,13 +115,14 @@ static void one_block(void *ctx, int64_t block)
     const StoredWeight *w = j->w;
     int64_t first = block * ROWS, from = first + ROWS <= w->n ? first : w->n - ROWS;
     size_t tile = (size_t)(ROWS * j->p->n) * 4, row = (size_t)((w->k * 4 + 63) / 64 * 64);
-    size_t half = (size_t)(ROWS * w->k) * 2, pad = dnnl_memory_desc_get_size(&j->p->scratch);
+    size_t half = (size_t)(ROWS * w->k) * 2, pad = onednn_bytes(j->p->desc, DNNL_ARG_SCRATCHPAD);
     char *mem = aligned_alloc(64, (tile + row + half + pad + 127) / 64 * 64);
     float *out = (float *)(void *)mem;
     char *at = mem + tile;
     if (!mem ||
-        !execute(j->p, rows_of(w, from, (float *)(void *)at, (uint16_t *)(void *)(at + row)), j->x,
-                 out, at + row + (half + 63) / 64 * 64)) {
+        !onednn_run(state.engine, state.stream, j->p->desc, j->p->run,
+                    rows_of(w, from, (float *)(void *)at, (uint16_t *)(void *)(at + row)), j->x, out,
+                    at + row + (half + 63) / 64 * 64)) {
         atomic_store(&j->failed, true);
     } else {
         for (int64_t t = 0; t < j->m; t++)
@@ -209,14 +142,14 @@ static bool stretch(int64_t m, const float *x, const StoredWeight *w, float *y)
     bool ok = p != NULL;
     if (ok) {
         r.out = malloc((size_t)(n * w->k) * sizeof *r.out);
-        j.x = aligned_alloc(64, (dnnl_memory_desc_get_size(&p->x) + 63) / 64 * 64);
+        j.x = aligned_alloc(64, (onednn_bytes(p->desc, DNNL_ARG_WEIGHTS) + 63) / 64 * 64);
         ok = r.out && j.x;
     }
     if (ok) {
         int threads = omp_get_max_threads();
         cpu_share(n, round_row, &r);
         omp_set_num_threads(1);
-        ok = reorder(p, r.out, j.x);
+        ok = onednn_pack(state.engine, state.stream, p->desc, p->n, p->k, r.out, j.x);
         omp_set_num_threads(threads);
     }
     if (ok) {
