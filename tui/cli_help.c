@@ -92,6 +92,7 @@ static const Option options[] = {
     {" import ", "--from-parts", "parts that are missing are initialised; the card says which"},
     {" import ", "--cell-values binned|raw|lognorm", "what the cell encoder eats"},
     {" import ", "--quantize q8|q4", "weight-only 8- or 4-bit language model"},
+    {" import ", "--no-merge", "keep the adapter beside the weights, added while the model runs (with --quantize: in full precision)"},
     {" import ", "--token-types", "the text tower adds BERT's first token type, as sentence models were trained"},
     {" export ", "--to hf|scgpt", "language and text models for transformers, or the cell encoder for scGPT"},
     {" export ", "--member N", "which of several cell encoders (0)"},

@@ -84,7 +84,8 @@ Err cli_import(CliArgs *a)
 {
     const char *usage =
         "[--scgpt DIR] [--bert DIR] [--llama DIR] [--adapter DIR] [--lightning FILE] "
-        "[--quantize q8|q4] [--cell-values KIND] [--token-types] [--from-parts] -o BUNDLE";
+        "[--quantize q8|q4] [--cell-values KIND] [--token-types] [--from-parts] "
+        "[--no-merge] -o BUNDLE";
     ImportSpec s = {.seed = a->g->seed, .out = a->g->output, .force = a->g->force};
     const char *quantize = NULL;
     TRY(cli_take_string(a, "--scgpt", &s.scgpt));
@@ -94,6 +95,7 @@ Err cli_import(CliArgs *a)
     TRY(cli_take_string(a, "--cell-values", &s.cell_values));
     TRY(cli_take_string(a, "--quantize", &quantize));
     s.from_parts = cli_take_flag(a, "--from-parts");
+    s.keep_adapter = cli_take_flag(a, "--no-merge");
     s.token_types = cli_take_flag(a, "--token-types");
     TRY(take_lightning(a, &s));
     TRY(cli_finish(a, 0, 0, usage));
@@ -111,6 +113,8 @@ Err cli_import(CliArgs *a)
         FAIL(ERR_USAGE, "--token-types: needs --bert DIR");
     if (s.adapter && !s.llama)
         FAIL(ERR_USAGE, "--adapter: needs --llama DIR");
+    if (s.keep_adapter && !s.adapter && !s.n_lightning)
+        FAIL(ERR_USAGE, "--no-merge: needs --adapter DIR, or --lightning FILE with an adapter in it");
     ImportReport r;
     Err err = import_bundle(&s, a->ctl, &r);
     if (err == OK && a->g->json)

@@ -329,13 +329,17 @@ static Err export_imported_lm(Export *x, const char *at)
     static const char *const files[] = {"tokenizer.model", "tokenizer.json",
                                         "tokenizer_config.json", "added_tokens.json"};
     StFile *f;
-    bool quantised = false;
+    bool quantised = false, adapter = false;
     char *to = str_format("%smodel.safetensors", at), *config = str_format("%sconfig.json", at);
     TRY(open_file(x, "lm.safetensors", &f));
     for (size_t i = 0; i < st_count(f); i++)
-        quantised |= is_scale(f, st_at(f, i));
+        quantised |= is_scale(f, st_at(f, i)), adapter |= str_ends(st_at(f, i)->name, ".lora_A");
     st_close(f);
-    Err err = quantised ? err_set(ERR_MODEL,
+    Err err = adapter     ? err_set(ERR_MODEL,
+                                    "%s: lm.safetensors: has an adapter beside its weights; import "
+                                    "it without --no-merge to export it",
+                                    x->s->bundle)
+              : quantised ? err_set(ERR_MODEL,
                                   "%s: lm.safetensors: is quantised; import it without --quantize "
                                   "to export it",
                                   x->s->bundle)

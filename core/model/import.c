@@ -260,27 +260,89 @@ static Err collect_main(Import *m)
 
 /* ---- the language model ---- */
 
+static Err report_adapter(Import *m, const Lora *l)
+{
+    const CkTensor *const part[3] = {l->a, l->b, l->magnitude};
+    for (int i = 0; i < 3; i++)
+        if (part[i])
+            TRY(report(m->report, "matched", part[i]->name, part[i], part[i]->file));
+    return OK;
+}
+
+/* A float32 tensor MODULE.SUFFIX [rows,cols] (cols 0: a vector) beside the weight; takes `own`. */
+static Err add_beside(Import *m, const char *weight, const char *suffix, float *own, int64_t rows,
+                      int64_t cols)
+{
+    char *name = str_format("%.*s.%s", (int)(strlen(weight) - strlen(".weight")), weight, suffix);
+    OutTensor o = {.name = name, .ndim = cols ? 2 : 1, .dim = {rows, cols}, .own = own};
+    Err err = outlist_add(&m->llm, &o);
+    free(name);
+    if (err != OK)
+        free(own);
+    return err;
+}
+
+/* The adapter of o's weight as tensors of its own, which the program adds while it runs (lm.h). */
+static Err add_adapter(Import *m, const OutTensor *o)
+{
+    const Lora *l = &o->lora;
+    int64_t rows = o->dim[0], cols = o->dim[1], rank = l->a->dim[0];
+    float *w = NULL, *a, *b, *gain;
+    if (l->magnitude) {
+        TRY(NEW(w, o->src->elements));
+        ckpt_read_f32(o->src, w);
+    }
+    Err err = lora_factors(l, w, rows, cols, &a, &b, &gain);
+    free(w);
+    TRY(err);
+    err = add_beside(m, o->name, "lora_A", a, rank, cols);
+    if (err == OK)
+        err = add_beside(m, o->name, "lora_B", b, rows, rank);
+    else
+        free(b);
+    if (err == OK && gain)
+        return add_beside(m, o->name, "lora_gain", gain, rows, 0);
+    free(gain);
+    return err;
+}
+
+/* Where the table of logits stands when not under its name. In a model that shared one table until
+ * an adapter changed one of its two uses it is the shared one, as it was before the adapter. */
+static PoolTensor *find_head(const Import *m, OutTensor *o)
+{
+    PoolTensor *t = pool_find(&m->pool, "llm.model.lm_head.weight");
+    if (t || !m->c.untied)
+        return t;
+    t = pool_find(&m->pool, "llm.model.embed_tokens.weight");
+    if (t && t->before)
+        o->src = t->before;
+    return t;
+}
+
 static Err add_language(void *user, const char *name, int ndim, const int64_t *dim)
 {
     Import *m = user;
     char *full = str_format("llm.%s", name);
     PoolTensor *t = pool_find(&m->pool, full);
-    if (!t && strcmp(name, "lm_head.weight") == 0 &&
-        pool_find(&m->pool, "llm.model.lm_head.weight"))
-        t = pool_find(&m->pool, "llm.model.lm_head.weight");
+    OutTensor o = {.name = (char *)name, .ndim = ndim};
+    if (!t && strcmp(name, "lm_head.weight") == 0)
+        t = find_head(m, &o);
     Err err = t ? OK : missing(m, full);
     free(full);
     TRY(err);
-    TRY(check_shape(t->t, ndim, dim));
+    if (!o.src)
+        o.src = t->t;
+    TRY(check_shape(o.src, ndim, dim));
     t->used = true;
-    OutTensor o = {.name = (char *)name, .ndim = ndim, .src = t->t};
     memcpy(o.dim, dim, (size_t)ndim * sizeof *dim);
     o.quant = quantize_as(m->s->quantize, name, ndim, dim);
-    TRY(lora_find(m->rules, &m->pool, name, t->t, &o.lora, &o.merge));
-    TRY(report(m->report, "matched", name, t->t, t->t->file));
-    if (o.merge) {
-        TRY(report(m->report, "matched", o.lora.a->name, o.lora.a, o.lora.a->file));
-        TRY(report(m->report, "matched", o.lora.b->name, o.lora.b, o.lora.b->file));
+    TRY(report(m->report, "matched", name, o.src, o.src->file));
+    TRY(lora_find(m->rules, &m->pool, name, o.src, &o.lora, &o.merge));
+    if (o.merge)
+        TRY(report_adapter(m, &o.lora));
+    if (o.merge && m->s->keep_adapter && !o.lora.table) {
+        o.merge = false;
+        TRY(add_adapter(m, &o));
     }
     return outlist_add(&m->llm, &o);
 }
@@ -301,7 +363,7 @@ static Err report_rest(Import *m)
         if (t->used)
             continue;
         TRY(report(m->report, "unused", t->t->name, t->t, t->t->file));
-        if (m->c.lm && str_starts(t->name, "llm.") && strstr(t->name, ".lora_"))
+        if (m->c.lm && str_starts(t->name, "llm.") && (t->adapter || strstr(t->name, ".lora_")))
             FAIL(ERR_MODEL,
                  "%s: tensor %s: an adapter part that fits no weight of the model, or of a "
                  "kind that is not supported",
@@ -356,7 +418,9 @@ static Err write_card(const Import *m, const char *dir)
     } source[] = {{"cell encoder (scGPT)", m->s->scgpt},
                   {"text (BERT)", m->s->bert},
                   {"language model (Llama)", m->s->llama},
-                  {"adapter (LoRA), merged", m->s->adapter}};
+                  {m->s->keep_adapter ? "adapter (LoRA), kept beside the weights"
+                                      : "adapter (LoRA), merged",
+                   m->s->adapter}};
     str_add(&s, "# Imported model\n\nBuilt from published checkpoints; their licences and cards "
                 "apply. Numbers are computed in float32.\n\n");
     for (int i = 0; i < 4; i++)

@@ -14,6 +14,7 @@ typedef struct ImportSpec {
     const char *lightning[IMPORT_LIGHTNING_MAX]; /* files */
     int n_lightning;
     bool token_types;        /* a BERT alone keeps its first token type, as its publisher runs it */
+    bool keep_adapter;       /* the adapter stays beside the weights it changes */
     bool from_parts;         /* a Q-Former that nobody trained is drawn from the seed */
     const char *cell_values; /* binned, raw, lognorm; NULL: by the rule */
     StoredType

@@ -212,6 +212,25 @@ static Err query_config(const ImportSpec *s, const Pool *p, PartsConfig *c)
     return OK;
 }
 
+/* An adapter of one of the two uses of a shared table parts them. */
+static Err untie(const Pool *p, cJSON *o, PartsConfig *c)
+{
+    static const char *const only_one[] = {"llm.lm_head.lora_A.weight",
+                                           "llm.model.embed_tokens.lora_embedding_A"};
+    const PoolTensor *words = pool_find(p, "llm.model.embed_tokens.weight"),
+                     *head = pool_find(p, "llm.lm_head.weight");
+    bool tied;
+    TRY(json_bool(o, "tie_word_embeddings", false, &tied));
+    if (!tied || !words)
+        return OK;
+    for (int i = 0; i < 2; i++)
+        c->untied |= pool_find(p, only_one[i]) != NULL;
+    c->untied |= (head && head->adapter) || (words->adapter && words->before);
+    if (c->untied)
+        cJSON_ReplaceItemInObjectCaseSensitive(o, "tie_word_embeddings", cJSON_CreateFalse());
+    return OK;
+}
+
 static Err language_config(const ImportSpec *s, const Pool *p, PartsConfig *c, cJSON **out)
 {
     const PoolTensor *e = pool_find(p, "llm.model.embed_tokens.weight");
@@ -224,7 +243,9 @@ static Err language_config(const ImportSpec *s, const Pool *p, PartsConfig *c, c
         cJSON_DeleteItemFromObjectCaseSensitive(o, "vocab_size");
         cJSON_AddNumberToObject(o, "vocab_size", (double)e->t->dim[0]);
     }
-    Err err = lm_config_read(o, &c->l);
+    Err err = untie(p, o, c);
+    if (err == OK)
+        err = lm_config_read(o, &c->l);
     if (err != OK) {
         cJSON_Delete(o);
         return err_context(err, "%s/config.json", s->llama);

@@ -9,7 +9,9 @@
 typedef struct PoolTensor {
     char *name;        /* canonical */
     const CkTensor *t; /* of one of the checkpoints */
-    bool used, late;   /* late: from an adapter or a Lightning file */
+    const CkTensor *before; /* what an adapter or a Lightning file replaced; NULL */
+    bool used, late;        /* late: from an adapter or a Lightning file */
+    bool adapter;           /* from the adapter's folder */
 } PoolTensor;
 typedef struct Pool {
     PoolTensor *v;
@@ -28,6 +30,7 @@ CHECKED Err pool_fill(Pool *p, const ImportSpec *s);
 typedef struct Lora {
     const CkTensor *a, *b, *magnitude;
     double scale;
+    bool table; /* of a table of tokens: A [rank,out], B [in,rank] */
 } Lora;
 typedef struct LoraRules LoraRules;
 /* adapter NULL: the scale of the published training script. */
@@ -37,6 +40,11 @@ void lora_rules_free(LoraRules *r);
  */
 CHECKED Err lora_find(const LoraRules *r, Pool *p, const char *name, const CkTensor *base,
                       Lora *out, bool *found);
+/* The addition to w [rows,cols] in float32: *a [rank,cols], *b [rows,rank] with the scale in it,
+ * and with a magnitude *gain [rows], the factor of each row of w + b a (else NULL, and w is not
+ * looked at). Caller frees the three. */
+CHECKED Err lora_factors(const Lora *l, const float *w, int64_t rows, int64_t cols, float **a,
+                         float **b, float **gain);
 /* w[out,in] becomes w + scale B A (with a magnitude: rows rescaled). */
 CHECKED Err lora_merge(const Lora *l, float *w, int64_t rows, int64_t cols);
 

@@ -19,12 +19,9 @@ struct LoraRules {
 static Err check_config(LoraRules *l)
 {
     const char *type = json_text(l->o, "peft_type");
-    bool fan;
     if (type && strcmp(type, "LORA") != 0)
         FAIL(ERR_MODEL, "peft_type %s is not supported (LORA is)", type);
-    TRY(json_bool(l->o, "fan_in_fan_out", false, &fan));
-    if (fan)
-        FAIL(ERR_MODEL, "fan_in_fan_out is not supported");
+    /* fan_in_fan_out speaks of layers that store [in,out]; a Llama has none, and peft ignores it */
     TRY(json_bool(l->o, "use_rslora", false, &l->rs));
     TRY(json_number(l->o, "r", 8, &l->r));
     TRY(json_number(l->o, "lora_alpha", 8, &l->alpha));
@@ -121,6 +118,17 @@ static const CkTensor *take(Pool *p, const char *module, const char *what)
     return t ? t->t : NULL;
 }
 
+static bool fits(const Lora *l, const CkTensor *base)
+{
+    const CkTensor *a = l->a, *b = l->b;
+    if (a->ndim != 2 || b->ndim != 2)
+        return false;
+    int out = l->table; /* which of A's and B's sides is the rank */
+    const CkTensor *in_side = l->table ? b : a, *out_side = l->table ? a : b;
+    return in_side->dim[!out] == base->dim[1] && out_side->dim[out] == base->dim[0] &&
+           a->dim[0] == b->dim[1];
+}
+
 Err lora_find(const LoraRules *r, Pool *p, const char *name, const CkTensor *base, Lora *out,
               bool *found)
 {
@@ -132,16 +140,18 @@ Err lora_find(const LoraRules *r, Pool *p, const char *name, const CkTensor *bas
     double rank = r->r, alpha = r->alpha;
     *out = (Lora){.a = take(p, module, "lora_A.weight"), .b = take(p, module, "lora_B.weight")};
     if (!out->a && !out->b)
+        *out = (Lora){.a = take(p, module, "lora_embedding_A"),
+                      .b = take(p, module, "lora_embedding_B"),
+                      .table = true};
+    if (!out->a && !out->b)
         goto done;
     if (!out->a || !out->b)
         FAIL_GOTO(ERR_MODEL, "%s: tensor %s: only one of lora_A and lora_B is there",
                   out->a ? out->a->file : out->b->file, module);
-    out->magnitude = take(p, module, "lora_magnitude_vector");
+    out->magnitude = out->table ? NULL : take(p, module, "lora_magnitude_vector");
     TRY_GOTO(by_pattern(r, "rank_pattern", module, &rank));
     TRY_GOTO(by_pattern(r, "alpha_pattern", module, &alpha));
-    if (out->a->ndim != 2 || out->b->ndim != 2 || out->a->dim[1] != base->dim[1] ||
-        out->b->dim[0] != base->dim[0] || out->a->dim[0] != out->b->dim[1] ||
-        (r->o && (double)out->a->dim[0] != rank))
+    if (!fits(out, base) || (r->o && (double)out->a->dim[0] != rank))
         FAIL_GOTO(ERR_MODEL, "%s: tensor %s: its shape does not fit rank %g and the weight",
                   out->a->file, out->a->name, rank);
     if (out->magnitude && (out->magnitude->elements != (size_t)base->dim[0]))
@@ -155,36 +165,88 @@ done:
     return err;
 }
 
+/* A matrix as it is or turned over, in float32. */
+static Err read_turned(const CkTensor *t, bool turned, float **out)
+{
+    CkTensor x = *t;
+    if (turned) {
+        x.dim[0] = t->dim[1];
+        x.dim[1] = t->dim[0];
+        x.stride[0] = t->stride[1];
+        x.stride[1] = t->stride[0];
+        x.contiguous = false;
+    }
+    TRY(NEW(*out, t->elements));
+    ckpt_read_f32(&x, *out);
+    return OK;
+}
+
+/* to[j] = row i of w + B A. */
+static double add_row(const float *w, const float *a, const float *b, int64_t rank, int64_t cols,
+                      float *to)
+{
+    double norm = 0;
+    for (int64_t j = 0; j < cols; j++) {
+        double s = 0;
+        for (int64_t k = 0; k < rank; k++)
+            s += (double)b[k] * (double)a[k * cols + j];
+        to[j] = (float)((double)w[j] + s);
+        norm += (double)to[j] * (double)to[j];
+    }
+    return norm;
+}
+
+/* The magnitudes become factors of the rows of w + B A. */
+static Err row_gains(const float *w, const float *a, const float *b, int64_t rank, int64_t rows,
+                     int64_t cols, float *gain)
+{
+    float *row;
+    TRY(NEW(row, (size_t)cols));
+    for (int64_t i = 0; i < rows; i++)
+        gain[i] = (float)((double)gain[i] /
+                          sqrt(add_row(w + i * cols, a, b + i * rank, rank, cols, row)));
+    free(row);
+    return OK;
+}
+
+Err lora_factors(const Lora *l, const float *w, int64_t rows, int64_t cols, float **a, float **b,
+                 float **gain)
+{
+    int64_t rank = l->a->dim[0];
+    *a = *b = *gain = NULL;
+    Err err = read_turned(l->table ? l->b : l->a, l->table, a);
+    if (err == OK)
+        err = read_turned(l->table ? l->a : l->b, l->table, b);
+    for (int64_t i = 0; err == OK && i < rows * rank; i++)
+        (*b)[i] = (float)((double)(*b)[i] * l->scale);
+    if (err == OK && l->magnitude)
+        err = NEW(*gain, l->magnitude->elements);
+    if (err == OK && l->magnitude) {
+        ckpt_read_f32(l->magnitude, *gain);
+        err = row_gains(w, *a, *b, rank, rows, cols, *gain);
+    }
+    if (err == OK)
+        return OK;
+    free(*a);
+    free(*b);
+    free(*gain);
+    return err;
+}
+
 Err lora_merge(const Lora *l, float *w, int64_t rows, int64_t cols)
 {
     int64_t rank = l->a->dim[0];
-    float *a = NULL, *b = NULL, *m = NULL;
-    Err err = OK;
-    TRY_GOTO(NEW(a, l->a->elements));
-    TRY_GOTO(NEW(b, l->b->elements));
-    ckpt_read_f32(l->a, a);
-    ckpt_read_f32(l->b, b);
-    if (l->magnitude) {
-        TRY_GOTO(NEW(m, l->magnitude->elements));
-        ckpt_read_f32(l->magnitude, m);
-    }
+    float *a, *b, *gain;
+    TRY(lora_factors(l, w, rows, cols, &a, &b, &gain));
 #pragma omp parallel for schedule(static)
     for (int64_t i = 0; i < rows; i++) {
         float *row = w + i * cols;
-        double norm = 0;
-        for (int64_t j = 0; j < cols; j++) {
-            double s = 0;
-            for (int64_t k = 0; k < rank; k++)
-                s += (double)b[i * rank + k] * (double)a[k * cols + j];
-            row[j] = (float)((double)row[j] + l->scale * s);
-            norm += (double)row[j] * (double)row[j];
-        }
-        for (int64_t j = 0; m && j < cols; j++)
-            row[j] = (float)((double)row[j] * (double)m[i] / sqrt(norm));
+        add_row(row, a, b + i * rank, rank, cols, row);
+        for (int64_t j = 0; gain && j < cols; j++)
+            row[j] *= gain[i];
     }
-done:
     free(a);
     free(b);
-    free(m);
-    return err;
+    free(gain);
+    return OK;
 }

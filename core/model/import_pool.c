@@ -33,6 +33,7 @@ static Err put(Pool *p, const char *name, const CkTensor *t, bool late)
 {
     PoolTensor *old = pool_find(p, name);
     if (old) {
+        old->before = old->t;
         old->t = t;
         old->late = late;
         return OK;
@@ -95,6 +96,8 @@ static char *adapter_name(const char *n)
     s = replaced(s, ".base_layer.", ".");
     s = replaced(s, ".lora_magnitude_vector.default.weight", ".lora_magnitude_vector");
     s = replaced(s, ".lora_magnitude_vector.weight", ".lora_magnitude_vector");
+    if (str_ends(s, ".default"))
+        s[strlen(s) - strlen(".default")] = '\0';
     return replaced(s, ".default.", ".");
 }
 
@@ -173,6 +176,14 @@ static Err add_scgpt(Pool *p, const char *dir)
     FAIL(ERR_MODEL, "%s: has no best_model.pt", dir);
 }
 
+static Err add_adapter(Pool *p, const char *dir)
+{
+    TRY(add_folder(p, dir, "adapter_model", "adapter_model", adapter_name, true));
+    for (size_t i = 0; i < p->n; i++)
+        p->v[i].adapter = p->v[i].late;
+    return OK;
+}
+
 Err pool_fill(Pool *p, const ImportSpec *s)
 {
     static const char *const cell[] = {"best_model.pt", "model.pt", "model.safetensors", NULL};
@@ -185,7 +196,7 @@ Err pool_fill(Pool *p, const ImportSpec *s)
     if (s->llama && !only_settings(s, s->llama, words))
         TRY(add_folder(p, s->llama, "model", "pytorch_model", lm_name, false));
     if (s->adapter)
-        TRY(add_folder(p, s->adapter, "adapter_model", "adapter_model", adapter_name, true));
+        TRY(add_adapter(p, s->adapter));
     for (int i = 0; i < s->n_lightning; i++)
         TRY(add_file(p, s->lightning[i], lightning_name, true));
     return OK;

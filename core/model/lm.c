@@ -11,7 +11,14 @@ typedef struct Matrix {
     PackedWeight *w;
     int64_t out, in;
     Param *bias; /* NULL: none */
+    struct Adapter *adapter; /* NULL: none */
 } Matrix;
+
+/* What an adapter that was not merged adds: y = gain (W x + B (A x)) + bias; B has the scale. */
+typedef struct Adapter {
+    Matrix a, b;
+    Param *gain; /* [out]; NULL: 1 */
+} Adapter;
 
 typedef struct Layer {
     Norm norm1, norm2;
@@ -142,6 +149,30 @@ static Err load_vector(Lm *m, const StTensor *t, const char *name, const int64_t
     return err;
 }
 
+/* MODULE.lora_A [rank,in], .lora_B [out,rank] and perhaps .lora_gain [out] beside a matrix. */
+static Err load_adapter(Lm *m, const char *weight, const int64_t *dim, Matrix *w)
+{
+    char name[160];
+    int stem = (int)(strlen(weight) - strlen("weight"));
+    snprintf(name, sizeof name, "%.*slora_A", stem, weight);
+    const StTensor *a = st_find(m->f, name);
+    snprintf(name, sizeof name, "%.*slora_B", stem, weight);
+    const StTensor *b = st_find(m->f, name);
+    snprintf(name, sizeof name, "%.*slora_gain", stem, weight);
+    const StTensor *gain = st_find(m->f, name);
+    if (!a && !b && !gain)
+        return OK;
+    int64_t rank = a && a->ndim == 2 ? a->dim[0] : 0;
+    int64_t da[2] = {rank, dim[1]}, db[2] = {dim[0], rank};
+    if (w == &m->embed || rank < 1 || !b || !stored_fits(m->f, a, 2, da) ||
+        !stored_fits(m->f, b, 2, db) || (gain && !stored_fits(m->f, gain, 1, dim)))
+        FAIL(ERR_MODEL, "%s: tensor %s: its adapter does not fit it", st_path(m->f), weight);
+    TRY(NEW0(w->adapter, 1));
+    TRY(load_matrix(m, a, da, &w->adapter->a));
+    TRY(load_matrix(m, b, db, &w->adapter->b));
+    return gain ? load_vector(m, gain, name, dim, &w->adapter->gain) : OK;
+}
+
 static Err load_one(void *user, const char *name, int ndim, const int64_t *dim)
 {
     Loading *l = user;
@@ -157,6 +188,7 @@ static Err load_one(void *user, const char *name, int ndim, const int64_t *dim)
     Matrix *w = find_matrix(m, name, suffix);
     if (ndim == 2) {
         TRY(load_matrix(m, t, dim, w));
+        TRY(load_adapter(m, name, dim, w));
     } else {
         TRY(load_vector(m, t, name, dim, &p));
         if (w)
@@ -211,6 +243,16 @@ Err lm_open(const LmConfig *c, StFile *f, Device *d, JobCtl *ctl, Lm **out)
     return err;
 }
 
+static void free_matrix(Lm *m, Matrix *w)
+{
+    m->d->ops->pack_free(m->d, w->w);
+    if (!w->adapter)
+        return;
+    m->d->ops->pack_free(m->d, w->adapter->a.w);
+    m->d->ops->pack_free(m->d, w->adapter->b.w);
+    free(w->adapter);
+}
+
 void lm_free(Lm *m)
 {
     if (!m)
@@ -221,11 +263,11 @@ void lm_free(Lm *m)
         Layer *l = &m->layer[i];
         Matrix *const all[] = {&l->q, &l->k, &l->v, &l->o, &l->gate, &l->up, &l->down};
         for (int k = 0; k < 7; k++)
-            m->d->ops->pack_free(m->d, all[k]->w);
+            free_matrix(m, all[k]);
     }
     if (!m->c.tied)
-        m->d->ops->pack_free(m->d, m->head.w);
-    m->d->ops->pack_free(m->d, m->embed.w);
+        free_matrix(m, &m->head);
+    free_matrix(m, &m->embed);
     for (size_t i = 0; i < m->n_own; i++)
         free(m->own[i]);
     free(m->own);
@@ -268,6 +310,15 @@ typedef struct Pass {
     StoredMode mode;
 } Pass;
 
+static Tensor *adapted(Tape *t, StoredMode mode, Tensor *x, Tensor *y, const Adapter *a)
+{
+    Tensor *low, *add;
+    op_linear_stored(t, mode, x, 1, (const PackedWeight *[]){a->a.w}, &a->a.out, &low);
+    op_linear_stored(t, mode, low, 1, (const PackedWeight *[]){a->b.w}, &a->b.out, &add);
+    y = op_add(t, y, add);
+    return a->gain ? op_mul(t, y, &a->gain->t) : y;
+}
+
 /* y[i] = x W_i^T + b_i for weights that share x. */
 static void products(Tape *t, StoredMode mode, Tensor *x, int n, const Matrix *const *w, Tensor **y)
 {
@@ -278,9 +329,12 @@ static void products(Tape *t, StoredMode mode, Tensor *x, int n, const Matrix *c
         out[i] = w[i]->out;
     }
     op_linear_stored(t, mode, x, n, packed, out, y);
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < n; i++) {
+        if (w[i]->adapter)
+            y[i] = adapted(t, mode, x, y[i], w[i]->adapter);
         if (w[i]->bias)
             y[i] = op_add(t, y[i], &w[i]->bias->t);
+    }
 }
 static Tensor *product(Tape *t, StoredMode mode, Tensor *x, const Matrix *w)
 {

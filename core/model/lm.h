@@ -29,7 +29,8 @@ typedef struct Lm Lm;
 /* Every parameter of c is looked for in f, which the model keeps and closes (also on failure):
  * matrices are read where they lie in the mapped file, in their own width (float32, half, bfloat16,
  * Q8, Q4: quantize.h), so a model needs no memory beyond its file. On a GPU they are widened to
- * float32 copies. */
+ * float32 copies. A matrix MODULE.weight may have an adapter beside it (import --no-merge):
+ * MODULE.lora_A [rank,in], .lora_B [out,rank], .lora_gain [out]; see lm.c. */
 CHECKED Err lm_open(const LmConfig *c, StFile *f, Device *d, JobCtl *ctl, Lm **out);
 void lm_free(Lm *m); /* NULL ok */
 const LmConfig *lm_config(const Lm *m);

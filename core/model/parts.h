@@ -12,6 +12,7 @@
 
 typedef struct PartsConfig {
     bool cell, cell_bn, query, text, heads, match, caption, projector, expr, lm;
+    bool untied; /* while importing: an adapter parted a table that both ends of lm shared */
     ScgptConfig c;
     int64_t pad, cls; /* gene ids */
     QformerConfig q;

@@ -128,6 +128,11 @@ static Err parse_header(StFile *f, const cJSON *root, const char *data, uint64_t
     cJSON_ArrayForEach(e, root)
     {
         if (strcmp(e->string, "__metadata__") == 0) {
+            const cJSON *text;
+            cJSON_ArrayForEach(text, e) if (!cJSON_IsString(text))
+                FAIL_GOTO(ERR_MODEL, "__metadata__: %s is not a text", text->string);
+            if (!cJSON_IsObject(e))
+                FAIL_GOTO(ERR_MODEL, "__metadata__: is no object");
             f->meta = cJSON_Duplicate(e, 1);
             continue;
         }
