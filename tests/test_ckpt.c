@@ -392,6 +392,19 @@ static void adapters_merge_as_peft_does(void **state)
     assert_int_equal(check_numbers(&s, "", "lm/dora"), 1);
 }
 
+static void an_adapter_beside_its_weights_computes_the_same(void **state)
+{
+    ImportSpec s = {.llama = GOLDEN "llama", .adapter = GOLDEN "adapter", .keep_adapter = true};
+    assert_int_equal(check_numbers(&s, "", "lm/adapter"), 1);
+    s.adapter = GOLDEN "dora";
+    assert_int_equal(check_numbers(&s, "", "lm/dora"), 1);
+    s.llama = GOLDEN "llama_tied"; /* both uses of one table, changed apart */
+    s.adapter = GOLDEN "adapter_tables";
+    assert_int_equal(check_numbers(&s, "", "lm/adapter_tables"), 1);
+    s.keep_adapter = false;
+    assert_int_equal(check_numbers(&s, "", "lm/adapter_tables"), 1);
+}
+
 static void decoding_writes_what_transformers_writes(void **state)
 {
     ImportReport r;
@@ -492,6 +505,7 @@ int main(void)
         TEST(bert_alone_has_no_token_types),
         TEST(llama_in_all_its_forms_agrees_with_transformers),
         TEST(adapters_merge_as_peft_does),
+        TEST(an_adapter_beside_its_weights_computes_the_same),
         TEST(decoding_writes_what_transformers_writes),
         TEST(a_missing_tensor_is_named_and_nothing_is_left),
         TEST(ids_beyond_the_table_name_their_dataset),

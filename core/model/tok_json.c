@@ -60,6 +60,16 @@ static void replace_all(Str *s, const char *a, const char *b)
     *s = out;
 }
 
+/* a before s, which may hold NULs. */
+static void prepend(Str *s, const char *a)
+{
+    Str out = {0};
+    str_add(&out, a);
+    str_add_n(&out, s->data, s->len);
+    str_free(s);
+    *s = out;
+}
+
 static void unicode_form(Str *s, int options)
 {
     utf8proc_uint8_t *r = NULL;
@@ -97,10 +107,7 @@ Err tok_json_normalize(const Tokenizer *t, Str *s)
     for (int i = 0; i < t->n_norm; i++) {
         const Step *p = &t->norm[i];
         if (p->kind == STEP_PREPEND && s->len) {
-            char *rest = str_take(s);
-            str_add(s, p->a);
-            str_add(s, rest);
-            free(rest);
+            prepend(s, p->a);
         } else if (p->kind == STEP_REPLACE) {
             replace_all(s, p->a, p->b);
         } else if (p->kind == STEP_LOWER) {
@@ -206,9 +213,11 @@ static Err cut_bytes(Cut *c, const Step *p, const char *text, size_t len)
 {
     if (!p->prefix_space || len == 0 || text[0] == ' ')
         return tok_split(p->split, text, len, map_bytes, c);
-    char *s = str_format(" %.*s", (int)len, text);
-    Err err = tok_split(p->split, s, strlen(s), map_bytes, c);
-    free(s);
+    Str s = {0};
+    str_add_char(&s, ' ');
+    str_add_n(&s, text, len);
+    Err err = tok_split(p->split, s.data, s.len, map_bytes, c);
+    str_free(&s);
     return err;
 }
 
@@ -219,17 +228,15 @@ static Err cut_metaspace(Cut *c, const Step *p, const char *text, size_t len)
     replace_all(&s, " ", p->a);
     if (len && !str_starts(str_text(&s), p->a) &&
         (p->prepend == 2 || (p->prepend == 1 && c->first))) {
-        char *rest = str_take(&s);
-        str_add(&s, p->a);
-        str_add(&s, rest);
-        free(rest);
+        prepend(&s, p->a);
     }
     Err err = OK;
     if (!p->meta_split) {
         err = s.len ? next_step(c, s.data, s.len) : OK;
     } else {
         for (size_t i = 0; err == OK && i < s.len;) {
-            const char *e = i + 1 < s.len ? strstr(s.data + i + 1, p->a) : NULL;
+            const char *e =
+                i + 1 < s.len ? memmem(s.data + i + 1, s.len - i - 1, p->a, strlen(p->a)) : NULL;
             size_t n = e ? (size_t)(e - s.data) - i : s.len - i;
             err = next_step(c, s.data + i, n);
             i += n;

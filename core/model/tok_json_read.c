@@ -357,7 +357,11 @@ static Err read_words(Tokenizer *t, const cJSON *root, const char *path)
     str_free(&s);
     TRY(err);
     wordpiece_set_fast(t->words);
-    wordpiece_set_cased(t->words, !flag(norm, "lowercase", true));
+    if (!flag(norm, "clean_text", true) || !flag(norm, "handle_chinese_chars", true))
+        FAIL(ERR_MODEL, "normalizer: clean_text and handle_chinese_chars must be true");
+    bool lower = flag(norm, "lowercase", true);
+    wordpiece_set_cased(t->words, !lower);
+    wordpiece_set_strip(t->words, flag(norm, "strip_accents", lower));
     return OK;
 }
 
@@ -373,6 +377,7 @@ static Err read_all(Tokenizer *t, const cJSON *root, const char *path)
         TRY(read_normalizer(t, get(root, "normalizer"), 0));
         TRY(read_pre(t, get(root, "pre_tokenizer"), 0));
     }
+    TRY(tok_normalize_added(t));
     TRY(read_decoder(t, get(root, "decoder"), 0));
     return read_post(t, get(root, "post_processor"), 0);
 }

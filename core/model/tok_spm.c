@@ -236,6 +236,11 @@ static bool pair(const void *user, const Symbol *a, const Symbol *b, double *ran
     return true;
 }
 
+static bool ends_with_mark(const char *p, size_t n)
+{
+    return n >= strlen(MARK) && memcmp(p + n - strlen(MARK), MARK, strlen(MARK)) == 0;
+}
+
 /* Blanks to U+2581, the dummy prefix, extra blanks. */
 static void normalize(const Tokenizer *t, const char *text, size_t len, bool prefix, Str *out)
 {
@@ -246,8 +251,8 @@ static void normalize(const Tokenizer *t, const char *text, size_t len, bool pre
     if (t->remove_extra) {
         while (i < n && p[i] == ' ')
             i++;
-        while (n > i && p[n - 1] == ' ')
-            n--;
+        while (n > i && (p[n - 1] == ' ' || ends_with_mark(p + i, n - i)))
+            n -= p[n - 1] == ' ' ? 1 : strlen(MARK);
     }
     if (prefix && n > i)
         str_add(out, MARK);
@@ -339,6 +344,7 @@ static int byte_of(const Tokenizer *t, int32_t id)
 Err tok_decode_spm(const Tokenizer *t, const int32_t *ids, size_t n, bool skip, Str *out)
 {
     Str bytes = {0};
+    bool blank = t->dummy_prefix || t->remove_extra; /* one at the start is not the text's */
     for (size_t i = 0; i <= n; i++) {
         int b = i < n ? byte_of(t, ids[i]) : -1;
         if (b >= 0) {
@@ -355,16 +361,17 @@ Err tok_decode_spm(const Tokenizer *t, const int32_t *ids, size_t n, bool skip, 
             str_add(out, " \xE2\x81\x87 ");
             continue;
         }
-        for (const char *p = t->piece[ids[i]]; *p;) {
+        const char *p = t->piece[ids[i]];
+        if (blank && out->len == 0 && str_starts(p, MARK)) {
+            p += strlen(MARK);
+            blank = t->remove_extra;
+        }
+        while (*p) {
             bool mark = strncmp(p, MARK, 3) == 0;
             str_add_char(out, mark ? ' ' : *p);
             p += mark ? 3 : 1;
         }
     }
     str_free(&bytes);
-    if (t->dummy_prefix && out->len && out->data[0] == ' ') {
-        memmove(out->data, out->data + 1, out->len);
-        out->len--;
-    }
     return OK;
 }

@@ -62,13 +62,36 @@ Err tok_add_added(Tokenizer *t, const char *text, int32_t id, const cJSON *flags
     for (size_t i = 0; i < t->n_added; i++)
         if (strcmp(t->added[i].text, text) == 0) {
             a.text = t->added[i].text;
+            a.match = t->added[i].match;
             t->added[i] = a;
             return OK;
         }
     TRY(mem_realloc(&t->added, t->n_added + 1, sizeof *t->added));
     a.text = mem_strdup(text);
+    a.match = mem_strdup(text);
     t->added[t->n_added++] = a;
     return OK;
+}
+
+Err tok_normalize_added(Tokenizer *t)
+{
+    Err err = OK;
+    for (size_t i = 0; err == OK && i < t->n_added; i++) {
+        Added *a = &t->added[i];
+        Str s = {0};
+        if (!a->normalized)
+            continue;
+        if (t->kind == TOK_JSON_WORDS) {
+            wordpiece_normalize(t->words, a->text, &s);
+        } else {
+            str_add(&s, a->text);
+            err = tok_json_normalize(t, &s);
+        }
+        free(a->match);
+        a->len = s.len;
+        a->match = str_take(&s);
+    }
+    return err;
 }
 
 void tok_find_bytes(Tokenizer *t)
@@ -94,8 +117,10 @@ void tokenizer_free(Tokenizer *t)
         return;
     for (size_t i = 0; i < t->n; i++)
         free(t->piece[i]);
-    for (size_t i = 0; i < t->n_added; i++)
+    for (size_t i = 0; i < t->n_added; i++) {
         free(t->added[i].text);
+        free(t->added[i].match);
+    }
     free(t->piece);
     free(t->score);
     free(t->type);
@@ -244,7 +269,7 @@ static int32_t char_at(const char *p, size_t left)
 static bool is_word(int32_t c)
 {
     utf8proc_category_t k = utf8proc_category(c);
-    return c == '_' || (c && (k <= UTF8PROC_CATEGORY_LO || k == UTF8PROC_CATEGORY_ND)) ||
+    return c == '_' || c == 0x200C || c == 0x200D || k == UTF8PROC_CATEGORY_NL || (c && (k <= UTF8PROC_CATEGORY_LO || k == UTF8PROC_CATEGORY_ND)) ||
            k == UTF8PROC_CATEGORY_MN || k == UTF8PROC_CATEGORY_MC || k == UTF8PROC_CATEGORY_PC;
 }
 
@@ -265,7 +290,7 @@ static const Added *added_at(const Tokenizer *t, const char *begin, const char *
     for (size_t i = 0; i < t->n_added; i++) {
         const Added *a = &t->added[i];
         if ((normalized >= 0 && a->normalized != (normalized == 1)) || a->len > (size_t)(end - p) ||
-            a->text[0] != *p || memcmp(a->text, p, a->len) != 0 || (best && best->len >= a->len))
+            a->len == 0 || memcmp(a->match, p, a->len) != 0 || (best && best->len >= a->len))
             continue;
         if (a->single && (is_word(char_before(begin, p)) ||
                           is_word(char_at(p + a->len, (size_t)(end - p) - a->len))))
@@ -289,7 +314,7 @@ static Err around_added(Encoding *e, const char *text, size_t len, int normalize
     const char *end = text + len, *from = text;
     bool starts[256] = {false};
     for (size_t i = 0; i < e->t->n_added; i++)
-        starts[(unsigned char)e->t->added[i].text[0]] = true;
+        starts[(unsigned char)e->t->added[i].match[0]] = true;
     for (const char *p = text; p < end;) {
         const Added *a =
             starts[(unsigned char)*p] ? added_at(e->t, text, p, end, normalized) : NULL;
@@ -322,21 +347,39 @@ static Err plain_spm(Encoding *e, const char *text, size_t len)
     return err;
 }
 
-static Err plain_words(Encoding *e, const char *text, size_t len)
+/* A C string without the NULs, which BERT deletes. Caller frees. */
+static char *without_nul(const char *text, size_t len)
 {
-    int32_t *v;
-    size_t n;
     char *s = mem_must(len + 1);
     size_t k = 0;
     for (size_t i = 0; i < len; i++)
         if (text[i])
             s[k++] = text[i];
+    return s;
+}
+
+static Err plain_words(Encoding *e, const char *text, size_t len)
+{
+    int32_t *v;
+    size_t n;
+    char *s = without_nul(text, len);
     Err err = wordpiece_encode(e->t->words, s, 0, 0, &v, &n);
     free(s);
     TRY(err);
     for (size_t i = 0; err == OK && i < n; i++)
         err = tok_add_id(&e->ids, v[i]);
     free(v);
+    return err;
+}
+
+static Err plain_json_words(Encoding *e, const char *text, size_t len)
+{
+    Str s = {0};
+    char *clean = without_nul(text, len);
+    wordpiece_normalize(e->t->words, clean, &s);
+    free(clean);
+    Err err = around_added(e, str_text(&s), s.len, 1, plain_words);
+    str_free(&s);
     return err;
 }
 
@@ -372,6 +415,8 @@ static Err encode(Encoding *e, const char *text, size_t len, bool specials)
         TRY(around_added(e, text, len, -1, plain_spm));
     else if (t->kind == TOK_BPE)
         TRY(around_added(e, text, len, 0, plain_json));
+    else if (t->kind == TOK_JSON_WORDS)
+        TRY(around_added(e, text, len, 0, plain_json_words));
     else
         TRY(around_added(e, text, len, -1, plain_words));
     for (int i = 0; specials && i < t->n_after; i++)

@@ -14,8 +14,8 @@ typedef struct Ids {
 CHECKED Err tok_add_id(Ids *a, int32_t id);
 
 typedef struct Added { /* a token taken literally out of the text */
-    char *text;
-    size_t len;
+    char *text, *match; /* match: as it stands in the text that is searched (normalised) */
+    size_t len;         /* of match */
     int32_t id;
     bool special, lstrip, rstrip, single, normalized;
 } Added;
@@ -91,6 +91,8 @@ struct Tokenizer {
 };
 CHECKED Err tok_set_piece(Tokenizer *t, int32_t id, const char *text);
 CHECKED Err tok_add_added(Tokenizer *t, const char *text, int32_t id, const cJSON *flags);
+/* A tokenizer.json's normalised tokens are looked for as its normalizer writes them. */
+CHECKED Err tok_normalize_added(Tokenizer *t);
 void tok_find_bytes(Tokenizer *t);
 /* One piece of text without added tokens; first: it is at the very start. */
 CHECKED Err tok_spm_encode(const Tokenizer *t, const char *text, size_t len, bool first, Ids *out);

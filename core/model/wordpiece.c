@@ -16,7 +16,7 @@ struct WordPiece {
     size_t n;
     StrMap *id;
     int32_t unk, cls, sep, pad;
-    bool cased, fast;
+    bool lower, strip, fast;
 };
 
 typedef struct Ids {
@@ -68,6 +68,7 @@ Err wordpiece_open(const char *path, WordPiece **out)
     char *text;
     TRY(str_read_file(path, VOCAB_BYTES, ERR_MODEL, &text, NULL));
     WordPiece *w = mem_must(sizeof *w);
+    wordpiece_set_cased(w, false);
     Err err = split_vocab(w, text);
     free(text);
     if (err != OK) {
@@ -81,6 +82,7 @@ Err wordpiece_open(const char *path, WordPiece **out)
 Err wordpiece_from_text(const char *vocab, WordPiece **out)
 {
     WordPiece *w = mem_must(sizeof *w);
+    wordpiece_set_cased(w, false);
     char *text = mem_strdup(vocab);
     Err err = split_vocab(w, text);
     free(text);
@@ -96,9 +98,14 @@ void wordpiece_set_fast(WordPiece *w)
     w->fast = true;
 }
 
+void wordpiece_set_strip(WordPiece *w, bool strip)
+{
+    w->strip = strip;
+}
+
 void wordpiece_set_cased(WordPiece *w, bool cased)
 {
-    w->cased = cased;
+    w->lower = w->strip = !cased;
 }
 
 void wordpiece_free(WordPiece *w)
@@ -182,28 +189,28 @@ static void add_code_point(Str *s, int32_t c)
     str_add_n(s, (const char *)b, (size_t)n);
 }
 
-/* Lower-cases a character and adds its decomposition without accents. */
+/* Adds the decomposition of a character without accents. */
 static void add_folded(Str *s, int32_t c)
 {
     utf8proc_int32_t parts[32];
     int cls = UTF8PROC_BOUNDCLASS_START;
-    utf8proc_ssize_t n =
-        utf8proc_decompose_char(utf8proc_tolower(c), parts, 32, UTF8PROC_DECOMPOSE, &cls);
+    utf8proc_ssize_t n = utf8proc_decompose_char(c, parts, 32, UTF8PROC_DECOMPOSE, &cls);
     for (utf8proc_ssize_t i = 0; i < n && i < 32; i++)
         if (utf8proc_category(parts[i]) != UTF8PROC_CATEGORY_MN)
             add_code_point(s, parts[i]);
 }
 
-static void add_letter(Str *s, int32_t c, bool cased)
+static void add_letter(const WordPiece *w, Str *s, int32_t c)
 {
-    if (cased)
-        add_code_point(s, c);
-    else
+    c = w->lower ? utf8proc_tolower(c) : c;
+    if (w->strip)
         add_folded(s, c);
+    else
+        add_code_point(s, c);
 }
 
-/* Text -> words, separated by single blanks. */
-static void basic_tokens(const WordPiece *w, const char *text, size_t len, Str *out)
+/* Text -> cleaned and folded, blanks around CJK characters; with `cut` also around punctuation. */
+static void basic_tokens(const WordPiece *w, const char *text, size_t len, bool cut, Str *out)
 {
     const utf8proc_uint8_t *p = (const utf8proc_uint8_t *)text;
     for (size_t i = 0; i < len;) {
@@ -218,14 +225,20 @@ static void basic_tokens(const WordPiece *w, const char *text, size_t len, Str *
             str_add_char(out, ' ');
         } else if (is_dropped(c) && !(w->fast && utf8proc_category(c) == UTF8PROC_CATEGORY_CN)) {
             continue;
-        } else if ((is_cjk(c) && !(w->fast && c >= 0x2B820 && c < 0x2B920)) || is_punctuation(c)) {
+        } else if ((is_cjk(c) && !(w->fast && c >= 0x2B820 && c < 0x2B920)) ||
+                   (cut && is_punctuation(c))) {
             str_add_char(out, ' ');
-            add_letter(out, c, w->cased);
+            add_letter(w, out, c);
             str_add_char(out, ' ');
         } else {
-            add_letter(out, c, w->cased);
+            add_letter(w, out, c);
         }
     }
+}
+
+void wordpiece_normalize(const WordPiece *w, const char *text, Str *out)
+{
+    basic_tokens(w, text, strlen(text), false, out);
 }
 
 static size_t code_points(const char *s, size_t n)
@@ -269,13 +282,13 @@ static Err add_plain(const WordPiece *w, const char *text, size_t len, Ids *out)
     Str s = {0};
     utf8proc_uint8_t *nfc = NULL; /* letters that keep their accents are looked up composed */
     utf8proc_ssize_t n_nfc =
-        w->cased ? utf8proc_map((const utf8proc_uint8_t *)text, (utf8proc_ssize_t)len, &nfc,
+        !w->strip && !w->fast ? utf8proc_map((const utf8proc_uint8_t *)text, (utf8proc_ssize_t)len, &nfc,
                                 UTF8PROC_STABLE | UTF8PROC_COMPOSE)
                  : -1;
     if (n_nfc >= 0)
-        basic_tokens(w, (const char *)nfc, (size_t)n_nfc, &s);
+        basic_tokens(w, (const char *)nfc, (size_t)n_nfc, true, &s);
     else
-        basic_tokens(w, text, len, &s);
+        basic_tokens(w, text, len, true, &s);
     free(nfc);
     Err err = OK;
     for (const char *p = str_text(&s); err == OK && *p;) {

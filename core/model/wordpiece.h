@@ -4,6 +4,7 @@
 #ifndef SCMM_MODEL_WORDPIECE_H
 #define SCMM_MODEL_WORDPIECE_H
 #include "core/base/err.h"
+#include "core/base/str.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -15,7 +16,11 @@ CHECKED Err wordpiece_open(const char *vocab_path, WordPiece **out);
 /* The same from the file's text. */
 CHECKED Err wordpiece_from_text(const char *vocab, WordPiece **out);
 /* As the fast tokenizer does: unassigned characters stay, one range of CJK begins later. */
+/* text as the words are looked for: cleaned, letters folded, blanks around CJK characters. */
+void wordpiece_normalize(const WordPiece *w, const char *text, Str *out);
 void wordpiece_set_fast(WordPiece *w);
+/* Accents go whatever becomes of the letters; after wordpiece_set_cased. */
+void wordpiece_set_strip(WordPiece *w, bool strip);
 void wordpiece_set_cased(WordPiece *w, bool cased); /* default: letters become small, accents go */
 void wordpiece_free(WordPiece *w); /* NULL ok */
 size_t wordpiece_size(const WordPiece *w);
