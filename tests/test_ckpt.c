@@ -128,7 +128,8 @@ static void expect_refused(const char *name, const void *data, size_t n, const c
     assert_null(strchr(err_message(), '\n'));
 }
 
-/* The end record of a zip must count what the directory holds, and stand behind it. The file has two, as torch writes. */
+/* The end record of a zip must count what the directory holds, and stand behind it. The file has
+ * two, as torch writes. */
 static void an_end_record_that_lies_is_refused(void **state)
 {
     static const struct {

@@ -114,7 +114,8 @@ Err cli_import(CliArgs *a)
     if (s.adapter && !s.llama)
         FAIL(ERR_USAGE, "--adapter: needs --llama DIR");
     if (s.keep_adapter && !s.adapter && !s.n_lightning)
-        FAIL(ERR_USAGE, "--no-merge: needs --adapter DIR, or --lightning FILE with an adapter in it");
+        FAIL(ERR_USAGE,
+             "--no-merge: needs --adapter DIR, or --lightning FILE with an adapter in it");
     ImportReport r;
     Err err = import_bundle(&s, a->ctl, &r);
     if (err == OK && a->g->json)

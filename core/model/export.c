@@ -181,8 +181,8 @@ done:
 
 static Err write_args(const Export *x)
 {
-    const cJSON *c = x->imported ? x->config
-                                 : cJSON_GetObjectItemCaseSensitive(x->config, "stage1");
+    const cJSON *c =
+        x->imported ? x->config : cJSON_GetObjectItemCaseSensitive(x->config, "stage1");
     cJSON *o = cJSON_CreateObject();
     copy_number(o, "embsize", c, "cell_width", 0);
     copy_number(o, "nheads", c, "cell_heads", 0);
@@ -209,8 +209,8 @@ static Err export_scgpt(Export *x)
     if (err == OK)
         err = copy(x, "vocab.json", "vocab.json");
     if (err == OK)
-        err = has_file(x, "cell_args.json") ? copy(x, "cell_args.json", "args.json")
-                                            : write_args(x);
+        err =
+            has_file(x, "cell_args.json") ? copy(x, "cell_args.json", "args.json") : write_args(x);
     return err;
 }
 
@@ -260,12 +260,10 @@ static Err own_bert_config(const Export *x, cJSON **out)
 
 static Err imported_bert_config(const Export *x, cJSON **out)
 {
-    static const char *const pairs[][2] = {{"hidden_size", "text_width"},
-                                           {"num_hidden_layers", "text_layers"},
-                                           {"num_attention_heads", "text_heads"},
-                                           {"intermediate_size", "text_ffn"},
-                                           {"vocab_size", "text_vocab"},
-                                           {"max_position_embeddings", "text_positions"}};
+    static const char *const pairs[][2] = {
+        {"hidden_size", "text_width"},         {"num_hidden_layers", "text_layers"},
+        {"num_attention_heads", "text_heads"}, {"intermediate_size", "text_ffn"},
+        {"vocab_size", "text_vocab"},          {"max_position_embeddings", "text_positions"}};
     cJSON *o = cJSON_CreateObject();
     add_bert_names(o);
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
@@ -335,15 +333,16 @@ static Err export_imported_lm(Export *x, const char *at)
     for (size_t i = 0; i < st_count(f); i++)
         quantised |= is_scale(f, st_at(f, i)), adapter |= str_ends(st_at(f, i)->name, ".lora_A");
     st_close(f);
-    Err err = adapter     ? err_set(ERR_MODEL,
-                                    "%s: lm.safetensors: has an adapter beside its weights; import "
-                                    "it without --no-merge to export it",
-                                    x->s->bundle)
-              : quantised ? err_set(ERR_MODEL,
-                                  "%s: lm.safetensors: is quantised; import it without --quantize "
-                                  "to export it",
-                                  x->s->bundle)
-                        : copy(x, "lm.safetensors", to); /* the names are the public ones */
+    Err err = adapter ? err_set(ERR_MODEL,
+                                "%s: lm.safetensors: has an adapter beside its weights; import "
+                                "it without --no-merge to export it",
+                                x->s->bundle)
+              : quantised
+                  ? err_set(ERR_MODEL,
+                            "%s: lm.safetensors: is quantised; import it without --quantize "
+                            "to export it",
+                            x->s->bundle)
+                  : copy(x, "lm.safetensors", to); /* the names are the public ones */
     if (err == OK)
         err = write_json(x, config,
                          cJSON_Duplicate(cJSON_GetObjectItemCaseSensitive(x->config, "lm"), 1));
@@ -381,7 +380,8 @@ static cJSON *own_lm_config(const cJSON *from)
     return o;
 }
 
-/* The decoder of this project: its Llama; what leads from cells to it goes to stage2.safetensors. */
+/* The decoder of this project: its Llama; what leads from cells to it goes to stage2.safetensors.
+ */
 static Err export_own_lm(Export *x)
 {
     StFile *f = NULL;

@@ -415,12 +415,12 @@ static Err write_card(const Import *m, const char *dir)
     Str s = {0};
     const struct {
         const char *what, *from;
-    } source[] = {{"cell encoder (scGPT)", m->s->scgpt},
-                  {"text (BERT)", m->s->bert},
-                  {"language model (Llama)", m->s->llama},
-                  {m->s->keep_adapter ? "adapter (LoRA), kept beside the weights"
-                                      : "adapter (LoRA), merged",
-                   m->s->adapter}};
+    } source[] = {
+        {"cell encoder (scGPT)", m->s->scgpt},
+        {"text (BERT)", m->s->bert},
+        {"language model (Llama)", m->s->llama},
+        {m->s->keep_adapter ? "adapter (LoRA), kept beside the weights" : "adapter (LoRA), merged",
+         m->s->adapter}};
     str_add(&s, "# Imported model\n\nBuilt from published checkpoints; their licences and cards "
                 "apply. Numbers are computed in float32.\n\n");
     for (int i = 0; i < 4; i++)

@@ -128,8 +128,10 @@ static Err cell_config(const ImportSpec *s, const Pool *p, PartsConfig *c)
     snprintf(c->cell_values, sizeof c->cell_values, "%s", values);
     const char *embedded = json_text(o, "input_emb_style");
     if (embedded && strcmp(embedded, "continuous") != 0)
-        err = err_set(ERR_MODEL, "%s/args.json: input_emb_style \"%s\" is not supported "
-                                 "(continuous is)", s->scgpt, embedded);
+        err = err_set(ERR_MODEL,
+                      "%s/args.json: input_emb_style \"%s\" is not supported "
+                      "(continuous is)",
+                      s->scgpt, embedded);
     if (err == OK && width % heads)
         err = err_set(ERR_MODEL, "%s/args.json: embsize is no multiple of nheads", s->scgpt);
     if (err == OK)

@@ -7,8 +7,8 @@
 #include "core/model/parts.h"
 
 typedef struct PoolTensor {
-    char *name;        /* canonical */
-    const CkTensor *t; /* of one of the checkpoints */
+    char *name;             /* canonical */
+    const CkTensor *t;      /* of one of the checkpoints */
     const CkTensor *before; /* what an adapter or a Lightning file replaced; NULL */
     bool used, late;        /* late: from an adapter or a Lightning file */
     bool adapter;           /* from the adapter's folder */

@@ -92,8 +92,7 @@ static Err by_pattern(const LoraRules *l, const char *key, const char *module, d
     {
         regex_t re;
         char *text = posix_pattern(e->string);
-        if (!text || !cJSON_IsNumber(e) ||
-            regcomp(&re, text, REG_EXTENDED | REG_NOSUB) != 0) {
+        if (!text || !cJSON_IsNumber(e) || regcomp(&re, text, REG_EXTENDED | REG_NOSUB) != 0) {
             free(text);
             FAIL(ERR_MODEL, "%s: %s: pattern %s is not usable", l->path, key, e->string);
         }

@@ -10,7 +10,7 @@
 typedef struct Matrix {
     PackedWeight *w;
     int64_t out, in;
-    Param *bias; /* NULL: none */
+    Param *bias;             /* NULL: none */
     struct Adapter *adapter; /* NULL: none */
 } Matrix;
 

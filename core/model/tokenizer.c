@@ -269,7 +269,8 @@ static int32_t char_at(const char *p, size_t left)
 static bool is_word(int32_t c)
 {
     utf8proc_category_t k = utf8proc_category(c);
-    return c == '_' || c == 0x200C || c == 0x200D || k == UTF8PROC_CATEGORY_NL || (c && (k <= UTF8PROC_CATEGORY_LO || k == UTF8PROC_CATEGORY_ND)) ||
+    return c == '_' || c == 0x200C || c == 0x200D || k == UTF8PROC_CATEGORY_NL ||
+           (c && (k <= UTF8PROC_CATEGORY_LO || k == UTF8PROC_CATEGORY_ND)) ||
            k == UTF8PROC_CATEGORY_MN || k == UTF8PROC_CATEGORY_MC || k == UTF8PROC_CATEGORY_PC;
 }
 

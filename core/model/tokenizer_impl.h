@@ -13,7 +13,7 @@ typedef struct Ids {
 } Ids;
 CHECKED Err tok_add_id(Ids *a, int32_t id);
 
-typedef struct Added { /* a token taken literally out of the text */
+typedef struct Added {  /* a token taken literally out of the text */
     char *text, *match; /* match: as it stands in the text that is searched (normalised) */
     size_t len;         /* of match */
     int32_t id;

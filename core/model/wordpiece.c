@@ -282,9 +282,9 @@ static Err add_plain(const WordPiece *w, const char *text, size_t len, Ids *out)
     Str s = {0};
     utf8proc_uint8_t *nfc = NULL; /* letters that keep their accents are looked up composed */
     utf8proc_ssize_t n_nfc =
-        !w->strip && !w->fast ? utf8proc_map((const utf8proc_uint8_t *)text, (utf8proc_ssize_t)len, &nfc,
-                                UTF8PROC_STABLE | UTF8PROC_COMPOSE)
-                 : -1;
+        !w->strip && !w->fast ? utf8proc_map((const utf8proc_uint8_t *)text, (utf8proc_ssize_t)len,
+                                             &nfc, UTF8PROC_STABLE | UTF8PROC_COMPOSE)
+                              : -1;
     if (n_nfc >= 0)
         basic_tokens(w, (const char *)nfc, (size_t)n_nfc, true, &s);
     else

@@ -22,7 +22,7 @@ void wordpiece_set_fast(WordPiece *w);
 /* Accents go whatever becomes of the letters; after wordpiece_set_cased. */
 void wordpiece_set_strip(WordPiece *w, bool strip);
 void wordpiece_set_cased(WordPiece *w, bool cased); /* default: letters become small, accents go */
-void wordpiece_free(WordPiece *w); /* NULL ok */
+void wordpiece_free(WordPiece *w);                  /* NULL ok */
 size_t wordpiece_size(const WordPiece *w);
 int32_t wordpiece_id(const WordPiece *w, const char *token); /* -1 */
 const char *wordpiece_token(const WordPiece *w, int32_t id);
