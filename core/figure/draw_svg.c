@@ -125,33 +125,7 @@ void svg_image(Draw *d, double x, double y, double w, double h, const uint32_t *
     free(png);
 }
 
-
 /* ---- fonts ---- */
-
-static int compare_chars(const void *a, const void *b)
-{
-    const FontChar *x = a, *y = b;
-    return (x->code > y->code) - (x->code < y->code);
-}
-
-/* The characters of the text, each once; the text is clean UTF-8. */
-static size_t list_chars(FT_Face face, const char *text, FontChar *out)
-{
-    size_t n = 0, kept = 0;
-    for (const unsigned char *p = (const unsigned char *)text; *p; n++) {
-        int length = *p < 0x80 ? 1 : *p < 0xE0 ? 2 : *p < 0xF0 ? 3 : 4;
-        uint32_t code = length == 1 ? *p : *p & (0xFFu >> (length + 1));
-        for (int i = 1; i < length; i++)
-            code = code << 6 | (p[i] & 63u);
-        out[n] = (FontChar){code, FT_Get_Char_Index(face, code)};
-        p += length;
-    }
-    qsort(out, n, sizeof *out, compare_chars);
-    for (size_t i = 0; i < n; i++)
-        if (out[i].code < 0xFFFF && out[i].glyph && (!kept || out[kept - 1].code != out[i].code))
-            out[kept++] = out[i];
-    return kept;
-}
 
 /* The font's file as FreeType holds it. */
 static Err subset_of(FT_Face face, const char *text, uint8_t **out, size_t *n_out)
@@ -159,17 +133,14 @@ static Err subset_of(FT_Face face, const char *text, uint8_t **out, size_t *n_ou
     Err err = OK;
     FT_ULong n = 0;
     uint8_t *font = NULL;
-    FontChar *chars = NULL;
     if (FT_Load_Sfnt_Table(face, 0, 0, NULL, &n) != 0)
         FAIL(ERR_INPUT, "font: not in TrueType's form");
     TRY_GOTO(NEW(font, n));
-    TRY_GOTO(NEW(chars, strlen(text)));
     if (FT_Load_Sfnt_Table(face, 0, 0, font, &n) != 0)
         FAIL_GOTO(ERR_INPUT, "font: cannot be read");
-    err = font_subset(font, n, chars, list_chars(face, text, chars), out, n_out);
+    err = font_subset(font, n, text, out, n_out);
 done:
     free(font);
-    free(chars);
     return err;
 }
 
