@@ -3,12 +3,15 @@
 #include "core/model/import.h"
 #include "core/base/hash.h"
 #include "core/base/mem.h"
+#include "core/base/str.h"
 #include "core/model/bundle.h"
 #include "core/model/import_impl.h"
 #include "core/model/quantize.h"
+#include "core/model/tokenizer.h"
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -410,6 +413,24 @@ static Err copy_files(const Import *m, const char *dir)
     return err;
 }
 
+/* A tokenizer that came along must be readable: better said now than at the first prompt. */
+static Err check_tokenizer(const char *dir, const char *tower)
+{
+    static const char *const ends[] = {"tokenizer.model", "tokenizer.json", "vocab.txt"};
+    Tokenizer *t = NULL;
+    bool there = false;
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        char *path = str_format("%s/%s_%s", dir, tower, ends[i]);
+        there = there || access(path, F_OK) == 0;
+        free(path);
+    }
+    if (!there)
+        return OK;
+    TRY(tokenizer_open_bundle(dir, tower, &t));
+    tokenizer_free(t);
+    return OK;
+}
+
 static Err write_card(const Import *m, const char *dir)
 {
     Str s = {0};
@@ -458,6 +479,8 @@ static Err write_files(Import *m, const char *dir)
     if (m->llm.n)
         TRY_GOTO(outlist_save(&m->llm, llm, m->ctl));
     TRY_GOTO(copy_files(m, dir));
+    TRY_GOTO(check_tokenizer(dir, "text"));
+    TRY_GOTO(check_tokenizer(dir, "lm"));
     TRY_GOTO(write_card(m, dir));
     TRY_GOTO(bundle_write_config(dir, o));
     TRY_GOTO(bundle_write_sums(dir));

@@ -163,6 +163,8 @@ static Err bert_settings(const ImportSpec *s, BertConfig *b, bool needed)
     *b = (BertConfig){v[0], v[1], v[2], v[3], v[4], v[5], (float)eps};
     if (o && err == OK && v[0] % v[2])
         err = err_set(ERR_MODEL, "hidden_size is no multiple of num_attention_heads");
+    if (o && err == OK && !(eps >= 0 && eps <= 1))
+        err = err_set(ERR_MODEL, "\"layer_norm_eps\" is not from 0 to 1");
     cJSON_Delete(o);
     return err == OK ? OK : err_context(err, "%s/config.json", s->bert);
 }

@@ -98,6 +98,8 @@ Err parts_config_read(const cJSON *o, PartsConfig *c)
     double q_eps, t_eps;
     TRY(json_number(o, "query_eps", 1e-12, &q_eps));
     TRY(json_number(o, "text_eps", 1e-12, &t_eps));
+    if (!(q_eps >= 0 && q_eps <= 1) || !(t_eps >= 0 && t_eps <= 1))
+        FAIL(ERR_MODEL, "\"query_eps\" or \"text_eps\" is not from 0 to 1");
     c->q.eps = (float)q_eps;
     c->t.eps = (float)t_eps;
     snprintf(c->cell_values, sizeof c->cell_values, "%s", values ? values : "raw");
