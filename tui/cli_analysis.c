@@ -31,7 +31,7 @@ static Err take_cluster_params(CliArgs *a, ClusterParams *p)
     return OK;
 }
 
-/* uns/neighbors, leiden, umap with the keys scanpy looks for. */
+/* uns/neighbors, pca, leiden, umap with the keys scanpy looks for. */
 static Err describe_clustering(const Clustering *c, uint64_t seed, Tree *uns)
 {
     const ClusterParams *p = &c->params;
@@ -47,6 +47,10 @@ static Err describe_clustering(const Clustering *c, uint64_t seed, Tree *uns)
         tree_set_text(params, "use_rep", p->use_rep);
     else
         tree_set_int(params, "n_pcs", (int64_t)c->pcs);
+    if (c->pca_ratio) {
+        tree_set_numbers(tree_dict(uns, "pca"), "variance", c->pca_variance, c->pcs, 0, false);
+        tree_set_numbers(tree_dict(uns, "pca"), "variance_ratio", c->pca_ratio, c->pcs, 0, false);
+    }
     Tree *leiden = tree_dict(tree_dict(uns, "leiden"), "params");
     tree_set_int(leiden, "n_iterations", leiden_params_default().iterations);
     tree_set_int(leiden, "random_state", (int64_t)seed);

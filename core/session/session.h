@@ -106,6 +106,7 @@ typedef struct Clustering {
     Groups *groups; /* "leiden", categories "0", "1", ... by falling size */
     Map *map;       /* NULL when umap is off */
     float *pca;     /* [n, pcs] */
+    double *pca_variance, *pca_ratio; /* [pcs] explained, and its share of the total; NULL without pca */
     size_t n, pcs;
     Csr connectivities, distances; /* [n, n] */
     double modularity;

@@ -411,6 +411,8 @@ void clustering_free(Clustering *c)
     groups_free(c->groups);
     map_free(c->map);
     free(c->pca);
+    free(c->pca_variance);
+    free(c->pca_ratio);
     csr_done(&c->connectivities);
     csr_done(&c->distances);
     free((char *)c->params.use_rep);
@@ -424,6 +426,10 @@ static Err fill_clustering(const AnalysisState *a, const int32_t *label, size_t 
     if (a->pca.scores) {
         c->pcs = a->pca.k;
         TRY(copy_floats(a->pca.scores, c->n * c->pcs, &c->pca));
+        TRY(NEW(c->pca_variance, c->pcs));
+        TRY(NEW(c->pca_ratio, c->pcs));
+        memcpy(c->pca_variance, a->pca.variance, c->pcs * sizeof *c->pca_variance);
+        memcpy(c->pca_ratio, a->pca.ratio, c->pcs * sizeof *c->pca_ratio);
     }
     TRY(copy_csr(&a->connectivities, ctl, &c->connectivities));
     if (a->distances.rows)
