@@ -93,6 +93,11 @@ static void clusters_are_the_types_and_have_a_map(void **state)
         assert_true(isfinite(c->map->xy[i]));
     assert_int_equal(c->connectivities.rows, CELLS);
     assert_int_equal(csr_nnz(&c->distances), CELLS * 11);
+    size_t variable = 0; /* what goes into var/highly_variable */
+    assert_int_equal(c->n_genes, dataset_genes(session_dataset(s)));
+    for (size_t i = 0; i < c->n_genes; i++)
+        variable += c->variable[i];
+    assert_int_equal(variable, 60);
     clustering_free(c);
     session_close(s);
 }

@@ -167,7 +167,7 @@ static void quality_tells_right_from_wrong(void **state)
     assert_true(q->knn_acc[0][1] > 0.8);
     assert_true(q->knn_acc[1][1] < 0.5 || strstr(q->nearest_types[1], "B cells"));
     assert_true(q->mmd[0] < q->mmd[1] && q->emd[0] < q->emd[1]);
-    assert_true(q->diversity > 0.5 && q->diversity < 2);
+    assert_true(q->diversity > 0.35 && q->diversity < 2); /* of 25 cells in as many components as there are */
     assert_true(q->counts_median > 0.6 * q->counts_median_real && q->counts_median < 1.6 * q->counts_median_real);
     assert_true(q->genes_median > 0.6 * q->genes_median_real && q->genes_median < 1.6 * q->genes_median_real);
     assert_non_null(strstr(q->nearest_types[0], "B cells"));

@@ -79,6 +79,10 @@ static Err write_clustering(CliArgs *a, Session *s, const Clustering *c, bool su
     Column leiden = {.name = sub ? "leiden_sub" : "leiden", .kind = COLUMN_CATEGORICAL, .n = c->n, .codes = c->groups->codes,
                      .categories = c->groups->names, .n_categories = c->groups->n_groups};
     const Column *obs[] = {&leiden};
+    Column genes[] = {{.name = "highly_variable", .kind = COLUMN_BOOL, .n = c->n_genes},
+                      {.name = "means", .kind = COLUMN_NUMERIC, .n = c->n_genes, .numbers = c->gene_mean},
+                      {.name = "dispersions_norm", .kind = COLUMN_NUMERIC, .n = c->n_genes, .numbers = c->gene_dispersion}};
+    const Column *var[] = {&genes[0], &genes[1], &genes[2]};
     H5adArray obsm[2];
     H5adMatrix obsp[] = {{"connectivities", &c->connectivities, false}, {"distances", &c->distances, false}};
     H5adContent add = {.cells = c->n, .obs = obs, .n_obs = 1, .obsm = obsm, .obsp = obsp,
@@ -91,8 +95,17 @@ static Err write_clustering(CliArgs *a, Session *s, const Clustering *c, bool su
         obsm[add.n_obsm++] = (H5adArray){c->map->name, 2, c->map->xy};
     provenance_to_tree(&from, uns);
     Err err = sub ? OK : describe_clustering(c, a->g->seed, uns);
+    if (!err && !sub && c->n_genes)
+        err = NEW(genes[0].codes, c->n_genes);
+    for (size_t i = 0; genes[0].codes && i < c->n_genes; i++)
+        genes[0].codes[i] = c->variable[i];
+    if (genes[0].codes) {
+        add.var = var;
+        add.n_var = 3;
+    }
     if (!err)
         err = h5ad_write_copy(d, output, H5AD_AS_IT_IS, &add, a->g->force, a->ctl);
+    free(genes[0].codes);
     tree_free(uns);
     return err;
 }

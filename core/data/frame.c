@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/hash.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "core/data/column.h"
@@ -163,11 +164,29 @@ static char *index_member(Dataset *d, const char *path)
     return name;
 }
 
+/* A column that is listed twice is one column. */
+static void drop_repeats(Dataset *d, const char *path, char **names, size_t *n)
+{
+    StrMap *seen = strmap_new(*n);
+    size_t kept = 0;
+    for (size_t i = 0; i < *n; i++) {
+        if (strmap_put(seen, names[i], 1)) {
+            names[kept++] = names[i];
+            continue;
+        }
+        dataset_warn(d, "%s: column-order names %s twice", path, names[i]);
+        free(names[i]);
+    }
+    *n = kept;
+    strmap_free(seen);
+}
+
 static Err column_names(Dataset *d, const char *path, const char *index, char ***names, size_t *n)
 {
     TRY(store_attr_texts(d->store, path, "column-order", names, n));
     int64_t number;
     size_t numbers = 0;
+    drop_repeats(d, path, *names, n);
     if (*n)
         return OK;
     strings_free(*names, 0);

@@ -12,7 +12,7 @@
 #include "core/data/column.h"
 #include "core/data/h5ad_layout.h"
 
-enum { DEPTH = 16, MOST_NODES = 100000 };
+enum { DEPTH = 16, MOST_NODES = 20000 };
 
 typedef struct Copying {
     Dataset *d;

@@ -447,9 +447,13 @@ static Err same_names(Dataset *d, Frame *a, Frame *b, bool *same)
 static Err copy_var(Copy *c, Frame *var)
 {
     Dataset *d = c->d;
-    H5adContent more = {0};
+    H5adContent more = {0}, added = {0};
+    if (var == &d->var && c->add) {
+        added.obs = c->add->var;
+        added.n_obs = c->add->n_var;
+    }
     if (var == &d->var || !c->same_genes)
-        return frame_copy(d, c->w, var, "var", NULL, c->ctl);
+        return frame_copy(d, c->w, var, "var", added.n_obs ? &added : NULL, c->ctl);
     const Column **columns = mem_must((d->var.n_slots + 1) * sizeof *columns);
     for (size_t i = 0; i < d->var.n_slots; i++) {
         Slot *s = &d->var.slots[i];

@@ -55,8 +55,8 @@ typedef enum H5adCopy {
     H5AD_MODEL_IN_X /* the model (else working) matrix with its own genes in X; layers of the same
                        shape; no raw */
 } H5adCopy;
-/* The readable content of d, streamed, with obs, obsm, obsp and uns of `add` on top (same names
- * replace; its x, names and layers are not used; NULL: nothing to add). What is left out becomes a
+/* The readable content of d, streamed, with obs, var (where var stays the file's), obsm, obsp and uns of `add` on top
+ * (same names replace; its x, names and layers are not used; NULL: nothing to add). What is left out becomes a
  * warning of d. */
 CHECKED Err h5ad_write_copy(Dataset *d, const char *path, H5adCopy how, const H5adContent *add,
                             bool force, JobCtl *ctl);

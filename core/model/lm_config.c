@@ -100,7 +100,7 @@ Err lm_config_read(const cJSON *o, LmConfig *c)
     c->bos = (int32_t)bos;
     TRY(read_scaling(o, c));
     c->scaling.max_positions = c->positions;
-    if (!(c->theta > 0) || !(c->eps >= 0))
+    if (!(c->theta > 0) || !(c->eps >= 0 && c->eps <= 1))
         FAIL(ERR_MODEL, "\"rope_theta\" or \"rms_norm_eps\" is out of range");
     if (c->heads % c->kv_heads)
         FAIL(ERR_MODEL, "num_attention_heads is no multiple of num_key_value_heads");

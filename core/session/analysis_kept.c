@@ -9,7 +9,7 @@
 #include "core/data/kept.h"
 
 /* To be raised whenever a stage gives other numbers than before. */
-enum { STAGES_VERSION = 4 };
+enum { STAGES_VERSION = 5 };
 
 void kept_key(const Session *s, int matrix, Str *out)
 {
@@ -62,21 +62,23 @@ static Err refuse(KeptPart *parts, size_t n)
 
 Err kept_load_genes(Session *s, const char *key, size_t genes, JobCtl *ctl, Hvg *out)
 {
-    KeptPart p[1];
-    TRY(load(s, "variable genes", key, ctl, p, 1));
+    KeptPart p[3];
+    TRY(load(s, "variable genes", key, ctl, p, 3));
+    if (p[1].bytes != genes * 8 || p[2].bytes != genes * 8)
+        return refuse(p, 3);
     const int32_t *v = p[0].data;
     size_t n = p[0].bytes / sizeof *v;
     for (size_t i = 0; i < n; i++)
         if (v[i] < 0 || (size_t)v[i] >= genes || (i && v[i] <= v[i - 1]))
-            return refuse(p, 1);
-    *out = (Hvg){.genes = genes, .n = n, .selected = p[0].data};
+            return refuse(p, 3);
+    *out = (Hvg){genes, n, p[0].data, p[1].data, p[2].data};
     return OK;
 }
 
 Err kept_save_genes(Session *s, const char *key, double since, JobCtl *ctl, const Hvg *h)
 {
-    KeptPart p[] = {PART(h->selected, h->n)};
-    return save(s, "variable genes", key, since, ctl, p, 1);
+    KeptPart p[] = {PART(h->selected, h->n), PART(h->means, h->genes), PART(h->dispersion, h->genes)};
+    return save(s, "variable genes", key, since, ctl, p, 3);
 }
 
 Err kept_load_pca(Session *s, const char *key, size_t n, JobCtl *ctl, Pca *out)

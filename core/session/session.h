@@ -108,6 +108,9 @@ typedef struct Clustering {
     float *pca;     /* [n, pcs] */
     double *pca_variance, *pca_ratio; /* [pcs] explained, and its share of the total; NULL without pca */
     size_t n, pcs;
+    size_t n_genes;   /* of var; 0 without pca, or when the matrix has other genes than var */
+    uint8_t *variable; /* [n_genes] 1: chosen for pca */
+    double *gene_mean, *gene_dispersion; /* [n_genes] log1p of the mean; normalised dispersion (NaN: none) */
     Csr connectivities, distances; /* [n, n] */
     double modularity;
     double recall; /* share of the true neighbours that were found: 1 exact, else measured on a sample; 0 not known */

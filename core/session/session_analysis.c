@@ -119,7 +119,7 @@ Err analysis_rows(Session *s, JobCtl *ctl, int *matrix, Rows *rows)
     return OK;
 }
 
-static Err find_variable(Session *s, AnalysisState *a, const Rows *rows, int top, JobCtl *ctl)
+static Err find_variable(Session *s, AnalysisState *a, int top, JobCtl *ctl)
 {
     if (a->hvg == top)
         return OK;
@@ -127,10 +127,15 @@ static Err find_variable(Session *s, AnalysisState *a, const Rows *rows, int top
     Str key = {0};
     kept_key(s, a->matrix, &key);
     str_addf(&key, "seurat %d\n", top);
+    size_t genes = dataset_matrix(s->dataset, (size_t)a->matrix)->cols;
     double since = kept_clock();
-    Err err = kept_load_genes(s, str_text(&key), rows->genes, ctl, &a->genes);
+    Err err = kept_load_genes(s, str_text(&key), genes, ctl, &a->genes);
     if (err == ERR_NOT_FOUND) {
-        err = hvg_seurat(rows, (size_t)top, ctl, &a->genes);
+        Rows rows;
+        int matrix;
+        err = analysis_rows(s, ctl, &matrix, &rows);
+        if (!err)
+            err = hvg_seurat(&rows, (size_t)top, ctl, &a->genes);
         if (!err)
             err = kept_save_genes(s, str_text(&key), since, ctl, &a->genes);
     }
@@ -145,7 +150,6 @@ static Err fit_components(Session *s, AnalysisState *a, const ClusterParams *p, 
     Rows rows;
     int matrix;
     TRY(analysis_rows(s, ctl, &matrix, &rows));
-    TRY(find_variable(s, a, &rows, p->hvg, ctl));
     double since = kept_clock();
     if (!a->variable.rows) {
         job_stage(ctl, "reading variable genes", rows.n);
@@ -171,6 +175,7 @@ static Err find_components(Session *s, AnalysisState *a, const ClusterParams *p,
     if (!a->rep && a->pcs == p->pcs && a->pca_hvg == p->hvg)
         return OK;
     TRY(working_matrix(s, a));
+    TRY(find_variable(s, a, p->hvg, ctl));
     forget_space(a);
     Str key = {0};
     kept_key(s, a->matrix, &key);
@@ -413,10 +418,31 @@ void clustering_free(Clustering *c)
     free(c->pca);
     free(c->pca_variance);
     free(c->pca_ratio);
+    free(c->variable);
+    free(c->gene_mean);
+    free(c->gene_dispersion);
     csr_done(&c->connectivities);
     csr_done(&c->distances);
     free((char *)c->params.use_rep);
     free(c);
+}
+
+/* What was found of the genes, for a matrix whose columns are those of var. */
+static Err fill_genes(Session *s, const AnalysisState *a, Clustering *c)
+{
+    size_t n = a->genes.genes;
+    if (!a->pca.scores || n != dataset_genes(s->dataset) ||
+        strncmp(dataset_matrix(s->dataset, (size_t)a->matrix)->name, "raw", 3) == 0)
+        return OK;
+    TRY(NEW0(c->variable, n));
+    TRY(NEW(c->gene_mean, n));
+    TRY(NEW(c->gene_dispersion, n));
+    for (size_t i = 0; i < a->genes.n; i++)
+        c->variable[a->genes.selected[i]] = 1;
+    memcpy(c->gene_mean, a->genes.means, n * sizeof *c->gene_mean);
+    memcpy(c->gene_dispersion, a->genes.dispersion, n * sizeof *c->gene_dispersion);
+    c->n_genes = n;
+    return OK;
 }
 
 static Err fill_clustering(const AnalysisState *a, const int32_t *label, size_t n_groups, JobCtl *ctl,
@@ -497,6 +523,7 @@ Err session_cluster(Session *s, const ClusterParams *p, JobCtl *ctl, Clustering 
     c->recall = a->recall;
     c->modularity = f.modularity;
     TRY_GOTO(fill_clustering(a, f.label, f.n_groups, ctl, c));
+    TRY_GOTO(fill_genes(s, a, c));
     *out = c;
     c = NULL;
 done:
