@@ -282,7 +282,8 @@ static void write_twice(Run *r, const char *folder, int number)
     size_t length = 0;
     for (int i = -4; i < 0; i++)
         length = length << 8 | (unsigned char)command[i];
-    char *again = str_format("SCMMGPT_MODEL=/nonexistent %s%.*s 2>/dev/null", program(), (int)(length - 8 - strlen("scmmgpt")),
+    char *self = program();
+    char *again = str_format("SCMMGPT_MODEL=/nonexistent %s%.*s 2>/dev/null", self, (int)(length - 8 - strlen("scmmgpt")),
                              command + 12 + strlen("scmmgpt"));
     char *screen = text_of(r), *shown = without_spaces(screen, strlen(screen)),
          *said = without_spaces(command + 12, length - 8);
@@ -293,7 +294,7 @@ static void write_twice(Run *r, const char *folder, int number)
     assert_int_equal(n, m);
     assert_memory_equal(first, second, n);
     assert_int_equal(unlink(figure), 0);
-    char *texts[] = {figure, keys, wrote, first, second, again, screen, shown, said};
+    char *texts[] = {figure, keys, wrote, first, second, self, again, screen, shown, said};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         free(texts[i]);
 }
@@ -303,7 +304,7 @@ static void the_command_of_a_figure_makes_the_same_bytes(void **state)
     Run r;
     char *folder = str_format("/tmp/scmmgpt-figures-%ld", (long)getpid()), *data = str_format("%s/c.h5ad", folder);
     char *cells = str_format("%s/f3.cells.txt", folder);
-    char *make = str_format("mkdir %s && %s cluster %s -o %s -q", folder, program(), demo, data);
+    char *self = program(), *make = str_format("mkdir %s && %s cluster %s -o %s -q", folder, self, demo, data);
     assert_int_equal(system(make), 0);
     const char *args[] = {data, "--model", "/nonexistent", NULL};
     start(&r, 80, 24, NULL, args);
@@ -332,7 +333,7 @@ static void the_command_of_a_figure_makes_the_same_bytes(void **state)
     vterm_free(r.vt);
     char *away = str_format("rm -r %s", folder);
     assert_int_equal(system(away), 0);
-    char *texts[] = {folder, data, cells, make, away};
+    char *texts[] = {folder, data, cells, self, make, away};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         free(texts[i]);
 }
