@@ -20,7 +20,7 @@
     X("demo", cli_demo, "[--out DIR]", "the explorer on the shipped data; without a terminal, a tour")   \
     X("embed", cli_embed, "FILE -o OUT.h5ad", "cell vectors: X_scmmgpt (shared with text), X_scgpt")   \
     X("model", cli_model, "[DIR] [--json] [--verify]", "what a model bundle holds")                \
-    X("train", cli_train, "CONFIG.json [--data DIR] [-o DIR] [--resume DIR]", "train a part of a model")   \
+    X("train", cli_train, "CONFIG.json [--data DIR] [-o DIR] [--resume DIR]", "one stage: pretrain, 1, 2 or generator") \
     X("annotate", cli_annotate, "FILE [--labels FILE | --labels-from KEY] [--by KEY] [-o T.tsv]", "cell types")   \
     X("query", cli_query, "FILE \"TEXT\" [--top N] [-o T.tsv]", "the cells that a prompt means")                \
     X("describe", cli_describe, "FILE --cells RULE [--by KEY] [-n MAX] [--json]", "cells and groups in words")     \
