@@ -13,10 +13,10 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 #include <vterm.h>
 
+#include "core/base/clock.h"
 #include "core/base/str.h"
 
 static const char demo[] = "assets/demo/immune_559.h5ad";
@@ -96,13 +96,6 @@ static void start(Run *r, int w, int h, const char *const *env, const char *cons
     vterm_screen_reset(r->screen, 1);
 }
 
-static double seconds(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 /* Feeds what the program sends for up to `ms` without news. */
 static void pump(Run *r, int ms)
 {
@@ -146,7 +139,7 @@ static char *text_of(Run *r)
 /* Waits until `what` is (or, with gone, is no longer) on the screen. */
 static void await(Run *r, const char *what, bool gone)
 {
-    double end = seconds() + 60; /* sanitizers are slow */
+    double end = clock_seconds() + 60; /* sanitizers are slow */
     for (;;) {
         char *s = text_of(r);
         bool there = strstr(s, what) != NULL;
@@ -154,7 +147,7 @@ static void await(Run *r, const char *what, bool gone)
             free(s);
             return;
         }
-        if (r->ended || seconds() > end)
+        if (r->ended || clock_seconds() > end)
             fail_msg("%s '%s'; the screen is\n%s", gone ? "still there:" : "never came:", what, s);
         free(s);
         pump(r, 50);
@@ -169,8 +162,8 @@ static void press(Run *r, const char *keys)
 
 static int finish(Run *r)
 {
-    double end = seconds() + 30;
-    while (!r->ended && seconds() < end)
+    double end = clock_seconds() + 30;
+    while (!r->ended && clock_seconds() < end)
         pump(r, 20);
     if (!r->ended)
         kill(r->pid, SIGKILL);
@@ -381,11 +374,11 @@ static void nothing_is_sent_while_nothing_changes(void **state)
     const char *args[] = {demo, "--model", "/nonexistent", "--glyphs=ascii", NULL};
     start(&r, 100, 30, NULL, args);
     await(&r, "559 cells", false);
-    double end = seconds() + 60;
+    double end = clock_seconds() + 60;
     do { /* until the work at start has ended */
         r.bytes = 0;
         pump(&r, 1000);
-    } while (r.bytes && seconds() < end);
+    } while (r.bytes && clock_seconds() < end);
     r.bytes = 0;
     pump(&r, 700);
     assert_int_equal(r.bytes, 0);

@@ -11,6 +11,7 @@
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "tests/util.h"
+#include "tests/util_folder.h"
 
 enum { GENES = 80, W = 4 };
 
@@ -241,12 +242,10 @@ static void expression_at_the_anchors_is_a_share(void **state)
 
 /* ---- files ---- */
 
-static char folder[] = "/tmp/scmmgpt_generator_XXXXXX";
-
 static CellTypes *types(void)
 {
     CellTypes *t;
-    char *path = str_format("%s/types", folder), *file = str_format("%s/a.json", path),
+    char *path = in_folder("types"), *file = str_format("%s/a.json", path),
          *tree = str_format("%s/hierarchy.tsv", path);
     mkdir(path, 0777);
     FILE *f = fopen(file, "w");
@@ -272,8 +271,8 @@ static void save_and_load_give_the_same_cells(void **state)
 {
     Generator *g = small(), *h;
     CellTypes *t = types();
-    assert_ok(generator_save(g, folder));
-    assert_ok(generator_load(folder, t, 2 * GENES, W, &h));
+    assert_ok(generator_save(g, folder_path()));
+    assert_ok(generator_load(folder_path(), t, 2 * GENES, W, &h));
     assert_int_equal(h->type[0], celltypes_find_id(t, "CL:0000236"));
     assert_int_equal(h->type[1], -1); /* not in this library */
     assert_string_equal(h->anchor[1].type_name, "monocyte");
@@ -296,7 +295,7 @@ static void save_and_load_give_the_same_cells(void **state)
 
 static void replace_in(const char *file, const char *from, const char *to)
 {
-    char *path = str_format("%s/%s", folder, file), *data, *at;
+    char *path = in_folder(file), *data, *at;
     assert_ok(str_read_file(path, 1 << 20, ERR_GENERAL, &data, NULL));
     at = strstr(data, from);
     assert_non_null(at);
@@ -323,30 +322,19 @@ static void damaged_files_are_named(void **state)
     CellTypes *t = types();
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         Generator *g = small(), *h = NULL;
-        assert_ok(generator_save(g, folder));
+        assert_ok(generator_save(g, folder_path()));
         generator_free(g);
         replace_in("generator.json", bad[i].from, bad[i].to);
-        assert_int_equal(generator_load(folder, t, 2 * GENES, W, &h), ERR_MODEL);
+        assert_int_equal(generator_load(folder_path(), t, 2 * GENES, W, &h), ERR_MODEL);
         assert_non_null(strstr(err_message(), "generator."));
         assert_non_null(strstr(err_message(), bad[i].says));
     }
     Generator *g = small(), *h = NULL; /* genes beyond the model's */
-    assert_ok(generator_save(g, folder));
+    assert_ok(generator_save(g, folder_path()));
     generator_free(g);
-    assert_int_equal(generator_load(folder, t, GENES, W, &h), ERR_MODEL);
+    assert_int_equal(generator_load(folder_path(), t, GENES, W, &h), ERR_MODEL);
     assert_non_null(strstr(err_message(), "tensor gene"));
     celltypes_free(t);
-}
-
-static int remove_folder(void **state)
-{
-    const char *const files[] = {"generator.json", "generator.safetensors"};
-    for (int i = 0; i < 2; i++) {
-        char *path = str_format("%s/%s", folder, files[i]);
-        unlink(path);
-        free(path);
-    }
-    return rmdir(folder);
 }
 
 int main(void)
@@ -364,7 +352,5 @@ int main(void)
         cmocka_unit_test(save_and_load_give_the_same_cells),
         cmocka_unit_test(damaged_files_are_named),
     };
-    if (!mkdtemp(folder))
-        return 1;
-    return cmocka_run_group_tests(tests, NULL, remove_folder);
+    return cmocka_run_group_tests(tests, folder_make, folder_remove);
 }

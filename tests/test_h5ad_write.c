@@ -1,5 +1,6 @@
 /* core/data: writing h5ad files, tables and provenance; nothing half-written stays behind. */
 #include "tests/util.h"
+#include "tests/util_folder.h"
 
 #include <dirent.h>
 #include <math.h>
@@ -16,13 +17,6 @@
 #include "core/data/h5ad_write.h"
 #include "core/data/provenance.h"
 
-static char folder[64];
-
-static char *in_folder(const char *name)
-{
-    return str_format("%s/%s", folder, name);
-}
-
 static int files_in(const char *path)
 {
     DIR *d = opendir(path);
@@ -31,20 +25,6 @@ static int files_in(const char *path)
         n += strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0;
     closedir(d);
     return n;
-}
-
-static int make_folder(void **state)
-{
-    snprintf(folder, sizeof folder, "/tmp/scmmgpt-test-XXXXXX");
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int remove_folder(void **state)
-{
-    char *command = str_format("rm -rf %s", folder);
-    int status = system(command);
-    free(command);
-    return status;
 }
 
 static const char *const genes[] = {"A", "B", "C"};
@@ -152,13 +132,13 @@ static void what_is_written_is_read_back(void **state)
 static void an_existing_file_needs_force(void **state)
 {
     char *path = in_folder("again.h5ad");
-    int before = files_in(folder);
+    int before = files_in(folder_path());
     assert_ok(write_small(path, false));
     assert_err(write_small(path, false), ERR_GENERAL);
     assert_non_null(strstr(err_message(), "--force"));
     assert_ok(write_small(path, true));
     check_small(path);
-    assert_int_equal(files_in(folder), before + 1);
+    assert_int_equal(files_in(folder_path()), before + 1);
     struct stat st;
     stat(path, &st);
     mode_t mask = umask(0);
@@ -251,12 +231,12 @@ static void every_fixture_survives_conversion(void **state)
 static void a_damaged_matrix_leaves_no_output(void **state)
 {
     char *to = in_folder("never.h5ad");
-    int before = files_in(folder);
+    int before = files_in(folder_path());
     Dataset *d;
     assert_ok(dataset_open("tests/golden/h5ad/bad_index_large.h5ad", NULL, NULL, &d));
     assert_err(h5ad_write_copy(d, to, H5AD_MODEL_IN_X, NULL, false, NULL), ERR_INPUT);
     dataset_close(d);
-    assert_int_equal(files_in(folder), before);
+    assert_int_equal(files_in(folder_path()), before);
     free(to);
 }
 
@@ -338,5 +318,5 @@ int main(void)
         TEST(a_full_disk_is_told_and_leaves_nothing),
         TEST(tables_have_comments_header_and_escapes),
     };
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, folder_make, folder_remove);
 }

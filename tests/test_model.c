@@ -1,6 +1,7 @@
 /* Files and small parts of the model: safetensors and its damaged forms, the cell-type library,
  * gene tokens, byte pairs, sums of a bundle. */
 #include "tests/util.h"
+#include "tests/util_folder.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "core/model/bpe.h"
@@ -14,25 +15,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static char dir[] = "/tmp/scmm_model_XXXXXX";
-
-static int setup(void **state)
-{
-    (void)state;
-    return mkdtemp(dir) ? 0 : -1;
-}
-static int teardown(void **state)
-{
-    (void)state;
-    char *cmd = str_format("rm -rf '%s'", dir);
-    int rc = system(cmd);
-    free(cmd);
-    return rc;
-}
 static const char *in_dir(const char *name)
 {
     static char path[256];
-    snprintf(path, sizeof path, "%s/%s", dir, name);
+    snprintf(path, sizeof path, "%s/%s", folder_path(), name);
     return path;
 }
 static void write_bytes(const char *name, const void *data, size_t n)
@@ -42,11 +28,6 @@ static void write_bytes(const char *name, const void *data, size_t n)
     assert_int_equal(fwrite(data, 1, n, f), n);
     fclose(f);
 }
-static void write_text(const char *name, const char *text)
-{
-    write_bytes(name, text, strlen(text));
-}
-
 /* ---- safetensors ---- */
 static void tensors_come_back_as_they_were_written(void **state)
 {
@@ -303,7 +284,7 @@ static void a_changed_file_of_a_bundle_is_named(void **state)
     unlink(in_dir("bundle/part.safetensors"));
     assert_err(bundle_verify(folder), ERR_MODEL);
     free(folder);
-    assert_err(bundle_verify(dir), ERR_MODEL);
+    assert_err(bundle_verify(folder_path()), ERR_MODEL);
 }
 
 int main(void)
@@ -320,5 +301,5 @@ int main(void)
         TEST(byte_pairs_decode_to_the_text_and_survive_a_file),
         TEST(a_changed_file_of_a_bundle_is_named),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, folder_make, folder_remove);
 }

@@ -2,6 +2,7 @@
  * queries (whole and through the cache), stage 1 (scGPT encoder, Q-Former, bag, heads), the shipped
  * text tower, WordPiece. */
 #include "tests/util.h"
+#include "tests/util_model.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "core/model/llama.h"
@@ -34,19 +35,6 @@ static int teardown(void **state)
     return 0;
 }
 
-static const StTensor *need(const StFile *f, const char *name)
-{
-    const StTensor *t = st_find(f, name);
-    if (!t)
-        fail_msg("%s: no tensor %s", st_path(f), name);
-    return t;
-}
-static float *floats(const StFile *f, const char *name)
-{
-    float *x = NULL;
-    assert_ok(weights_read_array(f, name, need(f, name)->elements, &x));
-    return x;
-}
 static int32_t *ints(const StFile *f, const char *name)
 {
     const StTensor *t = need(f, name);

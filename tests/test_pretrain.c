@@ -1,7 +1,8 @@
 /* Pre-training of the cell encoder: losses and gradients against torch (tests/ref/pretrain.py), the
  * stream of cells, and runs from files to a folder that `import --scgpt` and stage 1 read. */
 #include "tests/util.h"
-#include "core/base/hash.h"
+#include "tests/util_folder.h"
+#include "tests/util_model.h"
 #include "core/base/mem.h"
 #include "core/base/rng.h"
 #include "core/base/str.h"
@@ -21,21 +22,6 @@
 
 #define GOLDEN "tests/golden/model/pretrain.safetensors"
 enum { B = 3, P = 5, G = 4, C = 8, GENES = 40, CELLS = 300, FILES = 3 };
-static char dir[] = "/tmp/scmm_pretrain_XXXXXX";
-
-static char *in_dir(const char *name)
-{
-    return str_format("%s/%s", dir, name);
-}
-static void write_text(const char *name, const char *text)
-{
-    char *path = in_dir(name);
-    FILE *f = fopen(path, "wb");
-    assert_non_null(f);
-    fputs(text, f);
-    fclose(f);
-    free(path);
-}
 
 /* Half of the genes have a level of their own, the others go up and down together: a hidden one can
  * be told from its name or from the others. Cell i of file k carries its number in gene 0. */
@@ -65,7 +51,7 @@ static void write_file(int k)
     H5adContent c = {
         .cells = CELLS, .genes = GENES, .x = &x, .cell_names = cells, .gene_names = genes};
     snprintf(name, sizeof name, "part%d.h5ad", k);
-    char *path = in_dir(name);
+    char *path = in_folder(name);
     assert_ok(h5ad_write(path, &c, true, NULL));
     free(path);
     csr_done(&x);
@@ -77,8 +63,7 @@ static void write_file(int k)
 
 static int setup(void **state)
 {
-    (void)state;
-    if (!mkdtemp(dir))
+    if (folder_make(state))
         return -1;
     for (int k = 0; k < FILES; k++)
         write_file(k);
@@ -90,29 +75,7 @@ static int setup(void **state)
                "\"objective\":\"masked\",\"values\":\"lognorm\",\"steps\":150}");
     return 0;
 }
-static int teardown(void **state)
-{
-    (void)state;
-    char *cmd = str_format("rm -rf '%s'", dir);
-    int rc = system(cmd);
-    free(cmd);
-    return rc;
-}
-
 /* ---- against torch ---- */
-static const StTensor *need(const StFile *f, const char *name)
-{
-    const StTensor *t = st_find(f, name);
-    if (!t)
-        fail_msg("%s: no tensor %s", st_path(f), name);
-    return t;
-}
-static float *floats(const StFile *f, const char *name)
-{
-    float *x = NULL;
-    assert_ok(weights_read_array(f, name, need(f, name)->elements, &x));
-    return x;
-}
 static void assert_near(const float *got, const float *want, size_t n, double tol)
 {
     double most = 0;
@@ -217,7 +180,7 @@ static CellStream *open_all(void)
         char name[32];
         snprintf(name, sizeof name, "part%d.h5ad", k);
         free(path[k]);
-        path[k] = in_dir(name);
+        path[k] = in_folder(name);
     }
     CellStreamSpec spec = {
         .file = path, .n_files = FILES, .held_out = 0.1, .seed = 5, .values = {.kind = VALUES_RAW}};
@@ -276,19 +239,9 @@ static void a_position_gives_the_same_cells_whatever_was_read_before(void **stat
 }
 
 /* ---- runs ---- */
-static Err train(const char *config, const char *out, const char *resume, JobCtl *ctl)
-{
-    char *c = in_dir(config), *o = in_dir(out), *r = resume ? in_dir(resume) : NULL;
-    TrainParams p = {.config = c, .data = dir, .output = o, .resume = r, .device = "cpu"};
-    Err err = train_run(&p, ctl);
-    free(c);
-    free(o);
-    free(r);
-    return err;
-}
 static double number_in(const char *file, const char *key)
 {
-    char *path = in_dir(file), *text;
+    char *path = in_folder(file), *text;
     assert_ok(str_read_file(path, 1 << 20, ERR_GENERAL, &text, NULL));
     cJSON *o = cJSON_Parse(text);
     double v = cJSON_GetNumberValue(cJSON_GetObjectItem(o, key));
@@ -296,12 +249,6 @@ static double number_in(const char *file, const char *key)
     free(text);
     free(path);
     return v;
-}
-static void hash_of(const char *file, char hex[65])
-{
-    char *p = in_dir(file);
-    assert_ok(hash_sha256_file(p, hex));
-    free(p);
 }
 static void stop_at_22(void *user, const char *stage, size_t done, size_t total)
 {
@@ -335,7 +282,7 @@ static void a_stopped_run_ends_as_if_it_had_not_been_stopped(void **state)
     hash_of("gen/best_model.pt", a);
     hash_of("again/best_model.pt", b);
     assert_string_equal(a, b);
-    char *left = in_dir("again/checkpoint");
+    char *left = in_folder("again/checkpoint");
     assert_int_not_equal(access(left, F_OK), 0);
     free(left);
 }
@@ -351,7 +298,7 @@ static void the_folder_holds_what_scgpt_has(void **state)
                                         "mvc_decoder.W.weight",
                                         "mvc_decoder.gene2query.bias",
                                         "flag_encoder.weight"};
-    char *path = in_dir("gen/best_model.pt");
+    char *path = in_folder("gen/best_model.pt");
     Ckpt *c = ckpt_new();
     assert_ok(ckpt_add_file(c, path));
     for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++)
@@ -373,7 +320,7 @@ static void another_encoder_starts_from_the_folder(void **state)
     GeneSpace *genes;
     Scgpt enc = {0};
     ScgptConfig c = {.vocab = 5, .width = 16, .layers = 1, .heads = 2, .ffn = 16};
-    char *path = in_dir("gen/best_model.pt"), *folder = in_dir("gen");
+    char *path = in_folder("gen/best_model.pt"), *folder = in_folder("gen");
     Ckpt *from = ckpt_new();
     assert_ok(device_open("cpu", &d));
     assert_ok(params_new(d, &ps));
@@ -444,5 +391,5 @@ int main(void)
         cmocka_unit_test(another_encoder_starts_from_the_folder),
         cmocka_unit_test(configurations_that_make_no_sense_are_refused),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, setup, folder_remove);
 }

@@ -1,5 +1,6 @@
 /* core/data: genes of large matrices, by a pass over the file and by the cached copy. */
 #include "tests/util.h"
+#include "tests/util_folder.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -17,26 +18,16 @@
 #include "core/data/sidecar.h"
 
 enum { CELLS = 12, GENES = 8 };
-static char folder[64];
 
 static int make_cache(void **state)
 {
-    snprintf(folder, sizeof folder, "/tmp/scmmgpt-cache-XXXXXX");
-    if (!mkdtemp(folder))
+    if (folder_make(state))
         return -1;
     char *copy =
-        str_format("cp tests/golden/h5ad/csr.h5ad tests/golden/h5ad/tenx_v3.h5 %s", folder);
+        str_format("cp tests/golden/h5ad/csr.h5ad tests/golden/h5ad/tenx_v3.h5 %s", folder_path());
     int status = system(copy);
     free(copy);
-    return status ? status : setenv("XDG_CACHE_HOME", folder, 1);
-}
-
-static int remove_cache(void **state)
-{
-    char *command = str_format("rm -rf %s", folder);
-    int status = system(command);
-    free(command);
-    return status;
+    return status ? status : setenv("XDG_CACHE_HOME", folder_path(), 1);
 }
 
 static float expected(size_t i, size_t j)
@@ -47,7 +38,7 @@ static float expected(size_t i, size_t j)
 static Dataset *open_copy(const char *name)
 {
     Dataset *d;
-    char *path = str_format("%s/%s", folder, name);
+    char *path = in_folder(name);
     assert_ok(dataset_open(path, NULL, NULL, &d));
     free(path);
     return d;
@@ -108,7 +99,7 @@ static void the_copy_has_the_same_values(void **state)
     size_t n;
     assert_ok(cache_list(&e, &n));
     assert_int_equal(n, 2);
-    assert_non_null(strstr(e[0].what, folder));
+    assert_non_null(strstr(e[0].what, folder_path()));
     cache_entries_free(e, n);
 }
 
@@ -118,7 +109,7 @@ static void a_changed_or_damaged_file_has_no_copy(void **state)
     Sidecar *s = sidecar_open(d, &d->matrices[0]);
     assert_non_null(s); /* made by the test before */
     sidecar_close(s);
-    char *path = str_format("%s/csr.h5ad", folder);
+    char *path = in_folder("csr.h5ad");
     const struct timespec later[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = 1000000000}};
     assert_int_equal(utimensat(AT_FDCWD, path, later, 0), 0);
     assert_null(sidecar_open(d, &d->matrices[0]));
@@ -127,7 +118,7 @@ static void a_changed_or_damaged_file_has_no_copy(void **state)
     size_t n;
     assert_ok(cache_list(&e, &n));
     for (size_t i = 0; i < n; i++) {
-        char *file = str_format("%s/scmmgpt/%s", folder, e[i].name);
+        char *file = str_format("%s/scmmgpt/%s", folder_path(), e[i].name);
         assert_int_equal(truncate(file, (off_t)e[i].bytes - 4), 0);
         free(file);
     }
@@ -139,7 +130,7 @@ static void a_changed_or_damaged_file_has_no_copy(void **state)
 
 static void clearing_leaves_other_files(void **state)
 {
-    char *other = str_format("%s/scmmgpt/notes.txt", folder);
+    char *other = in_folder("scmmgpt/notes.txt");
     close(open(other, O_CREAT | O_WRONLY, 0600));
     uint64_t bytes;
     assert_ok(cache_clear(&bytes));
@@ -169,7 +160,7 @@ static void the_cap_is_kept(void **state)
 
 static size_t files_in_cache(void)
 {
-    char *path = str_format("%s/scmmgpt", folder);
+    char *path = in_folder("scmmgpt");
     DIR *d = opendir(path);
     size_t n = 0;
     for (struct dirent *e; d && (e = readdir(d));)
@@ -214,5 +205,5 @@ int main(void)
         TEST(the_cap_is_kept),
         TEST(a_stopped_or_failed_build_leaves_nothing),
     };
-    return cmocka_run_group_tests(tests, make_cache, remove_cache);
+    return cmocka_run_group_tests(tests, make_cache, folder_remove);
 }

@@ -1,7 +1,8 @@
 /* Training from files to a bundle in a world of three cell types and sixty genes: what is learned,
  * what a stopped run gives, what the bundle does when it is used. */
 #include "tests/util.h"
-#include "core/base/hash.h"
+#include "tests/util_folder.h"
+#include "tests/util_model.h"
 #include "core/base/mem.h"
 #include "core/base/rng.h"
 #include "core/base/str.h"
@@ -18,23 +19,8 @@
 #include <unistd.h>
 
 enum { GENES = 60, CELLS = 90, TYPES = 3, OWN = 8 };
-static char dir[] = "/tmp/scmm_train_XXXXXX";
 static char names[GENES][16];
 static const char *const TYPE_NAMES[TYPES] = {"alpha cell", "beta cell", "gamma cell"};
-
-static char *in_dir(const char *name)
-{
-    return str_format("%s/%s", dir, name);
-}
-static void write_text(const char *name, const char *text)
-{
-    char *path = in_dir(name);
-    FILE *f = fopen(path, "wb");
-    assert_non_null(f);
-    fputs(text, f);
-    fclose(f);
-    free(path);
-}
 
 /* Type t expresses genes t*OWN .. t*OWN+OWN-1 on top of a common rest. */
 static double rate(size_t type, size_t gene)
@@ -77,7 +63,7 @@ static void write_cells(const char *name, bool averages)
                      .gene_names = gene_names,
                      .obs = obs,
                      .n_obs = 1};
-    char *path = in_dir(name);
+    char *path = in_folder(name);
     assert_ok(h5ad_write(path, &c, true, NULL));
     free(path);
     free(type.codes);
@@ -116,7 +102,7 @@ static void write_tower(void)
         param_init_normal(ps, params_find(ps, "text.embeddings.word_embeddings.weight"), 1, 3));
     StWriter *w = st_writer_new();
     assert_ok(weights_save(ps, w, "", true));
-    char *path = in_dir("tower/text.safetensors");
+    char *path = in_folder("tower/text.safetensors");
     assert_ok(st_writer_save(w, path));
     free(path);
     st_writer_free(w);
@@ -134,7 +120,7 @@ static void write_tower(void)
     "every\":7,"
 static void write_config(const char *name, const char *rest)
 {
-    char *shared = str_format(SHARED, dir), *text = str_format("{%s%s}", shared, rest);
+    char *shared = str_format(SHARED, folder_path()), *text = str_format("{%s%s}", shared, rest);
     write_text(name, text);
     free(text);
     free(shared);
@@ -142,13 +128,12 @@ static void write_config(const char *name, const char *rest)
 
 static int setup(void **state)
 {
-    (void)state;
     Str v = {0}, types = {0};
-    if (!mkdtemp(dir))
+    if (folder_make(state))
         return -1;
     static const char *const SUB[] = {"types", "tower"};
     for (int i = 0; i < 2; i++) {
-        char *p = in_dir(SUB[i]);
+        char *p = in_folder(SUB[i]);
         mkdir(p, 0777);
         free(p);
     }
@@ -193,31 +178,6 @@ static int setup(void **state)
     str_free(&types);
     return 0;
 }
-static int teardown(void **state)
-{
-    (void)state;
-    char *cmd = str_format("rm -rf '%s'", dir);
-    int rc = system(cmd);
-    free(cmd);
-    return rc;
-}
-
-static Err train(const char *config, const char *out, const char *resume, JobCtl *ctl)
-{
-    char *c = in_dir(config), *o = in_dir(out), *r = resume ? in_dir(resume) : NULL;
-    TrainParams p = {.config = c, .data = dir, .output = o, .resume = r, .device = "cpu"};
-    Err err = train_run(&p, ctl);
-    free(c);
-    free(o);
-    free(r);
-    return err;
-}
-static void hash_of(const char *file, char hex[65])
-{
-    char *p = in_dir(file);
-    assert_ok(hash_sha256_file(p, hex));
-    free(p);
-}
 static void stop_at_17(void *user, const char *stage, size_t done, size_t total)
 {
     (void)total;
@@ -228,7 +188,7 @@ static void stop_at_17(void *user, const char *stage, size_t done, size_t total)
 static Model *use(const char *bundle)
 {
     Model *m;
-    char *b = in_dir(bundle), *t = in_dir("types");
+    char *b = in_folder(bundle), *t = in_folder("types");
     assert_ok(model_load(b, t, "cpu", NULL, &m));
     free(b);
     free(t);
@@ -237,7 +197,7 @@ static Model *use(const char *bundle)
 
 static void read_tokens(const Model *m, GeneMap *map, CellTokens *t)
 {
-    char *path = in_dir("cells.h5ad");
+    char *path = in_folder("cells.h5ad");
     Dataset *d;
     Csr rows;
     const char *const *g;
@@ -257,7 +217,7 @@ static void stage_1_learns_to_name_cells_kept_apart(void **state)
 {
     (void)state;
     assert_ok(train("one.json", "a", NULL, NULL));
-    char *path = in_dir("a/measures.json"), *text;
+    char *path = in_folder("a/measures.json"), *text;
     assert_ok(str_read_file(path, 1 << 20, ERR_GENERAL, &text, NULL));
     cJSON *o = cJSON_Parse(text);
     const cJSON *set = cJSON_GetArrayItem(o, 0);
@@ -267,10 +227,10 @@ static void stage_1_learns_to_name_cells_kept_apart(void **state)
     cJSON_Delete(o);
     free(text);
     free(path);
-    path = in_dir("a");
+    path = in_folder("a");
     assert_ok(bundle_verify(path));
     free(path);
-    path = in_dir("a/checkpoint");
+    path = in_folder("a/checkpoint");
     assert_int_not_equal(access(path, F_OK), 0); /* nothing is left of the checkpoints */
     free(path);
 }
@@ -278,7 +238,7 @@ static void stage_1_learns_to_name_cells_kept_apart(void **state)
 /* A column of a log in its first or last line. */
 static double log_value(const char *file, const char *column, bool first)
 {
-    char *path = in_dir(file), *text, *save = NULL, *line, *row = NULL;
+    char *path = in_folder(file), *text, *save = NULL, *line, *row = NULL;
     int at = -1, k = 0;
     assert_ok(str_read_file(path, 1 << 20, ERR_GENERAL, &text, NULL));
     line = strtok_r(text, "\n", &save);
@@ -345,7 +305,7 @@ static void a_stopped_run_ends_as_if_it_had_not_been_stopped(void **state)
     JobCtl ctl = {.on_progress = stop_at_17, .user = &ctl};
     assert_err(train("one.json", "b", NULL, &ctl), ERR_TERMINATED);
     assert_non_null(strstr(err_message(), "after step 17"));
-    char *left = in_dir("b/member0.safetensors");
+    char *left = in_folder("b/member0.safetensors");
     assert_int_not_equal(access(left, F_OK), 0);
     free(left);
     assert_ok(train("one.json", "b", "b", NULL));
@@ -364,7 +324,7 @@ static void a_checkpoint_of_another_configuration_is_refused(void **state)
     (void)state;
     JobCtl ctl = {.on_progress = stop_at_17, .user = &ctl};
     assert_err(train("one.json", "c", NULL, &ctl), ERR_TERMINATED);
-    char *one = in_dir("one.json"), *text;
+    char *one = in_folder("one.json"), *text;
     assert_ok(str_read_file(one, 1 << 20, ERR_GENERAL, &text, NULL));
     char *at = strstr(text, "\"steps\":120");
     assert_non_null(at);
@@ -489,7 +449,7 @@ static void a_description_names_only_genes_it_may(void **state)
 static void a_bundle_that_lacks_a_tensor_names_it(void **state)
 {
     (void)state;
-    char *from = in_dir("a/member1.safetensors"), *types = in_dir("types"), *folder = in_dir("a");
+    char *from = in_folder("a/member1.safetensors"), *types = in_folder("types"), *folder = in_folder("a");
     StFile *f;
     StWriter *w = st_writer_new();
     assert_ok(st_open(from, &f));
@@ -521,5 +481,5 @@ int main(void)
         TEST(a_description_names_only_genes_it_may),
         TEST(a_bundle_that_lacks_a_tensor_names_it),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, setup, folder_remove);
 }

@@ -9,9 +9,9 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "core/base/clock.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
@@ -212,13 +212,6 @@ typedef struct Stderr {
 } Stderr;
 static Stderr the_stderr;
 
-static double seconds_now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static void clear_bar(void)
 {
     if (the_stderr.bar_shown)
@@ -240,7 +233,7 @@ static void write_log(void *user, LogLevel level, const char *line)
 /* A bar on a terminal, ten times a second; else one line every ten seconds. */
 static void show_progress(void *user, const char *stage, size_t done, size_t total)
 {
-    double t = seconds_now();
+    double t = clock_seconds();
     Stderr *e = &the_stderr;
     if (e->quiet || t - e->last < (e->tty ? 0.1 : 10.0))
         return;
@@ -448,7 +441,7 @@ int cli_main(int argc, char **argv)
         return 0;
     }
     the_stderr.tty = isatty(STDERR_FILENO);
-    the_stderr.last = the_stderr.tty ? 0 : seconds_now();
+    the_stderr.last = the_stderr.tty ? 0 : clock_seconds();
     CliGlobals g = {0};
     g.command_line = join_command_line(argc, argv);
     char **rest = mem_must((size_t)argc * sizeof *rest);

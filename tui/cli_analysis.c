@@ -4,10 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 
 #include "core/analysis/leiden.h"
 #include "core/analysis/umap.h"
+#include "core/base/clock.h"
 #include "core/base/mem.h"
 #include "core/data/h5ad_write.h"
 #include "core/data/provenance.h"
@@ -110,13 +110,6 @@ static Err write_clustering(CliArgs *a, Session *s, const Clustering *c, bool su
     return err;
 }
 
-static double wall_seconds(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 /* Of all threads, and of children that have ended. */
 static double cpu_seconds(void)
 {
@@ -143,14 +136,14 @@ Err cli_cluster(CliArgs *a)
     if (!output || strcmp(output, "-") == 0)
         FAIL(ERR_USAGE, "-o: cluster writes an h5ad file; say where");
     TRY(cli_open(a, a->argv[1], &s));
-    double wall = wall_seconds(), cpu = cpu_seconds();
+    double wall = clock_seconds(), cpu = cpu_seconds();
     if (rule) {
         TRY_GOTO(err_context(session_select(s, rule, a->ctl, &cells), "--cells"));
         TRY_GOTO(session_subcluster(s, cells, &p, a->ctl, &c));
     } else {
         TRY_GOTO(session_cluster(s, &p, a->ctl, &c));
     }
-    wall = wall_seconds() - wall;
+    wall = clock_seconds() - wall;
     cpu = cpu_seconds() - cpu;
     TRY_GOTO(write_clustering(a, s, c, rule != NULL, output));
     if (a->g->json)

@@ -7,9 +7,9 @@
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "core/base/assets.h"
+#include "core/base/clock.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "core/data/kept.h"
@@ -24,13 +24,6 @@ typedef struct Bench {
     double work;  /* what the part did in that time: cells, tokens, prompts */
 } Bench;
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 /* A session of its own, so that nothing is kept from the run before. */
 static Err fresh(Bench *b, Session **out)
 {
@@ -41,9 +34,9 @@ static Err fresh(Bench *b, Session **out)
 static Err bench_open(Bench *b)
 {
     Session *s;
-    double t = now();
+    double t = clock_seconds();
     TRY(fresh(b, &s));
-    b->spent = now() - t;
+    b->spent = clock_seconds() - t;
     session_close(s);
     return OK;
 }
@@ -61,10 +54,10 @@ static Err bench_gene(Bench *b)
     Err err = dataset_gene_names(d, dataset_working_matrix(d), &names, &n);
     if (err == OK && n == 0)
         err = err_set(ERR_NOT_FOUND, "the file has no genes");
-    double t = now();
+    double t = clock_seconds();
     if (err == OK)
         err = session_gene(s, names[++turn * 977 % n], false, b->a->ctl, &v);
-    b->spent = now() - t;
+    b->spent = clock_seconds() - t;
     values_free(v);
     session_close(s);
     return err;
@@ -75,9 +68,9 @@ static Err bench_load(Bench *b)
     SessionParams p = cli_session_params(b->a);
     Session *s;
     TRY(session_open_empty(&p, &s));
-    double t = now();
+    double t = clock_seconds();
     Err err = session_load_model(s, b->a->ctl);
-    b->spent = now() - t;
+    b->spent = clock_seconds() - t;
     session_close(s);
     return err;
 }
@@ -89,9 +82,9 @@ static Err bench_cluster(Bench *b)
     Clustering *c = NULL;
     ClusterParams p = cluster_params_default();
     TRY(fresh(b, &s));
-    double t = now();
+    double t = clock_seconds();
     Err err = session_cluster(s, &p, b->a->ctl, &c);
-    b->spent = now() - t;
+    b->spent = clock_seconds() - t;
     b->work = (double)b->cells;
     clustering_free(c);
     session_close(s);
@@ -103,10 +96,10 @@ static Err bench_embed(Bench *b)
     Session *s;
     TRY(fresh(b, &s));
     Err err = session_load_model(s, b->a->ctl);
-    double t = now();
+    double t = clock_seconds();
     if (err == OK)
         err = session_embed(s, b->a->ctl);
-    b->spent = now() - t;
+    b->spent = clock_seconds() - t;
     b->work = (double)b->cells;
     session_close(s);
     return err;
@@ -120,10 +113,10 @@ static Err bench_annotate(Bench *b)
     AnnotateParams p = annotate_params_default();
     TRY(fresh(b, &s));
     Err err = session_load_model(s, b->a->ctl);
-    double t = now();
+    double t = clock_seconds();
     if (err == OK)
         err = session_annotate(s, &p, NULL, b->a->ctl, &an);
-    b->spent = now() - t;
+    b->spent = clock_seconds() - t;
     b->work = (double)b->cells;
     annotation_free(an);
     session_close(s);
@@ -143,9 +136,9 @@ static Err bench_query(Bench *b)
         query_result_free(q);
         turn++;
     }
-    double t = now();
+    double t = clock_seconds();
     TRY(session_query(b->s, prompts[turn++ % 3], b->a->ctl, &q));
-    b->spent = now() - t;
+    b->spent = clock_seconds() - t;
     query_result_free(q);
     return OK;
 }
@@ -159,9 +152,9 @@ static Err bench_describe(Bench *b)
         TRY(session_describe_cell(b->s, cell++, &p, NULL, &d)); /* sets up what later ones find */
         description_free(d);
     }
-    double t = now();
+    double t = clock_seconds();
     TRY(session_describe_cell(b->s, cell++ % b->cells, &p, NULL, &d));
-    b->spent = now() - t;
+    b->spent = clock_seconds() - t;
     b->work = (double)d->tokens;
     description_free(d);
     return OK;
@@ -175,10 +168,10 @@ static Err bench_generate(Bench *b)
     Session *s;
     TRY(session_open_empty(&sp, &s));
     Err err = session_load_model(s, b->a->ctl);
-    double t = now();
+    double t = clock_seconds();
     if (err == OK)
         err = session_generate(s, &p, NULL, b->a->ctl, &g);
-    b->spent = now() - t;
+    b->spent = clock_seconds() - t;
     b->work = (double)p.n;
     generated_free(g);
     session_close(s);

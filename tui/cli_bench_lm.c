@@ -8,8 +8,8 @@
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "core/base/clock.h"
 #include "core/base/mem.h"
 #include "core/base/rng.h"
 #include "core/base/str.h"
@@ -29,13 +29,6 @@ typedef struct LmBench {
     int32_t *ids;
     size_t n; /* ids */
 } LmBench;
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 bool cli_bench_lm_wanted(const char *dir)
 {
@@ -101,11 +94,11 @@ static Err read_speed(LmBench *b, const char *path, double *out)
     double t = 0;
     for (int pass = 0; pass < 3; pass++) {
         uint64_t sum = 0;
-        double start = now();
+        double start = clock_seconds();
 #pragma omp parallel for schedule(dynamic, 1) reduction(+ : sum)
         for (size_t i = 0; i < n; i++)
             sum += sum_chunk(from + i * CHUNK, CHUNK);
-        double spent = now() - start;
+        double spent = clock_seconds() - start;
         t = pass == 0 || (pass > 1 && t < spent) ? t : spent;
         keep += sum;
     }
@@ -124,7 +117,7 @@ static void on_token(void *user, int32_t id)
 {
     Clock *c = user;
     (void)id;
-    c->last = now();
+    c->last = clock_seconds();
     if (c->n++ == 0)
         c->first = c->last;
 }
@@ -135,7 +128,7 @@ static Err run_once(LmBench *b, double *prompt, double *decode)
     LmResult r;
     LmDecode how = {
         .max_new = (int)b->s.new, .beams = 1, .top_p = 1, .on_token = on_token, .user = &c};
-    double start = now();
+    double start = clock_seconds();
     TRY(lm_generate(b->p.lm, b->ids, b->s.prompt, &how, b->a->ctl, &r));
     lm_result_done(&r);
     *prompt = (double)b->s.prompt / (c.first - start);
@@ -177,9 +170,9 @@ static Err measure(LmBench *b, const char *dir, Device *d, int threads)
     free(path);
     TRY(err);
     tell(b, "memory", speed, "GB/s", threads, "reading the mapped weights");
-    start = now();
+    start = clock_seconds();
     TRY(parts_open(dir, d, false, true, b->a->ctl, &b->p));
-    tell(b, "lm_load", now() - start, "s", threads, "opening the language model");
+    tell(b, "lm_load", clock_seconds() - start, "s", threads, "opening the language model");
     TRY(random_ids(b));
     LmResult warm;
     TRY(lm_generate(b->p.lm, b->ids, b->s.prompt < 8 ? b->s.prompt : 8,

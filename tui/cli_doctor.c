@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
-#include <time.h>
 
 #include "core/base/assets.h"
+#include "core/base/clock.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "core/data/cache.h"
@@ -85,16 +85,14 @@ static void add_model(Report *r, const CliArgs *a)
 {
     SessionParams p = cli_session_params(a);
     Session *s;
-    struct timespec t0, t1;
-    clock_gettime(CLOCK_MONOTONIC, &t0);
+    double since = clock_seconds();
     if (session_open_empty(&p, &s) != OK)
         return;
     if (session_load_model(s, a->ctl) != OK) {
         add(r, "model", "none", err_message());
     } else {
-        clock_gettime(CLOCK_MONOTONIC, &t1);
         const ModelInfo *m = session_model(s);
-        double seconds = (double)(t1.tv_sec - t0.tv_sec) + 1e-9 * (double)(t1.tv_nsec - t0.tv_nsec);
+        double seconds = clock_seconds() - since;
         char *text = str_format("%s, %.1f million parameters, %zu genes, loaded in %.2f s from %s", m->name,
                                 (double)m->parameters / 1e6, m->vocab_genes, seconds, m->dir);
         add(r, "model", text, NULL);

@@ -9,9 +9,9 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/time.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "core/base/clock.h"
 #include "core/base/hash.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
@@ -43,13 +43,6 @@ static void catch_signals(void)
     signal(SIGPIPE, SIG_IGN);
     signal(SIGTSTP,
            SIG_DFL); /* curses takes it; Ctrl-Z comes as a byte, and kill -TSTP stops us plainly */
-}
-
-static double seconds(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 typedef struct Loop {
@@ -157,7 +150,7 @@ static void run(Loop *l)
     enum { ESCAPE_WAIT_MS = 40 };
     App *a = l->app;
     while (!a->quit) {
-        a->now = seconds();
+        a->now = clock_seconds();
         double wait = app_tick(a);
         if (a->dirty) {
             a->dirty = false;
@@ -172,7 +165,7 @@ static void run(Loop *l)
                                 {.fd = job_queue_fd(a->queue), .events = POLLIN},
                                 {.fd = signal_pipe[0], .events = POLLIN}};
         int ready = poll(fds, 3, ms);
-        a->now = seconds();
+        a->now = clock_seconds();
         if (ready < 0 && errno != EINTR)
             break;
         if (ready > 0 && fds[2].revents)

@@ -7,9 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "core/base/clock.h"
 #include "core/base/mem.h"
 
 typedef struct Job {
@@ -40,13 +40,6 @@ struct JobQueue {
     unsigned next_id;
     bool stop;
 };
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 void job_stage(JobCtl *ctl, const char *stage, size_t total)
 {
@@ -135,7 +128,7 @@ static Job *take(JobQueue *q, bool interactive_only)
     job->next = q->running;
     q->running = job;
     job->running = true;
-    job->started = now();
+    job->started = clock_seconds();
     return job;
 }
 
@@ -294,7 +287,7 @@ int job_queue_fd(const JobQueue *q)
 size_t job_queue_list(JobQueue *q, JobInfo *out, size_t cap)
 {
     size_t n = 0;
-    double t = now();
+    double t = clock_seconds();
     pthread_mutex_lock(&q->lock);
     Job *lists[2] = {q->running, q->waiting};
     for (int l = 0; l < 2; l++)

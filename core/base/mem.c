@@ -5,8 +5,9 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "core/base/clock.h"
 
 enum { SMALL = 1 << 20 }; /* not worth a look at the budget */
 
@@ -145,11 +146,9 @@ Err mem_check_budget(uint64_t bytes, const char *what)
 Err mem_check_use(void)
 {
     static _Atomic int64_t next;
-    struct timespec t;
     if (!budget)
         return OK;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    int64_t now = t.tv_sec * 1000 + t.tv_nsec / 1000000;
+    int64_t now = (int64_t)(clock_seconds() * 1000);
     if (now < next)
         return OK;
     next = now + 10;

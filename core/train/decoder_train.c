@@ -3,6 +3,7 @@
  * rows asks for the rest of a sentence about a type that is given (its own cell or another's), so
  * that types without training cells can be described too and a description can be made to begin
  * with a given name. */
+#include "core/base/clock.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
@@ -11,7 +12,6 @@
 #include "core/train/run.h"
 #include <math.h>
 #include <string.h>
-#include <time.h>
 
 enum { TERMS = 2 };
 
@@ -216,16 +216,9 @@ static Tensor *loss_of(Dec *d, const Rows *w)
     return op_cross_entropy(t, logits, tape_input_i32(t, w->label, 2, b, w->t), NULL);
 }
 
-static double seconds(void)
-{
-    struct timespec x;
-    clock_gettime(CLOCK_MONOTONIC, &x);
-    return (double)x.tv_sec + 1e-9 * (double)x.tv_nsec;
-}
-
 static Err one_step(Dec *d, const AdamwParams *adam, int64_t step, bool *given)
 {
-    double from = seconds(), log[TERMS];
+    double from = clock_seconds(), log[TERMS];
     Rng r = rng_make((uint64_t)d->seed + run_own_seed(d->r), (uint64_t)step);
     Rows w = {0};
     Err err = OK;
@@ -242,7 +235,7 @@ static Err one_step(Dec *d, const AdamwParams *adam, int64_t step, bool *given)
     log[0] = v;
     TRY_GOTO(run_update(d->r, d->x.ps, adam, step, &log[1]));
     double cells = d->batch * d->r->ranks.size;
-    run_log(d->r, 0, step, adamw_rate(adam, step), cells / (seconds() - from), log, TERMS);
+    run_log(d->r, 0, step, adamw_rate(adam, step), cells / (clock_seconds() - from), log, TERMS);
 done:
     rows_done(&w);
     return err;

@@ -8,8 +8,8 @@
  * the decoder's mean expression, because a smooth decoder pulls rare types towards common ones. */
 #include <math.h>
 #include <string.h>
-#include <time.h>
 
+#include "core/base/clock.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
@@ -126,13 +126,6 @@ static Err train_step(Trainer *t, int64_t step, const AdamwParams *adam, double 
     return run_update(t->r, t->v.ps, adam, step, &loss[3]);
 }
 
-static double seconds(void)
-{
-    struct timespec s;
-    clock_gettime(CLOCK_MONOTONIC, &s);
-    return (double)s.tv_sec + 1e-9 * (double)s.tv_nsec;
-}
-
 static Err save_state(Trainer *t, int64_t step)
 {
     cJSON *state = cJSON_CreateObject();
@@ -152,13 +145,14 @@ static Err train_steps(Trainer *t, int64_t first)
     defaults.warmup = 30;
     AdamwParams adam = run_adamw(t->r, steps, defaults);
     job_stage(t->r->ctl, "training the generator", (size_t)steps);
-    double started = seconds();
+    double started = clock_seconds();
     for (int64_t step = first + 1; step <= steps; step++) {
         double loss[4] = {0};
         TRY(train_step(t, step, &adam, loss));
         double done = (double)(step - first) * t->v.o.batch * t->r->ranks.size;
         if (step % 20 == 0 || step == steps)
-            run_log(t->r, 0, step, adamw_rate(&adam, step), done / (seconds() - started), loss, 4);
+            run_log(t->r, 0, step, adamw_rate(&adam, step), done / (clock_seconds() - started),
+                    loss, 4);
         Err stop;
         TRY(run_progress(t->r, step, &stop));
         if (stop != OK || (step % (int64_t)t->v.o.save_every == 0 && step < steps))

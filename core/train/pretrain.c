@@ -4,6 +4,7 @@
  * gene's name. In a later second pass the cell is seen through its row alone, which has to hold the
  * cell by then. Writes a folder as scGPT publishes them (best_model.pt, args.json, vocab.json),
  * which `import --scgpt` and stage 1 ("encoder") read. */
+#include "core/base/clock.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
@@ -14,7 +15,6 @@
 #include <glob.h>
 #include <math.h>
 #include <string.h>
-#include <time.h>
 
 enum { TERMS = 3, VALID_CELLS = 512 };
 static const char NAME[] = "pretrain";
@@ -38,13 +38,6 @@ typedef struct Pretrain {
     Tape *tape;
     HiddenBatch batch;
 } Pretrain;
-
-static double seconds(void)
-{
-    struct timespec x;
-    clock_gettime(CLOCK_MONOTONIC, &x);
-    return (double)x.tv_sec + 1e-9 * (double)x.tv_nsec;
-}
 
 /* ---- configuration ---- */
 static Err read_options(Pretrain *p)
@@ -425,11 +418,11 @@ static Err run_steps(Pretrain *p, double *loss, double *of_mean)
     TRY(resume(p, &step));
     job_stage(r->ctl, "pre-training", (size_t)steps);
     while (step < steps) {
-        double log[TERMS + 4], from = seconds();
+        double log[TERMS + 4], from = clock_seconds();
         TRY(one_step(p, &adam, ++step, log));
         bool last = step == steps;
         log[TERMS + 2] = log[TERMS + 3] = NAN;
-        double speed = p->o.batch * r->ranks.size / (seconds() - from);
+        double speed = p->o.batch * r->ranks.size / (clock_seconds() - from);
         if (run_leads(r) && (last || step % (int64_t)p->o.valid_every == 0)) {
             TRY(validate(p, loss, of_mean));
             log[TERMS + 2] = *loss;

@@ -1,5 +1,6 @@
 /* Opening a run, its log and its checkpoints; the door to the stages. */
 #include "core/train/run.h"
+#include "core/base/clock.h"
 #include "core/base/hash.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
@@ -9,17 +10,9 @@
 #include <math.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { CONFIG_MAX = 16 << 20 };
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 Err run_number(const Run *r, const char *key, double lo, double hi, double *value)
 {
@@ -96,7 +89,7 @@ static Err make_dir(const char *path)
 /* ---- log ---- */
 Err run_log_open(Run *r, const char *name, const char *const *columns, size_t n, bool append)
 {
-    r->started = now();
+    r->started = clock_seconds();
     if (!run_leads(r))
         return OK;
     char *path = run_path(r, name);
@@ -120,7 +113,7 @@ void run_log(Run *r, int64_t member, int64_t step, double lr, double per_second,
     if (!r->log)
         return;
     fprintf(r->log, "%lld\t%lld\t%.6g\t%.1f\t%.1f", (long long)member, (long long)step, lr,
-            per_second, now() - r->started);
+            per_second, clock_seconds() - r->started);
     for (size_t i = 0; i < n; i++)
         fprintf(r->log, "\t%.6g", values[i]);
     fputc('\n', r->log);

@@ -5,6 +5,7 @@
  * -> text of one ancestor over types unrelated to it; text -> cells of the batch; cell <-> gene
  * words of its telling genes, both ways; matching head on true and hard wrong pairs; the text told
  * from the cell word by word (text inside the Q-Former only). */
+#include "core/base/clock.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
@@ -13,7 +14,6 @@
 #include "core/train/start_encoder.h"
 #include <math.h>
 #include <string.h>
-#include <time.h>
 
 static Err read_options(Stage1Trainer *t)
 {
@@ -204,17 +204,10 @@ static Err forward(Stage1Trainer *t, const Stage1 *m, Rng *r, Tensor **total, Te
     return OK;
 }
 
-static double seconds(void)
-{
-    struct timespec x;
-    clock_gettime(CLOCK_MONOTONIC, &x);
-    return (double)x.tv_sec + 1e-9 * (double)x.tv_nsec;
-}
-
 static Err one_step(Stage1Trainer *t, Stage1 *m, const AdamwParams *adam, int64_t member,
                     int64_t step)
 {
-    double from = seconds(), log[TERMS + 2] = {0};
+    double from = clock_seconds(), log[TERMS + 2] = {0};
     uint64_t seed = (uint64_t)t->o.seed + (uint64_t)member + run_own_seed(t->r);
     Rng r = rng_make(seed, (uint64_t)step);
     TRY(stage1_draw_batch(t, &r));
@@ -234,7 +227,8 @@ static Err one_step(Stage1Trainer *t, Stage1 *m, const AdamwParams *adam, int64_
     }
     TRY(run_update(t->r, m->ps, adam, step, &log[TERMS + 1]));
     double cells = t->o.batch * t->r->ranks.size;
-    run_log(t->r, member, step, adamw_rate(adam, step), cells / (seconds() - from), log, TERMS + 2);
+    run_log(t->r, member, step, adamw_rate(adam, step), cells / (clock_seconds() - from), log,
+            TERMS + 2);
     return OK;
 }
 

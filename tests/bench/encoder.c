@@ -6,18 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "core/base/clock.h"
 #include "core/base/mem.h"
 #include "core/model/bert.h"
 #include "core/model/scgpt.h"
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static Err forward(Tape *t, const Scgpt *s, const int32_t *gene, const float *value,
                    const int32_t *len, int64_t b, int64_t n, float *out)
@@ -46,11 +39,11 @@ static Err time_cells(Device *d, const Scgpt *s, int64_t b, int64_t n, bool spre
     for (int64_t i = 0; i < b; i++)
         len[i] = (int32_t)(spread ? n / 10 + (n - n / 10) * i / (b > 1 ? b - 1 : 1) : n);
     TRY(tape_new(d, false, &t));
-    double best = 1e30, begin = now();
-    for (int run = 0; run < 2 || (run < 6 && now() - begin < 5); run++) {
-        double from = now();
+    double best = 1e30, begin = clock_seconds();
+    for (int run = 0; run < 2 || (run < 6 && clock_seconds() - begin < 5); run++) {
+        double from = clock_seconds();
         TRY(forward(t, s, gene, value, len, b, n, out));
-        double spent = now() - from;
+        double spent = clock_seconds() - from;
         if (run > 0 && spent < best) /* the first one makes room */
             best = spent;
     }
@@ -124,9 +117,9 @@ static Err bench_texts(const char *dir, const char *path)
     TRY(device_open("cpu", &d));
     TRY(text_tower_open(dir, d, &t));
     TRY(NEW(out, n * (size_t)text_tower_config(t)->width));
-    double begin = now();
+    double begin = clock_seconds();
     TRY(text_tower_embed(t, (const char *const *)line, n, NULL, out));
-    printf("texts %.4g sentences/s\n", (double)n / (now() - begin));
+    printf("texts %.4g sentences/s\n", (double)n / (clock_seconds() - begin));
     FILE *save = getenv("VECTORS") ? fopen(getenv("VECTORS"), "wb") : NULL;
     if (save) {
         fwrite(out, sizeof *out, n * (size_t)text_tower_config(t)->width, save);

@@ -4,11 +4,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "core/analysis/knn.h"
 #include "core/analysis/pca.h"
 #include "core/analysis/umap.h"
+#include "core/base/clock.h"
 #include "core/base/rng.h"
 #include "core/device/device.h"
 
@@ -20,12 +20,6 @@
         }                                                                                          \
     } while (0)
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 static float *noise(uint64_t seed, size_t n)
 {
     float *x = malloc(n * sizeof *x);
@@ -53,11 +47,11 @@ static double product(Device *d, double scale)
     Gemm g = {.tb = true, .m = n, .n = n, .k = n, .batch = 1, .a = a, .b = b, .c = c, .lda = n, .ldb = n, .ldc = n, .alpha = 1};
     d->ops->gemm(d, &g);
     MUST(device_sync(d));
-    double t = now();
+    double t = clock_seconds();
     for (int i = 0; i < 4; i++)
         d->ops->gemm(d, &g);
     MUST(device_sync(d));
-    t = now() - t;
+    t = clock_seconds() - t;
     d->ops->free(d, a), d->ops->free(d, b), d->ops->free(d, c);
     return t;
 }
@@ -70,11 +64,11 @@ static double attention(Device *d, double scale)
                    .v = v, .ldq = width, .ldk = width, .ldv = width, .out = out, .ldo = width, .scale = 0.125f};
     d->ops->attention(d, &a);
     MUST(device_sync(d));
-    double t = now();
+    double t = clock_seconds();
     for (int i = 0; i < 4; i++)
         d->ops->attention(d, &a);
     MUST(device_sync(d));
-    t = now() - t;
+    t = clock_seconds() - t;
     d->ops->free(d, q), d->ops->free(d, k), d->ops->free(d, v), d->ops->free(d, out);
     return t;
 }
@@ -93,9 +87,9 @@ static double components(Device *d, double scale)
         }
         m.indptr[i + 1] = (int64_t)((i + 1) * each);
     }
-    double t = now();
+    double t = clock_seconds();
     MUST(pca_fit(d, &m, 50, 1, NULL, &p));
-    t = now() - t;
+    t = clock_seconds() - t;
     pca_done(&p);
     csr_done(&m);
     return t;
@@ -105,9 +99,9 @@ static double neighbours(Device *d, double scale)
     size_t n = (size_t)(30000 * sqrt(scale)), dim = 50;
     float *x = noise(3, n * dim);
     Knn k = {0};
-    double t = now();
+    double t = clock_seconds();
     MUST(knn_exact(d, x, n, dim, 15, NULL, &k));
-    t = now() - t;
+    t = clock_seconds() - t;
     knn_done(&k);
     free(x);
     return t;
@@ -126,9 +120,9 @@ static double map(Device *d, double scale)
     }
     for (size_t i = 0; i < n; i++)
         g.indptr[i + 1] = (int64_t)((i + 1) * each);
-    double t = now();
+    double t = clock_seconds();
     MUST(umap_layout(d, &g, &u, NULL, xy));
-    t = now() - t;
+    t = clock_seconds() - t;
     csr_done(&g);
     free(xy);
     return t;

@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "core/base/clock.h"
 #include "core/base/str.h"
 #include "core/session/prompt.h"
 
@@ -39,13 +39,6 @@ static bool related(const char *list, int32_t type)
     return hit;
 }
 
-static double seconds(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 int main(int argc, char **argv)
 {
     SessionParams p = session_params_default();
@@ -77,9 +70,9 @@ int main(int argc, char **argv)
             lines++;
             PromptMatch *pm = NULL;
             QueryResult *q = NULL;
-            double t0 = seconds();
+            double t0 = clock_seconds();
             Err err = session_query(s, l, NULL, &q);
-            double t1 = seconds() - t0;
+            double t1 = clock_seconds() - t0;
             Err err2 = prompt_match(s, l, NULL, &pm);
             if (err == ERR_NOT_FOUND) {
                 out++;
