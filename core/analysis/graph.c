@@ -1,5 +1,6 @@
-/* Local scale of each cell by bisection, then the union of the two directions of each edge. Float32
- * throughout and in umap-learn's order of operations, because the bisection stops at a tolerance. */
+/* Local scale of each cell by bisection, then the union of the two directions of each edge. Float32 and float64 where
+ * umap-learn's compiled code has them, and its order of operations: the bisection stops at a tolerance, and a last bit
+ * that differs may stop it a step earlier. */
 #include "core/analysis/graph.h"
 
 #include <float.h>
@@ -15,19 +16,20 @@
  * neighbours but the first is log2(k). */
 static void local_scale(const float *d, size_t k, float mean_all, float *rho_out, float *sigma_out)
 {
-    float rho = 0, target = (float)log2((double)k), lo = 0, hi = FLT_MAX, mid = 1;
+    float rho = 0;
+    double target = log2((double)k), lo = 0, hi = FLT_MAX, mid = 1;
     for (size_t j = 0; j < k; j++)
         if (d[j] > 0) {
             rho = d[j];
             break;
         }
     for (int iteration = 0; iteration < 64; iteration++) {
-        float sum = 0;
+        double sum = 0;
         for (size_t j = 1; j < k; j++) {
-            float x = d[j] - rho;
-            sum += x > 0 ? expf(-(x / mid)) : 1.0f;
+            double x = d[j] - rho;
+            sum += x > 0 ? exp(-(x / mid)) : 1;
         }
-        if (fabsf(sum - target) < 1e-5f)
+        if (fabs(sum - target) < 1e-5)
             break;
         if (sum > target) {
             hi = mid;
@@ -45,7 +47,7 @@ static void local_scale(const float *d, size_t k, float mean_all, float *rho_out
         mean = (float)(sum / (double)k);
     }
     *rho_out = rho;
-    *sigma_out = mid < 1e-3f * mean ? 1e-3f * mean : mid;
+    *sigma_out = mid < 1e-3 * mean ? (float)(1e-3 * mean) : (float)mid;
 }
 
 Err graph_memberships(const Knn *knn, bool self, JobCtl *ctl, float *weights)

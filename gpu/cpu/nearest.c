@@ -103,7 +103,7 @@ static void finish_query(const Search *f, int64_t q, const Candidate *heap, Exac
     for (int64_t j = 0; j < s->k; j++) {
         Exact e = j < count ? exact[j] : (Exact){0, (int32_t)row};
         s->indices[row * s->k + j] = e.index;
-        s->distances[row * s->k + j] = e.distance > 0 ? (float)sqrt(e.distance) : 0;
+        s->distances[row * s->k + j] = e.distance > 0 ? sqrtf((float)e.distance) : 0; /* scikit-learn's rounding */
     }
 }
 

@@ -176,7 +176,7 @@ __global__ void finish_kernel(Finish f)
             rank += exact[o] < exact[c] || (exact[o] == exact[c] && number[o] < number[c]);
         if (rank < f.k) {
             f.indices[q * f.k + rank] = number[c];
-            f.distances[q * f.k + rank] = exact[c] > 0 ? (float)sqrt(exact[c]) : 0.0f;
+            f.distances[q * f.k + rank] = exact[c] > 0 ? sqrtf((float)exact[c]) : 0.0f;
         }
     }
     int32_t own = (int32_t)(f.first + q);
