@@ -12,6 +12,7 @@
 #include "core/base/job.h"
 #include "core/base/mem.h"
 #include "core/base/rng.h"
+#include "core/base/sort.h"
 #include "core/base/str.h"
 
 static Err fails(void)
@@ -213,6 +214,34 @@ static void the_budget_counts_what_is_in_use(void **state)
     free(p);
 }
 
+static void keys_sort_as_their_numbers_and_ties_by_place(void **state)
+{
+    const double v[] = {2, -1e300, 0.5, INFINITY, 2, -0.0, 1e-310, -2, 0.0, 0.5 + 1e-16};
+    enum { N = sizeof v / sizeof *v };
+    const uint32_t want[N] = {1, 7, 5, 8, 6, 2, 9, 0, 4, 3};
+    uint64_t keys[N];
+    uint32_t order[N], scratch[N];
+    for (int i = 0; i < N; i++)
+        keys[i] = sort_key(v[i]);
+    sort_order(keys, N, order, scratch);
+    assert_memory_equal(order, want, sizeof want);
+    sort_order(keys, 0, order, scratch);
+}
+
+static void long_lists_sort_completely(void **state)
+{
+    enum { N = 5000 };
+    static uint64_t keys[N];
+    static uint32_t order[N], scratch[N];
+    for (size_t i = 0; i < N; i++)
+        keys[i] = (i * 0x9e3779b97f4a7c15ull) >> (i % 3 * 20);
+    sort_order(keys, N, order, scratch);
+    for (size_t i = 1; i < N; i++) {
+        uint64_t a = keys[order[i - 1]], b = keys[order[i]];
+        assert_true(a < b || (a == b && order[i - 1] < order[i]));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -227,6 +256,8 @@ int main(void)
         TEST(interactive_job_runs_inside_a_long_one),
         TEST(freeing_the_queue_ends_every_job),
         TEST(the_budget_counts_what_is_in_use),
+        TEST(keys_sort_as_their_numbers_and_ties_by_place),
+        TEST(long_lists_sort_completely),
     };
     return RUN(tests);
 }

@@ -307,6 +307,42 @@ static void tables_have_comments_header_and_escapes(void **state)
     cJSON_Delete(j);
 }
 
+/* Many rows are read in parts by several threads, one row is not: the same values. */
+static void rows_read_together_equal_rows_read_singly(void **state)
+{
+    enum { ROWS = 1000, COLS = 300, EACH = 200 };
+    const char *path = "/tmp/scmmgpt-test-parts.h5ad";
+    Csr x, all, one;
+    assert_ok(csr_init(&x, ROWS, COLS, ROWS * EACH));
+    for (size_t k = 0; k < ROWS * EACH; k++) {
+        x.indices[k] = (int32_t)(k % EACH + k / EACH % 100);
+        x.values[k] = (float)(k * 7919 % 1013) * 0.25f;
+    }
+    for (size_t r = 0; r <= ROWS; r++)
+        x.indptr[r] = (int64_t)(r * EACH);
+    const char *rows[ROWS], *cols[COLS];
+    for (size_t i = 0; i < ROWS; i++)
+        rows[i] = "cell";
+    for (size_t i = 0; i < COLS; i++)
+        cols[i] = "gene";
+    H5adContent c = {.cells = ROWS, .genes = COLS, .x = &x, .cell_names = rows, .gene_names = cols};
+    assert_ok(h5ad_write(path, &c, true, NULL));
+    Dataset *d;
+    assert_ok(dataset_open(path, NULL, NULL, &d));
+    assert_ok(dataset_read_rows(d, 0, 3, ROWS - 3, NULL, &all));
+    assert_memory_equal(all.values, x.values + 3 * EACH, (ROWS - 3) * EACH * sizeof *x.values);
+    assert_memory_equal(all.indices, x.indices + 3 * EACH, (ROWS - 3) * EACH * sizeof *x.indices);
+    for (size_t r = 3; r < ROWS; r += 83) {
+        assert_ok(dataset_read_rows(d, 0, r, 1, NULL, &one));
+        assert_memory_equal(one.values, x.values + r * EACH, EACH * sizeof *x.values);
+        csr_done(&one);
+    }
+    csr_done(&all);
+    dataset_close(d);
+    unlink(path);
+    csr_done(&x);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -317,6 +353,7 @@ int main(void)
         TEST(a_damaged_matrix_leaves_no_output),
         TEST(a_full_disk_is_told_and_leaves_nothing),
         TEST(tables_have_comments_header_and_escapes),
+        TEST(rows_read_together_equal_rows_read_singly),
     };
     return cmocka_run_group_tests(tests, folder_make, folder_remove);
 }

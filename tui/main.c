@@ -1,5 +1,6 @@
 /* argv -> explorer or subcommand. */
 #include <stdbool.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -37,8 +38,19 @@ static void help_blas(void)
         setenv("OPENBLAS_CORETYPE", "Haswell", 0);
 }
 
+/* Blocks of cells are read, used and freed again and again: giving that memory back to the system each time, and
+ * getting it zeroed page by page, took a tenth of the time of a pass over a file. */
+static void keep_freed_memory(void)
+{
+#ifdef __GLIBC__
+    mallopt(M_MMAP_THRESHOLD, 32 << 20);
+    mallopt(M_TRIM_THRESHOLD, 64 << 20);
+#endif
+}
+
 int main(int argc, char **argv)
 {
+    keep_freed_memory();
     help_blas();
     wait_politely(argc, argv);
     return explorer_is_asked(argc, argv) ? explorer_main(argc, argv) : cli_main(argc, argv);

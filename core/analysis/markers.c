@@ -297,16 +297,14 @@ done:
 
 /* ---- sums of all genes ---- */
 
-/* Of one gene over the cells of one part. */
-typedef struct Moments {
-    double s1, s2;
-    size_t nonzero;
-} Moments;
+/* Of one gene over the cells of one part: sum, sum of squares, values other than zero, nothing. One addition of four. */
+typedef double Moments __attribute__((vector_size(32)));
 
 /* A group's cells, cut into `lanes` parts as rows.h says. One thread sums a part, in the order of its cells. */
 typedef struct Parts {
     size_t genes, lanes, n;
-    Moments *sums; /* [n, genes] */
+    void *room;
+    Moments *sums; /* [n, genes], in room */
     size_t *begin; /* [n + 1]: into cells, of the block at work */
     size_t *cells; /* [block]: cells of the block by part */
 } Parts;
@@ -330,14 +328,11 @@ static void sort_cells(const Groups *g, Parts *p, size_t first, size_t n)
     p->begin[0] = 0;
 }
 
-static void add_cell(const Csr *m, size_t cell, Moments *sums)
+__attribute__((target_clones("avx2", "default"), noinline)) static void add_cell(const Csr *m, size_t cell, Moments *sums)
 {
     for (int64_t j = m->indptr[cell]; j < m->indptr[cell + 1]; j++) {
-        Moments *s = &sums[m->indices[j]];
         float v = m->values[j];
-        s->s1 += v;
-        s->s2 += (double)(v * v); /* squared in float32, as scanpy does */
-        s->nonzero += v != 0;
+        sums[m->indices[j]] += (Moments){v, (double)(v * v), v != 0, 0}; /* squared in float32, as scanpy does */
     }
 }
 
@@ -355,10 +350,10 @@ static Share add_parts(const Parts *p, size_t group, size_t gene)
 {
     Share s = {0};
     for (size_t l = 0; l < p->lanes; l++) {
-        const Moments *m = &p->sums[(group * p->lanes + l) * p->genes + gene];
-        s.s1 += m->s1;
-        s.s2 += m->s2;
-        s.nonzero += m->nonzero;
+        Moments m = p->sums[(group * p->lanes + l) * p->genes + gene];
+        s.s1 += m[0];
+        s.s2 += m[1];
+        s.nonzero += (size_t)m[2];
     }
     return s;
 }
@@ -397,7 +392,8 @@ static Err test_means(const Rows *rows, const Groups *g, JobCtl *ctl, MarkerStat
     size_t step = rows_block(rows);
     Parts p = {.genes = rows->genes, .lanes = (LANES + g->n) / (g->n + 1)};
     p.n = (g->n + 1) * p.lanes;
-    TRY_GOTO(NEW0(p.sums, p.n * p.genes));
+    TRY_GOTO(mem_calloc(&p.room, p.n * p.genes + 1, sizeof *p.sums));
+    p.sums = (Moments *)(((uintptr_t)p.room + sizeof *p.sums - 1) & ~(sizeof *p.sums - 1));
     TRY_GOTO(NEW(p.begin, p.n + 1));
     TRY_GOTO(NEW(p.cells, step));
     job_stage(ctl, "reading genes", rows->n);
@@ -411,7 +407,7 @@ static Err test_means(const Rows *rows, const Groups *g, JobCtl *ctl, MarkerStat
     TRY_GOTO(test_sums(g, &p, ctl, stats));
 done:
     csr_done(&block);
-    free(p.sums);
+    free(p.room);
     free(p.begin);
     free(p.cells);
     return err;

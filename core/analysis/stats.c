@@ -5,34 +5,43 @@
 #include <stdlib.h>
 
 #include "core/base/mem.h"
+#include "core/base/sort.h"
 
 double stats_normal_two_sided(double z)
 {
     return erfc(fabs(z) / sqrt(2.0));
 }
 
-/* Continued fraction of the incomplete beta function (Abramowitz and Stegun 26.5.8), by Lentz's method. */
+/* One step of a continued fraction: numerators p and denominators q of the last two convergents. */
+static inline void next_convergent(double term, double p[2], double q[2])
+{
+    double new_p = p[1] + term * p[0], new_q = q[1] + term * q[0];
+    p[0] = p[1];
+    q[0] = q[1];
+    p[1] = new_p;
+    q[1] = new_q;
+}
+
+/* Continued fraction of the incomplete beta function (Abramowitz and Stegun 26.5.8), by Wallis's recurrence: it
+ * divides once a round, where Lentz's method divides at every step. */
 static double beta_fraction(double a, double b, double x)
 {
-    const double tiny = 1e-300;
-    double c = 1, d = 1 - (a + b) * x / (a + 1);
-    d = 1 / (fabs(d) < tiny ? tiny : d);
-    double f = d;
+    const double large = 0x1p200;
+    double p[2] = {1, 1}, q[2] = {1, 1 - (a + b) * x / (a + 1)}, f = p[1] / q[1];
     for (int m = 1; m < 10000; m++) {
-        double even = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m));
-        double odd = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1));
-        double step = 1;
-        for (int half = 0; half < 2; half++) {
-            double term = half ? odd : even;
-            d = 1 + term * d;
-            d = 1 / (fabs(d) < tiny ? tiny : d);
-            c = 1 + term / c;
-            c = fabs(c) < tiny ? tiny : c;
-            step = c * d;
-            f *= step;
-        }
-        if (fabs(step - 1) < 1e-15)
+        double k = a + 2 * m, scale = x / ((k - 1) * k * (k + 1));
+        next_convergent(m * (b - m) * (k + 1) * scale, p, q);
+        next_convergent(-(a + m) * (a + b + m) * (k - 1) * scale, p, q);
+        double last = f;
+        f = p[1] / q[1];
+        if (fabs(f - last) <= 1e-14 * fabs(f))
             break;
+        double size = fabs(q[1]);
+        if (size > large || size < 1 / large)
+            for (int i = 0; i < 2; i++) {
+                p[i] /= size;
+                q[i] /= size;
+            }
     }
     return f;
 }
@@ -67,32 +76,26 @@ double stats_student_two_sided(double t, double df)
     return 1 - exp(log_front) * beta_fraction(0.5, a, y) / 0.5;
 }
 
-typedef struct Ranked {
-    double p;
-    size_t at;
-} Ranked;
-
-static int by_p(const void *a, const void *b)
-{
-    const Ranked *x = a, *y = b;
-    if (x->p != y->p)
-        return x->p < y->p ? -1 : 1;
-    return x->at < y->at ? -1 : x->at > y->at;
-}
-
 Err stats_adjust_bh(const double *pvals, size_t n, size_t stride, double *adjusted)
 {
-    Ranked *r;
-    TRY(NEW(r, n));
+    Err err = OK;
+    uint64_t *keys = NULL;
+    uint32_t *order = NULL, *scratch = NULL;
+    TRY_GOTO(NEW(keys, n));
+    TRY_GOTO(NEW(order, n));
+    TRY_GOTO(NEW(scratch, n));
     for (size_t i = 0; i < n; i++)
-        r[i] = (Ranked){pvals[i * stride], i};
-    qsort(r, n, sizeof *r, by_p);
+        keys[i] = sort_key(pvals[i * stride]);
+    sort_order(keys, n, order, scratch);
     double least = 1;
     for (size_t i = n; i-- > 0;) {
-        double q = r[i].p * (double)n / (double)(i + 1);
+        double q = pvals[order[i] * stride] * (double)n / (double)(i + 1);
         least = q < least ? q : least;
-        adjusted[r[i].at * stride] = least;
+        adjusted[order[i] * stride] = least;
     }
-    free(r);
-    return OK;
+done:
+    free(keys);
+    free(order);
+    free(scratch);
+    return err;
 }

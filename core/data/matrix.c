@@ -14,6 +14,7 @@
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "core/data/mtx.h"
+#include "core/data/parts.h"
 #include "core/data/recover.h"
 #include "core/data/sidecar.h"
 
@@ -312,6 +313,33 @@ static void filter_columns(const Matrix *m, Csr *c)
     c->cols = m->info.cols;
 }
 
+/* Indices of one row: 0 in order, 1 not in order, 2 some beyond the table. */
+static int look_at_row(const int32_t *indices, int64_t n, size_t limit)
+{
+    int beyond = 0, order = 0;
+    for (int64_t k = 0; k < n; k++)
+        beyond |= (uint32_t)indices[k] >= limit;
+    for (int64_t k = 1; k < n; k++)
+        order |= indices[k] <= indices[k - 1];
+    return beyond ? 2 : order;
+}
+
+/* All indices within the table; *tidy: ascending in each row, none twice. */
+static Err check_rows(const Matrix *m, const Csr *c, size_t row0, bool *tidy)
+{
+    int worst = 0;
+#pragma omp parallel for schedule(static) reduction(max : worst)
+    for (size_t r = 0; r < c->rows; r++) {
+        int look = look_at_row(c->indices + c->indptr[r], c->indptr[r + 1] - c->indptr[r], m->file_genes);
+        worst = look > worst ? look : worst;
+    }
+    *tidy = worst == 0;
+    for (size_t r = 0; r < c->rows && worst == 2; r++)
+        for (int64_t k = c->indptr[r]; k < c->indptr[r + 1]; k++)
+            TRY(check_index(m, c->indices[k], m->file_genes, row0 + r));
+    return OK;
+}
+
 static Err rows_of_csr(Matrix *m, size_t row0, size_t n, JobCtl *ctl, Csr *out)
 {
     TRY(matrix_load_indptr(m));
@@ -325,18 +353,17 @@ static Err rows_of_csr(Matrix *m, size_t row0, size_t n, JobCtl *ctl, Csr *out)
     enum { STEP = 1 << 22 };
     for (int64_t at = from; at < to; at += STEP) {
         uint64_t len = (uint64_t)(to - at < STEP ? to - at : STEP);
-        TRY_GOTO(array_read_1d(m->indices, (uint64_t)at, len, MEM_I32, c.indices + (at - from)));
-        TRY_GOTO(array_read_1d(m->data, (uint64_t)at, len, MEM_F32, c.values + (at - from)));
+        TRY_GOTO(array_read_parts(m->indices, (uint64_t)at, len, MEM_I32, c.indices + (at - from)));
+        TRY_GOTO(array_read_parts(m->data, (uint64_t)at, len, MEM_F32, c.values + (at - from)));
         if (ctl && to - from > STEP)
             TRY_GOTO(job_progress(ctl, atomic_load(&ctl->done)));
     }
-    for (size_t r = 0; r < n; r++)
-        for (int64_t k = c.indptr[r]; k < c.indptr[r + 1]; k++)
-            if ((uint32_t)c.indices[k] >= m->file_genes)
-                TRY_GOTO(check_index(m, c.indices[k], m->file_genes, row0 + r));
+    bool tidy = true;
+    TRY_GOTO(check_rows(m, &c, row0, &tidy));
     if (m->keep)
         filter_columns(m, &c);
-    TRY_GOTO(csr_tidy(&c));
+    if (!tidy)
+        TRY_GOTO(csr_tidy(&c));
     *out = c;
     return OK;
 done:

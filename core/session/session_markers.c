@@ -7,6 +7,7 @@
 #include "core/analysis/markers.h"
 #include "core/base/hash.h"
 #include "core/base/mem.h"
+#include "core/base/sort.h"
 #include "core/data/stored_ranks.h"
 #include "core/session/session_analysis.h"
 
@@ -21,14 +22,6 @@ void marker_table_free(MarkerTable *t)
     free(t);
 }
 
-static int best_score(const void *a, const void *b)
-{
-    const Marker *x = a, *y = b;
-    if (x->score != y->score)
-        return x->score > y->score ? -1 : 1;
-    return x->col < y->col ? -1 : x->col > y->col;
-}
-
 /* The `top` best genes of each group (0: all), best first; groups without two cells are left out. */
 static Err make_table(const MarkerStat *stats, const size_t *sizes, size_t n_groups, size_t genes,
                       size_t top, const char *const *names, JobCtl *ctl, MarkerTable *t)
@@ -36,25 +29,31 @@ static Err make_table(const MarkerStat *stats, const size_t *sizes, size_t n_gro
     Err err = OK;
     if (top == 0 || top > genes)
         top = genes;
-    Marker *all;
+    uint64_t *keys = NULL;
+    uint32_t *order = NULL, *scratch = NULL;
     TRY(NEW(t->rows, n_groups * top));
-    TRY(NEW(all, genes));
-    for (size_t c = 0; c < n_groups && !err; c++) {
+    TRY_GOTO(NEW(keys, genes));
+    TRY_GOTO(NEW(order, genes));
+    TRY_GOTO(NEW(scratch, genes));
+    for (size_t c = 0; c < n_groups; c++) {
         if (sizes[c] < 2)
             continue;
-        for (size_t i = 0; i < genes; i++) {
-            const MarkerStat *s = &stats[c * genes + i];
-            all[i] = (Marker){.group = (int32_t)c, .col = (int32_t)i, .gene = names[i],
-                              .score = (float)s->score, .logfoldchange = s->logfoldchange,
-                              .frac_in = s->frac_in, .frac_out = s->frac_out, .pval = s->pval,
-                              .pval_adj = s->pval_adj};
+        for (size_t i = 0; i < genes; i++) /* as float, as the table holds them: ties go by column */
+            keys[i] = sort_key(-(double)(float)stats[c * genes + i].score + 0.0);
+        sort_order(keys, genes, order, scratch);
+        for (size_t i = 0; i < top; i++) {
+            const MarkerStat *s = &stats[c * genes + order[i]];
+            t->rows[t->n++] = (Marker){.group = (int32_t)c, .col = (int32_t)order[i], .gene = names[order[i]],
+                                       .score = (float)s->score, .logfoldchange = s->logfoldchange,
+                                       .frac_in = s->frac_in, .frac_out = s->frac_out, .pval = s->pval,
+                                       .pval_adj = s->pval_adj};
         }
-        qsort(all, genes, sizeof *all, best_score);
-        memcpy(t->rows + t->n, all, top * sizeof *all);
-        t->n += top;
-        err = job_look(ctl);
+        TRY_GOTO(job_look(ctl));
     }
-    free(all);
+done:
+    free(keys);
+    free(order);
+    free(scratch);
     return err;
 }
 
