@@ -2,6 +2,7 @@
  * screens. UPDATE_SCREENS=1 writes tests/screens/ anew; read the difference before keeping it. */
 #include "tests/util.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 
@@ -591,7 +592,7 @@ static void clusters_are_merged_divided_and_brought_back(void **state)
     assert_int_equal(app_groups(a)->sizes[0], 360);
     char *command = app_export_command(a, "x.png", false);
     assert_string_equal(command,
-                        "scmmgpt plot fake.h5ad --groups x.groups.tsv --basis umap -o x.png");
+                        "scmmgpt plot fake.h5ad --groups x.groups.tsv --cells leiden_edited=0 --basis umap -o x.png");
     free(command);
     app_act(a, ACT_UNDO);
     settle(a);
@@ -704,7 +705,7 @@ static void assert_markers(App *a, const char *first, const char *second, size_t
     const size_t *rows;
     assert_int_equal(app_marker_rows(a, &rows), n);
     assert_string_equal(app_markers(a)->rows[rows[0]].gene, first);
-    assert_string_equal(app_markers(a)->rows[rows[1]].gene, second);
+    assert_string_equal(app_markers(a)->rows[rows[n > 1]].gene, second);
 }
 
 static void markers_are_sorted_and_filtered(void **state)
@@ -723,6 +724,11 @@ static void markers_are_sorted_and_filtered(void **state)
     type(a, ACT_FILTER, "cd79 logFC>2 padj<1e-50");
     assert_markers(a, "CD79B", "CD79A", 2);
     assert_shows(a, "Markers of B cell  [cd79 logFC>2");
+    type(a, ACT_FILTER, "in>=0.86");
+    assert_markers(a, "MS4A1", "MS4A1", 1);
+    type(a, ACT_FILTER, "in>0.86");
+    assert_shows(a, "no gene passes the filter");
+    type(a, ACT_FILTER, "cd79 logFC>2 padj<1e-50");
     type(a, ACT_FILTER, "size>2");
     assert_shows(a, "the columns are score, logFC, in, out, padj");
     type(a, ACT_FILTER, "padj<");
@@ -758,28 +764,105 @@ static void a_ranking_of_the_file_is_shown_first_and_computed_on_request(void **
     app_free(a);
 }
 
-static void the_table_of_markers_is_written_as_filtered(void **state)
+/* A folder of its own, in which names are short; back, and nothing may be left in it. */
+static int go_to(char *dir)
 {
+    int home = open(".", O_RDONLY | O_DIRECTORY);
+    assert_true(home >= 0);
+    assert_non_null(mkdtemp(dir));
+    assert_int_equal(chdir(dir), 0);
+    return home;
+}
+
+static void go_back(int home, const char *dir)
+{
+    assert_int_equal(fchdir(home), 0);
+    close(home);
+    assert_int_equal(rmdir(dir), 0);
+}
+
+/* E with the name typed; returns what the file holds, and takes it away. */
+static char *table_written(App *a, const char *path)
+{
+    char *text = NULL;
+    type(a, ACT_TABLE, path);
+    assert_ok(str_read_file(path, 1 << 20, ERR_GENERAL, &text, NULL));
+    unlink(path);
+    return text;
+}
+
+static void assert_again(App *a, const char *command)
+{
+    assert_int_equal(a->work[WORK_TABLE].state, WORK_DONE);
+    const char *said = strstr(a->messages[a->n_messages - 1].text, "again: ");
+    assert_non_null(said);
+    assert_string_equal(said + strlen("again: "), command);
+}
+
+static void the_table_is_written_as_it_is_on_the_screen(void **state)
+{
+    static const char head[] =
+        "group\tgene\tscore\tlogfoldchange\tpval\tpval_adj\tfrac_in\tfrac_out\n";
     App *a = opened();
     char dir[] = "/tmp/scmmgpt-views-XXXXXX";
-    assert_non_null(mkdtemp(dir));
-    char *path = str_format("%s/t.tsv", dir), *text = NULL;
+    int home = go_to(dir);
     type(a, ACT_FILTER, "CD79A CD14");
     app_act(a, ACT_PANE_3);
     app_act(a, ACT_DATA);
     assert_string_equal(a->prompt.text, "fake_markers_leiden.tsv");
     app_prompt_cancel(a);
-    type(a, ACT_TABLE, path);
-    assert_ok(str_read_file(path, 1 << 20, ERR_GENERAL, &text, NULL));
-    assert_true(str_starts(text, "# command: scmmgpt markers fake.h5ad --groupby leiden -o "));
-    assert_non_null(strstr(text, "\ngroup\tgene\tscore\tlogfoldchange\tpval\tpval_adj\tfrac_in\t"
-                                 "frac_out\n1\tCD14\t18\t2.91\t0\t1e-80\t0.66\t0.05\n2\tCD79A\t19"
-                                 "\t3.91\t0\t1e-140\t0.76\t0.05\n"));
+    char *text = table_written(a, "t.tsv"), *want;
+    want = str_format("%s1\tCD14\t18\t2.91\t0\t1e-80\t0.66\t0.05\n2\tCD79A\t19\t3.91\t0\t1e-140\t0.76\t0.05\n", head);
+    assert_string_equal(text, want);
+    assert_again(a, "scmmgpt markers fake.h5ad --groupby leiden --filter 'CD79A CD14' -o t.tsv");
     assert_shows(a, "2 rows");
-    unlink(path);
-    rmdir(dir);
     free(text);
-    free(path);
+    free(want);
+    type(a, ACT_FILTER, "logFC>2.9");
+    app_act(a, ACT_PANE_1);
+    type(a, ACT_SEARCH, "B cell"); /* one group, by fold change, smallest first */
+    for (int i = 0; i < 2; i++)
+        app_act(a, ACT_SORT);
+    app_act(a, ACT_REVERSE);
+    text = table_written(a, "t.tsv");
+    want = str_format("%s2\tCD79B\t18\t2.91\t0\t1e-80\t0.66\t0.05\n2\tCD79A\t19\t3.91\t0\t1e-140\t0.76\t0.05\n"
+                      "2\tMS4A1\t20\t4.91\t0\t0\t0.86\t0.05\n", head);
+    assert_string_equal(text, want);
+    assert_again(a, "scmmgpt markers fake.h5ad --groupby leiden --group 2 --filter 'logFC>2.9' "
+                    "--sort logFC --reverse -o t.tsv");
+    free(text);
+    free(want);
+    go_back(home, dir);
+    app_free(a);
+}
+
+/* What no rule finds in the file lies beside the table. */
+static void the_table_of_clusters_by_hand_can_be_made_again(void **state)
+{
+    App *a = opened();
+    char dir[] = "/tmp/scmmgpt-views-XXXXXX";
+    int home = go_to(dir);
+    app_act(a, ACT_DOWN);
+    app_act(a, ACT_MARK);
+    app_act(a, ACT_DOWN);
+    app_act(a, ACT_MARK);
+    app_act(a, ACT_MERGE);
+    settle(a);
+    assert_int_equal(a->group, 0); /* the new cluster is the chosen one */
+    free(table_written(a, "t.tsv"));
+    assert_again(a, "scmmgpt markers fake.h5ad --groups t.groups.tsv --group 0 -o t.tsv");
+    assert_int_equal(unlink("t.groups.tsv"), 0);
+    app_act(a, ACT_SET_A);
+    type(a, ACT_GATE, "leiden=2");
+    app_act(a, ACT_SET_B);
+    app_act(a, ACT_DE);
+    settle(a);
+    char *text = table_written(a, "d.tsv");
+    assert_true(str_starts(text, "gene\tscore\tlogfoldchange\tpval\tpval_adj\tfrac_in\tfrac_out\n"));
+    assert_again(a, "scmmgpt de fake.h5ad --a @d.a.txt --b leiden=2 -o d.tsv");
+    assert_int_equal(unlink("d.a.txt"), 0);
+    free(text);
+    go_back(home, dir);
     app_free(a);
 }
 
@@ -1020,7 +1103,8 @@ int main(void)
         TEST(genes_and_groups_are_plotted),
         TEST(markers_are_sorted_and_filtered),
         TEST(a_ranking_of_the_file_is_shown_first_and_computed_on_request),
-        TEST(the_table_of_markers_is_written_as_filtered),
+        TEST(the_table_is_written_as_it_is_on_the_screen),
+        TEST(the_table_of_clusters_by_hand_can_be_made_again),
         TEST(writing_a_figure_names_the_file_and_the_command),
         TEST(the_command_of_a_figure_names_the_question_and_the_generated_cells),
         TEST(labels_are_written_as_a_table_and_never_over_a_file),

@@ -1,4 +1,4 @@
-/* `scmmgpt cluster`, `markers`, `de`, `score`, `qc`. */
+/* `scmmgpt cluster`, `score`, `qc`. */
 #include "tui/cli_commands.h"
 
 #include <stdlib.h>
@@ -158,107 +158,6 @@ Err cli_cluster(CliArgs *a)
 done:
     selection_free(cells);
     clustering_free(c);
-    session_close(s);
-    return err;
-}
-
-/* ---- markers and de ---- */
-
-static Err take_method(CliArgs *a, MarkerMethod *m)
-{
-    const char *name = "wilcoxon";
-    TRY(cli_take_string(a, "--method", &name));
-    for (MarkerMethod i = MARKERS_WILCOXON; i <= MARKERS_OVERESTIMATED; i++)
-        if (strcmp(name, marker_method_name(i)) == 0) {
-            *m = i;
-            return OK;
-        }
-    FAIL(ERR_USAGE, "--method: '%s' is not wilcoxon, t-test or t-test_overestim_var", name);
-}
-
-/* groups NULL: no group column. */
-static Err write_markers(CliArgs *a, const MarkerTable *t, const Groups *groups)
-{
-    Table *out;
-    TRY(table_open(a->g->output, a->out, a->g->force, &out));
-    if (groups)
-        table_text(out, "group");
-    table_row(out, "gene", "score", "logfoldchange", "pval", "pval_adj", "frac_in", "frac_out", NULL);
-    for (size_t i = 0; i < t->n; i++) {
-        const Marker *m = &t->rows[i];
-        if (groups)
-            table_text(out, groups->names[m->group]);
-        table_text(out, m->gene);
-        table_number(out, m->score);
-        table_number(out, m->logfoldchange);
-        table_number(out, m->pval);
-        table_number(out, m->pval_adj);
-        table_number(out, m->frac_in);
-        table_number(out, m->frac_out);
-        table_end_row(out);
-    }
-    return table_close(out);
-}
-
-Err cli_markers(CliArgs *a)
-{
-    Err err = OK;
-    MarkerMethod method;
-    const char *key = NULL;
-    size_t top = 0;
-    Session *s = NULL;
-    Groups *g = NULL;
-    MarkerTable *t = NULL;
-    TRY(cli_take_string(a, "--groupby", &key));
-    bool stored = cli_take_flag(a, "--stored");
-    TRY(take_method(a, &method));
-    TRY(cli_take_size(a, "--top", 1, 10000000, &top));
-    TRY(cli_finish(a, 1, 1, "FILE --groupby KEY [--method wilcoxon|t-test | --stored] [--top N] [-o T.tsv]"));
-    if (!key)
-        FAIL(ERR_USAGE, "--groupby: say which obs column holds the groups");
-    TRY(cli_open(a, a->argv[1], &s));
-    TRY_GOTO(session_groups(s, key, a->ctl, &g));
-    if (stored)
-        TRY_GOTO(session_stored_markers(s, g, top, a->ctl, &t));
-    else
-        TRY_GOTO(session_markers(s, g, method, top, a->ctl, &t));
-    TRY_GOTO(write_markers(a, t, g));
-done:
-    marker_table_free(t);
-    groups_free(g);
-    session_close(s);
-    return err;
-}
-
-Err cli_de(CliArgs *a)
-{
-    Err err = OK;
-    MarkerMethod method;
-    const char *rule_a = NULL, *rule_b = NULL, *samples = NULL;
-    size_t top = 0;
-    Session *s = NULL;
-    Selection *in_a = NULL, *in_b = NULL;
-    MarkerTable *t = NULL;
-    TRY(cli_take_string(a, "--a", &rule_a));
-    TRY(cli_take_string(a, "--b", &rule_b));
-    TRY(cli_take_string(a, "--samples", &samples));
-    TRY(take_method(a, &method));
-    TRY(cli_take_size(a, "--top", 1, 10000000, &top));
-    TRY(cli_finish(a, 1, 1, "FILE --a RULE --b RULE [--method wilcoxon|t-test | --samples KEY] [--top N] [-o T.tsv]"));
-    if (!rule_a || !rule_b)
-        FAIL(ERR_USAGE, "--a, --b: give a rule for each of the two groups");
-    TRY(cli_open(a, a->argv[1], &s));
-    TRY_GOTO(err_context(session_select(s, rule_a, a->ctl, &in_a), "--a"));
-    TRY_GOTO(err_context(session_select(s, rule_b, a->ctl, &in_b), "--b"));
-    if (samples)
-        TRY_GOTO(session_de_samples(s, in_a, in_b, samples, top, a->ctl, &t));
-    else
-        TRY_GOTO(session_de(s, in_a, in_b, method, top, a->ctl, &t));
-    TRY_GOTO(write_markers(a, t, NULL));
-done:
-    marker_table_free(t);
-    selection_free(in_a);
-    selection_free(in_b);
     session_close(s);
     return err;
 }

@@ -34,6 +34,9 @@
     X("lm", cli_lm, "--model DIR PROMPT [--beams 5] [--logprobs]", "a language model continues a prompt")   \
     X("doctor", cli_doctor, "[--json]", "what was detected, and what to do about it")
 
+/* "T.tsv:COLUMN", or T.tsv alone: its second column; of --groups. In cli_plot.c. */
+CHECKED Err cli_read_groups(Session *s, const char *table, Groups **out);
+
 #define X(name, function, usage, help) Err function(CliArgs *a);
 CLI_COMMANDS(X)
 #undef X

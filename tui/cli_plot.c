@@ -63,8 +63,7 @@ static Err take_genes(CliArgs *a, const char **out, size_t cap, size_t *n, char 
     return OK;
 }
 
-/* "T.tsv:COLUMN", or T.tsv alone: its second column. */
-static Err read_groups(Session *s, const char *table, Groups **out)
+Err cli_read_groups(Session *s, const char *table, Groups **out)
 {
     const char *colon = strrchr(table, ':');
     bool whole = !colon || access(table, R_OK) == 0;
@@ -165,7 +164,7 @@ static Err ask(CliArgs *a, Session *s, PlotParams *p, Asked *k)
     TRY(session_map(s, p->basis, a->ctl, &k->map));
     p->map = k->map;
     if (k->table) {
-        TRY(read_groups(s, k->table, &k->types));
+        TRY(cli_read_groups(s, k->table, &k->types));
         p->groups = k->types;
     }
     if (k->annotate) {
@@ -242,7 +241,7 @@ typedef struct ChartAsked {
 static Err draw_chart(CliArgs *a, Session *s, ChartParams *c, PlotParams *p, ChartAsked *k)
 {
     if (k->table)
-        TRY(read_groups(s, k->table, &k->groups));
+        TRY(cli_read_groups(s, k->table, &k->groups));
     c->groups = k->groups;
     if (k->query)
         TRY(ask_query(a, s, k->query, p, &k->answer));

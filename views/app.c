@@ -65,7 +65,10 @@ void app_forget(App *a)
     free(a->selected);
     free(a->rule);
     free(a->de_title);
-    free(a->de_command);
+    for (int i = 0; i < 2; i++) {
+        selection_free(a->de_sets[i]);
+        a->de_sets[i] = NULL;
+    }
     free(a->marker_rows);
     free(a->chart_genes);
     free(a->chart_column);
@@ -81,7 +84,7 @@ void app_forget(App *a)
     a->n_cluster_rows = a->n_cell_rows = 0;
     a->selected = NULL;
     a->n_selected = 0;
-    a->rule = a->de_title = a->de_command = NULL;
+    a->rule = a->de_title = NULL;
     a->set_a = a->set_b = NULL;
     a->show_de = false;
     a->group = -1;

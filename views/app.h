@@ -10,6 +10,7 @@
 #ifndef SCMM_VIEWS_APP_H
 #define SCMM_VIEWS_APP_H
 #include "core/base/job.h"
+#include "core/base/str.h"
 #include "core/session/session.h"
 #include "views/action.h"
 #include "views/canvas.h"
@@ -163,7 +164,9 @@ typedef struct App {
     Shared *markers;             /* MarkerTable of groups */
     Shared *de;                  /* MarkerTable A versus B, shown instead when show_de */
     bool show_de;
-    char *de_title, *de_command;
+    char *de_title;
+    Selection *de_sets[2];       /* what de compares */
+    size_t markers_top;          /* of each group in markers; 0: all genes */
     MarkerColumn marker_sort;
     bool marker_reverse;
     MarkerFilter marker_filter;
@@ -386,10 +389,11 @@ bool app_chart_of_query(const App *a); /* the chart shows the scores of the ques
 char *app_data_command(const App *a, const char *output); /* what comes nearest to W's labels */
 char *app_data_default(const App *a);
 char *app_table_default(const App *a);
-/* `scmmgpt de` of two selections; NULL: one has no rule that can be typed. */
-char *app_de_command(const App *a, const Selection *x, const Selection *y);
-/* What makes the table of pane 3 again; NULL: nothing does. */
-char *app_table_command(const App *a, const char *output);
+/* Parts of a command: a word as a POSIX shell reads it; " NAME VALUE" (NULL: nothing); how the file
+ * was read. */
+void app_add_quoted(Str *s, const char *word);
+void app_add_option(Str *s, const char *name, const char *value);
+void app_add_reading(Str *s, const App *a, uint64_t seed);
 
 /* ---- the view as a small text that makes it again: app_session.c ---- */
 char *app_session_text(const App *a); /* NULL when there is nothing worth keeping; caller frees */

@@ -64,7 +64,10 @@ static char *extended(const App *a, const char *what, const char *ext)
 char *app_table_default(const App *a)
 {
     const Groups *g = app_groups(a);
-    char *what = a->show_de ? mem_strdup("A_versus_B") : str_format("markers_%s", g ? g->key : "");
+    bool one = g && a->group >= 0;
+    char *what = a->show_de ? mem_strdup("A_versus_B")
+                            : str_format("markers_%s%s%s", g ? g->key : "", one ? "_" : "",
+                                         one ? g->names[a->group] : "");
     char *name = extended(a, what, ".tsv");
     free(what);
     return name;
@@ -118,7 +121,7 @@ bool app_view_box(const App *a, double box[4])
 }
 
 /* A word as a POSIX shell reads it. */
-static void add_quoted(Str *s, const char *word)
+void app_add_quoted(Str *s, const char *word)
 {
     if (*word &&
         word[strspn(word,
@@ -136,22 +139,22 @@ static void add_quoted(Str *s, const char *word)
     str_add_char(s, '\'');
 }
 
-static void add_option(Str *s, const char *name, const char *value)
+void app_add_option(Str *s, const char *name, const char *value)
 {
     if (!value)
         return;
     str_addf(s, " %s ", name);
-    add_quoted(s, value);
+    app_add_quoted(s, value);
 }
 
 /* How the file was read; the seed where it is not 0. */
-static void add_reading(Str *s, const App *a, uint64_t seed)
+void app_add_reading(Str *s, const App *a, uint64_t seed)
 {
     const SessionParams *p = &a->opt.session;
-    add_option(s, "--genome", p->dataset.genome);
-    add_option(s, "--feature-type", p->dataset.feature_type);
-    add_option(s, "--gene-column", p->dataset.gene_column);
-    add_option(s, "--matrix", p->dataset.matrix);
+    app_add_option(s, "--genome", p->dataset.genome);
+    app_add_option(s, "--feature-type", p->dataset.feature_type);
+    app_add_option(s, "--gene-column", p->dataset.gene_column);
+    app_add_option(s, "--matrix", p->dataset.matrix);
     if (p->dataset.map_orthologs)
         str_add(s, " --map-orthologs");
     if (p->dataset.allow_external)
@@ -263,7 +266,7 @@ static void add_selection(Str *s, const App *a, const char *output, bool in_file
     if (!app_figure_selection(a))
         return;
     char *path = app_figure_beside(output, ".cells.txt"), *rule = in_file ? app_cells_rule(path) : mem_strdup(a->rule);
-    add_option(s, "--cells", rule);
+    app_add_option(s, "--cells", rule);
     free(rule);
     free(path);
 }
@@ -271,7 +274,7 @@ static void add_selection(Str *s, const App *a, const char *output, bool in_file
 static void add_groups_table(Str *s, const char *output)
 {
     char *table = app_figure_beside(output, ".groups.tsv");
-    add_option(s, "--groups", table);
+    app_add_option(s, "--groups", table);
     free(table);
 }
 
@@ -283,19 +286,19 @@ static void add_content(Str *s, const App *a, const Generated *made, const char 
     bool query = a->color_mode == COLOR_BY_QUERY && app_query(a), annotation = !v && g && groups_are_annotation(g);
     char *color = app_figure_color(a);
     if (query)
-        add_option(s, "--query", app_query(a)->text);
+        app_add_option(s, "--query", app_query(a)->text);
     else if (annotation && !app_figure_needs_table(a))
         str_add(s, " --annotate");
     else if (app_figure_needs_table(a))
         add_groups_table(s, output);
-    add_option(s, "--color", color);
+    app_add_option(s, "--color", color);
     free(color);
     if (made) {
-        add_option(s, "--generate", made->prompt);
+        app_add_option(s, "--generate", made->prompt);
         str_addf(s, " -n %zu", made->counts.rows);
     }
     if (query || made || annotation)
-        add_option(s, "--model", a->opt.session.model_dir);
+        app_add_option(s, "--model", a->opt.session.model_dir);
 }
 
 bool app_can_be_typed(const char *rule)
@@ -326,28 +329,28 @@ static char *chart_command(const App *a, const char *output, bool cells_in_file)
     bool table = app_figure_needs_table(a), all = c->kind == CHART_HISTOGRAM && !app_figure_only(a);
     char *color = app_figure_color(a);
     str_add(&s, "scmmgpt plot ");
-    add_quoted(&s, a->opt.path);
-    add_reading(&s, a, a->opt.session.seed);
+    app_add_quoted(&s, a->opt.path);
+    app_add_reading(&s, a, a->opt.session.seed);
     str_addf(&s, " --kind %s --size 170mm", kinds[c->kind]);
-    add_option(&s, "--groupby", c->kind == CHART_BARS ? c->by : table || all ? NULL : g->key);
+    app_add_option(&s, "--groupby", c->kind == CHART_BARS ? c->by : table || all ? NULL : g->key);
     if (table && !all)
         add_groups_table(&s, output);
     for (size_t i = 0; i < c->n_genes; i++)
         str_addf(&genes, "%s%s", i ? "," : "", c->genes[i]);
     if (c->kind == CHART_DOTS)
-        add_option(&s, "--genes", str_text(&genes));
+        app_add_option(&s, "--genes", str_text(&genes));
     if (app_chart_of_query(a)) {
-        add_option(&s, "--query", app_query(a)->text);
-        add_option(&s, "--model", a->opt.session.model_dir);
+        app_add_option(&s, "--query", app_query(a)->text);
+        app_add_option(&s, "--model", a->opt.session.model_dir);
     }
-    add_option(&s, "--color", color);
+    app_add_option(&s, "--color", color);
     if (app_figure_only(a)) {
         char *only = app_figure_group_name(a, (size_t)a->group);
-        add_option(&s, "--highlight", only);
+        app_add_option(&s, "--highlight", only);
         free(only);
     }
     add_selection(&s, a, output, cells_in_file);
-    add_option(&s, "-o", output);
+    app_add_option(&s, "-o", output);
     str_free(&genes);
     free(color);
     return str_take(&s);
@@ -366,8 +369,8 @@ char *app_export_command(const App *a, const char *output, bool cells_in_file)
     bool own = m && m->computed;
     if (own) {
         str_add(&s, "scmmgpt cluster ");
-        add_quoted(&s, a->opt.path);
-        add_reading(&s, a, seed);
+        app_add_quoted(&s, a->opt.path);
+        app_add_reading(&s, a, seed);
         if (a->map_neighbors != cluster_params_default().neighbors)
             str_addf(&s, " --neighbors %d", a->map_neighbors);
         str_addf(&s, " --resolution %g -o clustered.h5ad && scmmgpt plot clustered.h5ad",
@@ -376,17 +379,17 @@ char *app_export_command(const App *a, const char *output, bool cells_in_file)
             str_addf(&s, " --seed %llu", (unsigned long long)(made ? made->seed : seed));
     } else {
         str_add(&s, "scmmgpt plot ");
-        add_quoted(&s, a->opt.path);
-        add_reading(&s, a, made ? made->seed : seed);
+        app_add_quoted(&s, a->opt.path);
+        app_add_reading(&s, a, made ? made->seed : seed);
     }
     add_content(&s, a, made, output);
     add_selection(&s, a, output, cells_in_file);
     if (m && !m->computed && str_starts(m->name, "X_"))
-        add_option(&s, "--basis", m->name + 2);
+        app_add_option(&s, "--basis", m->name + 2);
     double box[4];
     if (app_view_box(a, box))
         str_addf(&s, " --view=%.6g,%.6g,%.6g,%.6g", box[0], box[1], box[2], box[3]);
-    add_option(&s, "-o", output);
+    app_add_option(&s, "-o", output);
     return str_take(&s);
 }
 
@@ -396,49 +399,15 @@ char *app_data_command(const App *a, const char *output)
     Str s = {0};
     bool named = a->cell_annotation || (a->annotation && g && !g->computed);
     str_addf(&s, "scmmgpt %s", named ? "annotate " : a->query ? "query " : "");
-    add_quoted(&s, a->opt.path);
+    app_add_quoted(&s, a->opt.path);
     if (!named && a->query) {
         str_add_char(&s, ' ');
-        add_quoted(&s, app_query(a)->text);
+        app_add_quoted(&s, app_query(a)->text);
     }
-    add_reading(&s, a, a->opt.session.seed);
+    app_add_reading(&s, a, a->opt.session.seed);
     if (named && !a->cell_annotation)
-        add_option(&s, "--by", g->key);
+        app_add_option(&s, "--by", g->key);
     if (named || a->query)
-        add_option(&s, "-o", output);
-    return str_take(&s);
-}
-
-char *app_de_command(const App *a, const Selection *x, const Selection *y)
-{
-    Str s = {0};
-    if (!app_can_be_typed(x->rule) || !app_can_be_typed(y->rule))
-        return NULL;
-    str_add(&s, "scmmgpt de ");
-    add_quoted(&s, a->opt.path);
-    add_reading(&s, a, 0);
-    add_option(&s, "--a", x->rule);
-    add_option(&s, "--b", y->rule);
-    return str_take(&s);
-}
-
-char *app_table_command(const App *a, const char *output)
-{
-    const Groups *g = app_groups(a);
-    const MarkerTable *t = app_markers(a);
-    Str s = {0};
-    if (!t || (a->show_de && !a->de_command) || (!a->show_de && (!g || g->computed)))
-        return NULL;
-    if (a->show_de) {
-        str_add(&s, a->de_command);
-    } else {
-        str_add(&s, "scmmgpt markers ");
-        add_quoted(&s, a->opt.path);
-        add_reading(&s, a, 0);
-        add_option(&s, "--groupby", g->key);
-        if (t->precomputed)
-            str_add(&s, " --stored");
-    }
-    add_option(&s, "-o", output);
+        app_add_option(&s, "-o", output);
     return str_take(&s);
 }

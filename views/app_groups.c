@@ -75,6 +75,26 @@ void app_mark_group(App *a, size_t g)
     app_message(a, ROLE_DIM, "%zu marked: M makes them one cluster", a->n_marked);
 }
 
+/* "CD4 T + CD8 T", "0 + 3"; NULL where that would be too long: the first one's name. */
+static char *joined_name(const Groups *g, const int32_t *which, size_t n)
+{
+    enum { MOST = 48 };
+    Str s = {0};
+    for (size_t i = 0; i < n; i++)
+        str_addf(&s, "%s%s", i ? " + " : "", g->names[which[i]]);
+    if (s.len > MOST)
+        str_free(&s);
+    return s.len ? str_take(&s) : NULL;
+}
+
+static void choose_group(App *a, int32_t group)
+{
+    for (size_t i = 0; i < a->n_cluster_rows; i++)
+        if (a->cluster_rows[i] == (size_t)group)
+            a->clusters.cursor = i + 1;
+    app_select_group(a, group);
+}
+
 void app_merge_marked(App *a)
 {
     const Groups *g = app_groups(a);
@@ -88,13 +108,17 @@ void app_merge_marked(App *a)
     for (size_t i = 0; i < g->n_groups; i++)
         if (a->marked[i])
             which[n++] = (int32_t)i;
-    Err err = groups_merge(g, which, n, NULL, &merged);
+    int32_t first = which[0];
+    char *name = joined_name(g, which, n);
+    Err err = groups_merge(g, which, n, name, &merged);
     free(which);
+    free(name);
     if (err != OK) {
         app_message(a, ROLE_ERROR, "%s", err_message());
         return;
     }
     take_edited(a, merged);
+    choose_group(a, first);
     app_message(a, ROLE_GOOD, "%zu clusters are one now; u undoes it", n);
 }
 

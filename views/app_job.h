@@ -12,9 +12,10 @@ typedef struct AppJob {
     Session *session;
     /* in */
     char *text, *name, *key, *command;
+    char *tail; /* of a command whose middle the worker finds out */
     char *command_cells, *color, *only; /* of a figure: with the selection from a file; --color; --highlight */
     Shared *map, *groups, *values, *query, *generated, *annotation, *cell_annotation, *table;
-    MarkerFilter filter;
+    MarkerView view_of_table;
     char **genes, **columns; /* [n_genes], [n_columns] of a chart */
     size_t n_genes, n_columns;
     ChartKind chart;
@@ -47,6 +48,11 @@ WorkDone done_open, done_map, done_groups, done_names, done_cluster, done_marker
     done_generate, done_color, done_gate, done_plot, done_data, done_table, done_subcluster,
     done_chart, done_sidecar;
 void fill_chart(App *a, AppJob *j);  /* app_chart.c */
+void fill_table(App *a, AppJob *j);  /* work_table.c */
 void fill_figure(App *a, AppJob *j); /* work_figure.c */
+/* Whether the rule of the selection finds the same cells in the file as on the screen. */
+CHECKED Err rule_finds_selection(Session *s, const Selection *cells, JobCtl *ctl, bool *out);
+/* Their names, one a line, as a rule "@path" reads them. */
+CHECKED Err write_cells(Session *s, const Selection *cells, const char *path);
 WorkFailed failed_chart, failed_open, failed_groups, failed_sidecar;
 #endif

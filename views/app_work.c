@@ -127,6 +127,7 @@ static void job_free(AppJob *j)
     free(j->key);
     free(j->command);
     free(j->command_cells);
+    free(j->tail);
     free(j->color);
     free(j->only);
     free(j);
@@ -236,10 +237,7 @@ static void fill(App *a, AppJob *j)
         fill_chart(a, j);
         break;
     case WORK_TABLE:
-        j->table = shared_hold(a->show_de ? a->de : a->markers);
-        j->groups = a->show_de ? NULL : shared_hold(a->groups);
-        j->filter = a->marker_filter;
-        j->command = app_table_command(a, j->text);
+        fill_table(a, j);
         break;
     case WORK_DATA:
     case WORK_PLOT:
@@ -286,7 +284,6 @@ static void fill_de(App *a, AppJob *j)
     }
     j->selection = to[0];
     j->other = to[1];
-    j->command = app_de_command(a, to[0], to[1]);
     j->name =
         str_format("A %s (%zu)  versus  B %s (%zu)", to[0]->rule, to[0]->n, to[1]->rule, to[1]->n);
 }

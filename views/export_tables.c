@@ -63,11 +63,13 @@ static void sheet_end_row(Sheet *s)
     s->started = false;
 }
 
+/* p NULL: no comments. */
 static Err sheet_open(Sheet *s, const char *path, const Provenance *p)
 {
     if (!str_ends(path, ".csv")) {
         TRY(table_open(path, NULL, false, &s->tsv));
-        provenance_to_table(p, s->tsv);
+        if (p)
+            provenance_to_table(p, s->tsv);
         return OK;
     }
     TRY(outfile_begin(path, false, &s->file));
@@ -76,8 +78,9 @@ static Err sheet_open(Sheet *s, const char *path, const Provenance *p)
         outfile_abort(&s->file);
         FAIL(ERR_GENERAL, "%s: cannot be written: %s", path, strerror(errno));
     }
-    fprintf(s->csv, "# version: %s\n# dataset_sha256: %s\n# model_sha256: %s\n", p->version,
-            p->dataset_sha256 ? p->dataset_sha256 : "", p->model_sha256 ? p->model_sha256 : "");
+    if (p)
+        fprintf(s->csv, "# version: %s\n# dataset_sha256: %s\n# model_sha256: %s\n", p->version,
+                p->dataset_sha256 ? p->dataset_sha256 : "", p->model_sha256 ? p->model_sha256 : "");
     return OK;
 }
 
@@ -183,27 +186,31 @@ static void add_marker(Sheet *s, const Marker *m, const Groups *groups)
     sheet_end_row(s);
 }
 
-Err export_markers(const MarkerTable *t, const Groups *groups, const MarkerFilter *f,
-                   const Provenance *p, const char *path, JobCtl *ctl, size_t *rows)
+Err export_markers(const MarkerTable *t, const Groups *groups, const MarkerView *v, const char *path,
+                   FILE *to, bool force, JobCtl *ctl, size_t *rows)
 {
     static const char *const columns[] = {"group", "gene",     "score",   "logfoldchange",
                                           "pval",  "pval_adj", "frac_in", "frac_out"};
     Err err = OK;
     Sheet s = {0};
-    *rows = 0;
-    TRY(sheet_open(&s, path, p));
-    job_stage(ctl, "writing the table", t->n);
+    size_t *order;
+    TRY(NEW(order, t->n + 1));
+    err = to ? table_open(path, to, force, &s.tsv) : sheet_open(&s, path, NULL);
+    if (err) {
+        free(order);
+        return err;
+    }
+    *rows = marker_view_rows(t, groups ? groups->n_groups : 0, v, order);
+    job_stage(ctl, "writing the table", *rows);
     for (size_t i = groups ? 0 : 1; i < sizeof columns / sizeof *columns; i++)
         sheet_text(&s, columns[i]);
     sheet_end_row(&s);
-    for (size_t i = 0; i < t->n && err == OK; i++) {
-        if (marker_passes(f, &t->rows[i])) {
-            add_marker(&s, &t->rows[i], groups);
-            ++*rows;
-        }
+    for (size_t i = 0; i < *rows && err == OK; i++) {
+        add_marker(&s, &t->rows[order[i]], groups);
         if (i % 1024 == 0)
             err = job_progress(ctl, i);
     }
+    free(order);
     return sheet_close(&s, path, err);
 }
 

@@ -22,9 +22,10 @@ typedef struct DataExport {
     size_t cells;
 } DataExport;
 CHECKED Err export_labels(const DataExport *d, const char *path, JobCtl *ctl);
-/* The rows that pass, by group (NULL: A versus B) in the test's order; *rows how many. */
-CHECKED Err export_markers(const MarkerTable *t, const Groups *groups, const MarkerFilter *f,
-                           const Provenance *p, const char *path, JobCtl *ctl, size_t *rows);
+/* The rows of v in their order, with the columns of `markers` (groups NULL: A versus B, those of
+ * `de`); *rows how many. `to` is where path "-" or NULL goes; without it a name in .csv gives CSV. */
+CHECKED Err export_markers(const MarkerTable *t, const Groups *groups, const MarkerView *v,
+                           const char *path, FILE *to, bool force, JobCtl *ctl, size_t *rows);
 /* dataset_sha256: NULL unknown. */
 CHECKED Err export_generated(const Generated *g, const ModelInfo *m, const char *dataset_sha256,
                              const char *path, JobCtl *ctl);

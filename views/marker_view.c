@@ -32,12 +32,13 @@ static double number(const Marker *m, MarkerColumn c)
 }
 
 /* ---- filter ---- */
-static bool find_column(const char *name, size_t n, MarkerColumn *out)
+bool marker_column_find(const char *name, size_t n, MarkerColumn *out)
 {
     static const struct {
         const char *name;
         MarkerColumn column;
-    } known[] = {{"score", MARKER_RANK}, {"logfc", MARKER_LOGFC},
+    } known[] = {{"score", MARKER_RANK}, {"rank", MARKER_RANK},
+                 {"gene", MARKER_GENE},  {"logfc", MARKER_LOGFC},
                  {"lfc", MARKER_LOGFC},  {"logfoldchange", MARKER_LOGFC},
                  {"in", MARKER_IN},      {"frac_in", MARKER_IN},
                  {"out", MARKER_OUT},    {"frac_out", MARKER_OUT},
@@ -54,10 +55,11 @@ static bool find_column(const char *name, size_t n, MarkerColumn *out)
 static Err add_condition(const char *word, size_t sign, MarkerFilter *f)
 {
     MarkerColumn column;
-    const char *value = word + sign + 1 + (word[sign + 1] == '=');
+    bool equal = word[sign + 1] == '=';
+    const char *value = word + sign + 1 + equal;
     char *end;
     double limit = strtod(value, &end);
-    if (!find_column(word, sign, &column))
+    if (!marker_column_find(word, sign, &column) || column == MARKER_GENE)
         FAIL(ERR_USAGE, "'%s': the columns are score, logFC, in, out, padj", word);
     if (end == value || *end)
         FAIL(ERR_USAGE, "'%s': a number follows the sign, as in padj<0.05", word);
@@ -65,7 +67,9 @@ static Err add_condition(const char *word, size_t sign, MarkerFilter *f)
         FAIL(ERR_USAGE, "'%s': %d conditions are the most", word, MARKER_CONDITIONS);
     f->conditions[f->n_conditions].column = column;
     f->conditions[f->n_conditions].above = word[sign] == '>';
-    f->conditions[f->n_conditions++].limit = limit;
+    f->conditions[f->n_conditions].equal = equal;
+    /* all but p are kept as float: 0.1 means the float next to it */
+    f->conditions[f->n_conditions++].limit = column == MARKER_P ? limit : (double)(float)limit;
     return OK;
 }
 
@@ -94,7 +98,8 @@ bool marker_passes(const MarkerFilter *f, const Marker *m)
 {
     for (size_t i = 0; i < f->n_conditions; i++) {
         double v = number(m, f->conditions[i].column), limit = f->conditions[i].limit;
-        if (!(f->conditions[i].above ? v > limit : v < limit)) /* a missing number never passes */
+        bool beyond = f->conditions[i].above ? v > limit : v < limit; /* never a missing number */
+        if (!beyond && !(f->conditions[i].equal && v == limit))
             return false;
     }
     for (size_t i = 0; i < f->n_words; i++)
@@ -147,5 +152,15 @@ size_t marker_rows(const MarkerTable *t, int group, const MarkerFilter *f, Marke
     for (size_t i = 0; i < n; i++)
         out[i] = k[by == MARKER_GENE && reverse ? n - 1 - i : i].row;
     free(k);
+    return n;
+}
+
+size_t marker_view_rows(const MarkerTable *t, size_t n_groups, const MarkerView *v, size_t *out)
+{
+    size_t n = 0;
+    if (v->group >= 0 || !n_groups)
+        return marker_rows(t, v->group, &v->filter, v->by, v->reverse, out);
+    for (size_t g = 0; g < n_groups; g++)
+        n += marker_rows(t, (int)g, &v->filter, v->by, v->reverse, out + n);
     return n;
 }

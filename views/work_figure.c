@@ -52,16 +52,16 @@ static Err write_groups(const AppJob *j, const char *path)
     return groups_write(j->groups->p, cells, path, false);
 }
 
-static Err write_cells(const AppJob *j, const char *path)
+Err write_cells(Session *s, const Selection *chosen, const char *path)
 {
     const char *const *cells;
     OutFile file;
-    TRY(dataset_cell_names(session_dataset(j->session), &cells));
+    TRY(dataset_cell_names(session_dataset(s), &cells));
     TRY(outfile_begin(path, false, &file));
     FILE *f = fopen(file.temp, "w");
     bool ok = f != NULL;
-    for (size_t i = 0; ok && i < j->selection->n_cells; i++)
-        if (j->selection->in[i])
+    for (size_t i = 0; ok && i < chosen->n_cells; i++)
+        if (chosen->in[i])
             ok = fprintf(f, "%s\n", cells[i]) > 0;
     ok = f && fclose(f) == 0 && ok;
     if (ok)
@@ -70,14 +70,13 @@ static Err write_cells(const AppJob *j, const char *path)
     FAIL(ERR_GENERAL, "%s: cannot be written", path);
 }
 
-/* Whether the rule says on the file what it says on the screen. */
-static Err rule_finds_selection(const AppJob *j, JobCtl *ctl, bool *out)
+Err rule_finds_selection(Session *session, const Selection *cells, JobCtl *ctl, bool *out)
 {
     Selection *s = NULL;
-    Err err = session_select(j->session, j->name, ctl, &s);
+    Err err = session_select(session, cells->rule, ctl, &s);
     if (err == ERR_CANCELLED || err == ERR_NOMEM)
         return err;
-    *out = err == OK && s->n_cells == j->selection->n_cells && memcmp(s->in, j->selection->in, s->n_cells) == 0;
+    *out = err == OK && s->n_cells == cells->n_cells && memcmp(s->in, cells->in, s->n_cells) == 0;
     if (err == OK)
         selection_free(s);
     return OK;
@@ -137,9 +136,9 @@ static Err draw(JobCtl *ctl, AppJob *j, const char *table, const char *cells)
         TRY_GOTO(groups_read(j->session, table, NULL, &read));
     }
     if (j->selection)
-        TRY_GOTO(rule_finds_selection(j, ctl, &typed));
+        TRY_GOTO(rule_finds_selection(j->session, j->selection, ctl, &typed));
     if (j->selection && !typed) {
-        TRY_GOTO(write_cells(j, cells));
+        TRY_GOTO(write_cells(j->session, j->selection, cells));
         from_file = app_cells_rule(cells);
         free(j->command);
         j->command = j->command_cells;

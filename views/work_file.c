@@ -227,11 +227,13 @@ Err run_markers(JobCtl *ctl, AppJob *j)
     if (err != OK) /* none, or unreadable: a warning of the dataset says so */
         TRY(session_markers(j->session, g, MARKERS_WILCOXON, top, ctl, &t));
     j->out = t;
+    j->n = top;
     return OK;
 }
 
 void done_markers(App *a, AppJob *j)
 {
+    a->markers_top = j->n;
     shared_set(&a->markers, shared_new(j->out, (void (*)(void *))marker_table_free));
     j->out = NULL;
     a->tables++;
@@ -255,9 +257,12 @@ void done_de(App *a, AppJob *j)
     a->markers_list = (ListState){0};
     free(a->de_title);
     a->de_title = mem_strdup(j->name);
-    free(a->de_command);
-    a->de_command = j->command;
-    j->command = NULL;
+    Selection **sets[] = {&j->selection, &j->other};
+    for (int i = 0; i < 2; i++) {
+        selection_free(a->de_sets[i]);
+        a->de_sets[i] = *sets[i];
+        *sets[i] = NULL;
+    }
 }
 
 /* ---- colour, selection, files ---- */
@@ -335,23 +340,4 @@ Err run_data(JobCtl *ctl, AppJob *j)
 void done_data(App *a, AppJob *j)
 {
     app_message(a, ROLE_GOOD, "wrote %s", j->text);
-}
-
-Err run_table(JobCtl *ctl, AppJob *j)
-{
-    char sha[65];
-    Err hashed = dataset_sha256(session_dataset(j->session), ctl, sha);
-    if (hashed == ERR_CANCELLED)
-        return hashed;
-    Provenance p = {.command = j->command,
-                    .version = SCMMGPT_VERSION,
-                    .dataset_sha256 = hashed == OK ? sha : NULL};
-    return export_markers(j->table->p, shared_get(j->groups), &j->filter, &p, j->text, ctl, &j->n);
-}
-
-void done_table(App *a, AppJob *j)
-{
-    char n[32];
-    app_message(a, ROLE_GOOD, "wrote %s: %s rows%s%s", j->text, thousands(j->n, n),
-                j->command ? "   again, unfiltered: " : "", j->command ? j->command : "");
 }
