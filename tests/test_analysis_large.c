@@ -276,8 +276,8 @@ static void *cancel_later(void *arg)
 {
     Canceller *c = arg;
     usleep(c->after);
-    c->asked = clock_of(c->clock);
     atomic_store(&c->ctl->cancel, ERR_CANCELLED);
+    c->asked = clock_of(c->clock);
     return NULL;
 }
 

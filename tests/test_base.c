@@ -117,6 +117,7 @@ static void permutation_has_every_number_once(void **state)
         assert_int_equal(seen[i], 1);
 }
 
+enum { MANY = 70000 };
 typedef struct Probe {
     int started, ended, text;
     Err err;
@@ -152,14 +153,12 @@ static void got_text(const char *utf8, void *arg)
     ((Probe *)arg)->text += (int)strlen(utf8);
 }
 
-static void wait_for(JobQueue *q, const int *flag)
+/* What the first job of the list does. */
+static const char *stage_of(JobQueue *q)
 {
-    struct pollfd p = {.fd = job_queue_fd(q), .events = POLLIN};
-    for (int i = 0; i < 100 && !*flag; i++) {
-        poll(&p, 1, 100);
-        job_queue_poll(q);
-    }
-    assert_true(*flag);
+    JobInfo info[4];
+    assert_int_equal(job_queue_list(q, info, 4), 1);
+    return info[0].stage;
 }
 
 static void interactive_job_runs_inside_a_long_one(void **state)
@@ -167,18 +166,39 @@ static void interactive_job_runs_inside_a_long_one(void **state)
     JobQueue *q = job_queue_new();
     Probe a = {0}, b = {0};
     job_queue_submit(q, &(JobSpec){.name = "embed", .run = slow, .done = ended, .arg = &a});
-    usleep(20000);
+    WAIT_UNTIL(strcmp(stage_of(q), "counting") == 0, );
     job_queue_submit(q, &(JobSpec){.name = "ask", .interactive = true, .run = quick, .done = ended,
                                    .text = got_text, .arg = &b});
-    wait_for(q, &b.ended);
+    struct pollfd p = {.fd = job_queue_fd(q), .events = POLLIN};
+    assert_int_equal(poll(&p, 1, 60000), 1);
+    WAIT_UNTIL(b.ended, job_queue_poll(q));
     assert_int_equal(b.text, 5);
     assert_int_equal(a.ended, 0);
-    JobInfo info[4];
-    assert_int_equal(job_queue_list(q, info, 4), 1);
-    assert_string_equal(info[0].stage, "counting");
+    assert_string_equal(stage_of(q), "counting");
     job_queue_cancel(q, 0, ERR_CANCELLED);
-    wait_for(q, &a.ended);
+    WAIT_UNTIL(a.ended, job_queue_poll(q));
     assert_int_equal(a.err, ERR_CANCELLED);
+    job_queue_free(q);
+}
+
+static Err talkative(JobCtl *ctl, void *arg)
+{
+    for (int i = 0; i < MANY; i++)
+        job_text(ctl, "a");
+    return OK;
+}
+
+/* More events than a pipe holds bytes. */
+static void a_job_that_nobody_looks_at_ends_and_loses_no_text(void **state)
+{
+    JobQueue *q = job_queue_new();
+    Probe a = {0};
+    job_queue_submit(q, &(JobSpec){.name = "a", .run = talkative, .done = ended, .text = got_text, .arg = &a});
+    WAIT_UNTIL(job_queue_list(q, NULL, 0) == 0, );
+    assert_int_equal(job_queue_poll(q), MANY + 1);
+    assert_int_equal(a.text, MANY);
+    assert_int_equal(a.err, OK);
+    assert_int_equal(job_queue_poll(q), 0);
     job_queue_free(q);
 }
 
@@ -254,6 +274,7 @@ int main(void)
         TEST(distributions_have_their_moments),
         TEST(permutation_has_every_number_once),
         TEST(interactive_job_runs_inside_a_long_one),
+        TEST(a_job_that_nobody_looks_at_ends_and_loses_no_text),
         TEST(freeing_the_queue_ends_every_job),
         TEST(the_budget_counts_what_is_in_use),
         TEST(keys_sort_as_their_numbers_and_ties_by_place),

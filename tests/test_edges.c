@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "core/base/mem.h"
 #include "core/base/str.h"
@@ -15,11 +14,11 @@
 #include "core/data/genes.h"
 #include "core/data/h5ad_write.h"
 #include "core/data/store.h"
+#include "tests/util_folder.h"
 
 #define GOLDEN "tests/golden/files/"
-#define OUT "/tmp/scmmgpt-test-edges.h5ad"
-#define FOLDER "/tmp/scmmgpt-test-edges"
 enum { CELLS = 10, GENES = 5 };
+static char *out, *data; /* a copy of a file, a folder of files */
 
 static float count_at(size_t i, size_t j)
 {
@@ -35,13 +34,13 @@ static void copy_of(const char *path)
 {
     Dataset *d;
     assert_ok(dataset_open(path, NULL, NULL, &d));
-    assert_ok(h5ad_write_copy(d, OUT, H5AD_MODEL_IN_X, NULL, true, NULL));
+    assert_ok(h5ad_write_copy(d, out, H5AD_MODEL_IN_X, NULL, true, NULL));
     dataset_close(d);
 }
 
 static void float64_by_genes_is_not_rounded(void **state)
 {
-    const char *files[] = {GOLDEN "wide.h5ad", OUT};
+    const char *files[] = {GOLDEN "wide.h5ad", out};
     copy_of(files[0]);
     for (int f = 0; f < 2; f++) {
         Dataset *d;
@@ -60,7 +59,7 @@ static void a_copy_holds_nothing_that_anndata_0_8_refuses(void **state)
 {
     Store *s;
     copy_of(GOLDEN "wide.h5ad");
-    assert_ok(store_open_h5(OUT, &s));
+    assert_ok(store_open_h5(out, &s));
     assert_int_equal(store_kind(s, "obsm/ragged"), NODE_NONE);
     assert_int_equal(store_kind(s, "uns/ragged"), NODE_NONE);
     const char *texts[] = {"uns/texts", "uns/frame/t"};
@@ -82,7 +81,7 @@ static void uint64_above_int64_and_records_come_out_of_zarr(void **state)
     double f[2];
     char *t[2];
     copy_of(GOLDEN "records.zarr.zip");
-    assert_ok(store_open_h5(OUT, &s));
+    assert_ok(store_open_h5(out, &s));
     assert_ok(store_open_array(s, "obs/large", &a));
     assert_string_equal(a->info.dtype, "uint64");
     assert_ok(array_read_1d(a, 0, CELLS, MEM_U64, large));
@@ -111,7 +110,7 @@ static void a_null_x_is_no_matrix_and_raw_keeps_what_belongs_to_its_genes(void *
     assert_string_equal(dataset_matrix(d, (size_t)dataset_model_matrix(d))->name, "raw/X");
     dataset_close(d);
     copy_of(GOLDEN "null_x.h5ad");
-    assert_ok(store_open_h5(OUT, &s));
+    assert_ok(store_open_h5(out, &s));
     const char *kept[] = {"layers/half/data", "varm/PCs", "var/own", "var/id"};
     for (int k = 0; k < 4; k++)
         assert_int_equal(store_kind(s, kept[k]), NODE_ARRAY);
@@ -128,7 +127,7 @@ static void categories_of_old_files_stay_numbers(void **state)
     Array *a;
     int32_t v[3];
     copy_of(GOLDEN "old_numbers.h5ad");
-    assert_ok(store_open_h5(OUT, &s));
+    assert_ok(store_open_h5(out, &s));
     assert_ok(store_open_array(s, "obs/code/categories", &a));
     assert_string_equal(a->info.dtype, "int64");
     assert_ok(array_read_1d(a, 0, 3, MEM_I32, v));
@@ -152,18 +151,21 @@ static void names_with_a_genome_or_a_date_are_in_the_vocabulary(void **state)
 
 static void put(const char *name, const char *text)
 {
-    char path[256];
-    snprintf(path, sizeof path, FOLDER "/%s", name);
-    FILE *f = fopen(path, "w");
-    assert_non_null(f);
-    fputs(text, f);
-    fclose(f);
+    char *path = path_join("data", name);
+    write_text(path, text);
+    free(path);
+}
+
+static void in_data(const char *what)
+{
+    char *command = str_format("cd '%s' && %s", data, what);
+    assert_int_equal(system(command), 0);
+    free(command);
 }
 
 static void clear(void)
 {
-    assert_int_equal(system("rm -rf " FOLDER), 0);
-    assert_int_equal(mkdir(FOLDER, 0700), 0);
+    in_data("rm -rf *");
 }
 
 /* 2 x 2: rows of the table are cells. */
@@ -172,7 +174,7 @@ static void check_folder(float a, float b, float c, float d)
     Dataset *x;
     Csr rows;
     float want[4] = {a, b, c, d}, got[4] = {0};
-    assert_ok(dataset_open(FOLDER, NULL, NULL, &x));
+    assert_ok(dataset_open(data, NULL, NULL, &x));
     assert_ok(dataset_read_rows(x, 0, 0, 2, NULL, &rows));
     for (size_t r = 0; r < 2; r++)
         for (int64_t k = rows.indptr[r]; k < rows.indptr[r + 1]; k++)
@@ -222,30 +224,49 @@ static void refused(const char *path, const char *why)
         fail_msg("%s: %s", path, err_message());
 }
 
+static void refused_here(const char *name, const char *why)
+{
+    char *path = path_join(data, name);
+    refused(path, why);
+    free(path);
+}
+
 static void refusals_name_the_way_out(void **state)
 {
     clear();
     refused(GOLDEN "multi.h5mu", "mod[\"rna\"]");
     put("t.csv", "cell,A\nx,1\n");
     put("r", "X\n12");
-    assert_int_equal(system("cd " FOLDER " && gzip -k t.csv && gzip -c t.csv > renamed.h5ad && "
-                            "gzip -c r > r_packed && tar czf a.tgz t.csv && tar cf a.tar t.csv"),
-                     0);
-    refused(FOLDER "/t.csv", "read_csv");
-    refused(FOLDER "/t.csv.gz", "read_csv");
-    refused(FOLDER "/renamed.h5ad", "gunzip -c");
-    refused(FOLDER "/r", "writeH5AD");
-    refused(FOLDER "/r_packed", "writeH5AD");
-    refused(FOLDER "/a.tgz", "tar xzf");
-    refused(FOLDER "/a.tar", "tar xf");
+    in_data("gzip -k t.csv && gzip -c t.csv > renamed.h5ad && gzip -c r > r_packed && "
+            "tar czf a.tgz t.csv && tar cf a.tar t.csv");
+    refused_here("t.csv", "read_csv");
+    refused_here("t.csv.gz", "read_csv");
+    refused_here("renamed.h5ad", "gunzip -c");
+    refused_here("r", "writeH5AD");
+    refused_here("r_packed", "writeH5AD");
+    refused_here("a.tgz", "tar xzf");
+    refused_here("a.tar", "tar xf");
     clear();
-    refused(FOLDER, "nothing below it");
-    assert_int_equal(mkdir(FOLDER "/outs", 0700), 0);
+    refused(data, "nothing below it");
+    in_data("mkdir outs");
     put("outs/filtered.h5", "");
-    refused(FOLDER, "outs/filtered.h5");
-    clear();
-    rmdir(FOLDER);
-    unlink(OUT);
+    refused(data, "outs/filtered.h5");
+}
+
+static int make_folders(void **state)
+{
+    if (folder_make(state))
+        return -1;
+    out = in_folder("copy.h5ad");
+    data = in_folder("data");
+    return mkdir(data, 0700);
+}
+
+static int remove_folders(void **state)
+{
+    free(out);
+    free(data);
+    return folder_remove(state);
 }
 
 int main(void)
@@ -261,5 +282,5 @@ int main(void)
         cmocka_unit_test(folders_of_kallisto_and_alevin_are_read),
         cmocka_unit_test(refusals_name_the_way_out),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, make_folders, remove_folders);
 }

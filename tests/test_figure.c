@@ -15,6 +15,7 @@
 #include "core/figure/legend.h"
 #include "core/figure/points.h"
 #include "core/figure/scatter.h"
+#include "tests/util_folder.h"
 
 enum { N = 900, GROUPS = 3 };
 
@@ -49,11 +50,10 @@ static Fixture *fixture(void)
 
 static char *temporary(const char *extension)
 {
-    static char folder[] = "/tmp/scmm_figure_XXXXXX";
-    static int made, k;
-    if (!made++)
-        assert_non_null(mkdtemp(folder));
-    return str_format("%s/%d%s", folder, k++, extension);
+    static int k;
+    char name[32];
+    snprintf(name, sizeof name, "%d%s", k++, extension);
+    return in_folder(name);
 }
 
 static char *render(const Scatter *s, const char *extension, const RenderParams *p, size_t *n)
@@ -537,9 +537,11 @@ static void genes_without_room_are_refused_with_a_way_out(void **state)
     for (int i = 0; i < MANY; i++)
         many[i] = chart_genes[0];
     GridPlot g = {.groups = chart_groups, .n_genes = MANY, .genes = many, .fraction = zero, .mean = zero, .width_mm = 85};
-    assert_err(grid_render(&g, "/tmp/never.png", &(RenderParams){.dpi = 72}, NULL), ERR_USAGE);
+    char *path = temporary(".png");
+    assert_err(grid_render(&g, path, &(RenderParams){.dpi = 72}, NULL), ERR_USAGE);
     assert_non_null(strstr(err_message(), "larger --size"));
-    assert_int_equal(access("/tmp/never.png", F_OK), -1);
+    assert_int_equal(access(path, F_OK), -1);
+    free(path);
 }
 
 int main(void)
@@ -571,5 +573,5 @@ int main(void)
         TEST(every_plot_of_groups_gives_the_same_bytes_twice),
         TEST(genes_without_room_are_refused_with_a_way_out),
     };
-    return RUN(tests);
+    return cmocka_run_group_tests(tests, folder_make, folder_remove);
 }

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "core/base/mem.h"
 #include "core/base/str.h"
@@ -13,10 +12,11 @@
 #include "core/data/dataset.h"
 #include "core/data/h5ad_write.h"
 #include "core/data/store.h"
+#include "tests/util_folder.h"
 
 #define GOLDEN "tests/golden/files/"
-#define OUT "/tmp/scmmgpt-test-files.h5ad"
 enum { CELLS = 30, GENES = 20 };
+static char *out; /* a copy of a file */
 
 static float count_at(size_t i, size_t j)
 {
@@ -49,14 +49,13 @@ static void every_generation_has_the_same_counts(void **state)
         snprintf(path, sizeof path, GOLDEN "%s", files[k]);
         assert_ok(dataset_open(path, NULL, NULL, &d));
         check_counts(d, dataset_model_matrix(d));
-        assert_ok(h5ad_write_copy(d, OUT, H5AD_MODEL_IN_X, NULL, true, NULL));
-        assert_ok(dataset_open(OUT, NULL, NULL, &back));
+        assert_ok(h5ad_write_copy(d, out, H5AD_MODEL_IN_X, NULL, true, NULL));
+        assert_ok(dataset_open(out, NULL, NULL, &back));
         check_counts(back, 0);
         assert_int_equal(dataset_n_obs(back), dataset_n_obs(d));
         dataset_close(back);
         dataset_close(d);
     }
-    unlink(OUT);
 }
 
 static size_t compared;
@@ -117,10 +116,10 @@ static void copies_lose_no_element(void **state)
         Dataset *d;
         Store *a, *b;
         assert_ok(dataset_open(sources[k], NULL, NULL, &d));
-        assert_ok(h5ad_write_copy(d, OUT, H5AD_MODEL_IN_X, NULL, true, NULL));
+        assert_ok(h5ad_write_copy(d, out, H5AD_MODEL_IN_X, NULL, true, NULL));
         dataset_close(d);
         assert_ok(store_open_h5(sources[k], &a));
-        assert_ok(store_open_h5(OUT, &b));
+        assert_ok(store_open_h5(out, &b));
         compared = 0;
         for (int i = 0; i < 5; i++)
             same_tree(a, b, parts[i]);
@@ -128,7 +127,6 @@ static void copies_lose_no_element(void **state)
         store_close(a);
         store_close(b);
     }
-    unlink(OUT);
 }
 
 static bool warned(Dataset *d, const char *element)
@@ -144,18 +142,17 @@ static void what_is_left_out_is_named(void **state)
     Dataset *d;
     Store *s;
     assert_ok(dataset_open(GOLDEN "unknown_encodings.h5ad", NULL, NULL, &d));
-    assert_ok(h5ad_write_copy(d, OUT, H5AD_MODEL_IN_X, NULL, true, NULL));
+    assert_ok(h5ad_write_copy(d, out, H5AD_MODEL_IN_X, NULL, true, NULL));
     const char *named[] = {"obsm/strange", "obs/strange", "layers/strange", "uns/strange",
                            "uns/nothing"};
     for (int i = 0; i < 5; i++)
         assert_true(warned(d, named[i]));
     dataset_close(d);
-    assert_ok(store_open_h5(OUT, &s));
+    assert_ok(store_open_h5(out, &s));
     assert_int_equal(store_kind(s, "uns/strange"), NODE_NONE);
     assert_int_equal(store_kind(s, "varm/complex"), NODE_ARRAY);
     assert_int_equal(store_kind(s, "uns/rank_genes_groups/scores"), NODE_ARRAY);
     store_close(s);
-    unlink(OUT);
 }
 
 static void links_are_followed_when_allowed(void **state)
@@ -195,6 +192,20 @@ static void proteins_are_no_genes(void **state)
     dataset_close(d);
 }
 
+static int make_folder(void **state)
+{
+    if (folder_make(state))
+        return -1;
+    out = in_folder("copy.h5ad");
+    return 0;
+}
+
+static int remove_folder(void **state)
+{
+    free(out);
+    return folder_remove(state);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -204,5 +215,5 @@ int main(void)
         cmocka_unit_test(links_are_followed_when_allowed),
         cmocka_unit_test(proteins_are_no_genes),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -343,7 +343,7 @@ static void a_forked_child_starts_threads_of_its_own(void **state)
     cpu_share(50, count_one, &c);
     pid_t pid = fork();
     if (pid == 0) {
-        alarm(20);
+        alarm(60);
         Count mine = {0};
         cpu_share(50, count_one, &mine);
         _exit(mine.total == 50 ? 0 : 1);

@@ -26,7 +26,8 @@ static App *open_with(int colors, GlyphTier tier)
 /* Lets the clock run and the worker work until nothing is left to do. */
 static void settle(App *a)
 {
-    for (int i = 0; i < 4000; i++) {
+    double end = clock_seconds() + 60; /* on a busy machine */
+    do {
         a->now += 0.1;
         app_tick(a);
         job_queue_poll(a->queue);
@@ -34,7 +35,7 @@ static void settle(App *a)
             return;
         struct pollfd p = {.fd = job_queue_fd(a->queue), .events = POLLIN};
         poll(&p, 1, 5);
-    }
+    } while (clock_seconds() < end);
     fail_msg("the work does not end");
 }
 
@@ -55,20 +56,24 @@ static char *screen(App *a, int w, int h)
     return text;
 }
 
-static void assert_shows(App *a, const char *what)
+static bool shows(App *a, const char *what)
 {
     char *s = screen(a, 120, 36);
-    if (!strstr(s, what))
-        fail_msg("not on the screen: %s\n%s", what, s);
+    bool there = strstr(s, what) != NULL;
     free(s);
+    return there;
+}
+
+static void assert_shows(App *a, const char *what)
+{
+    if (!shows(a, what))
+        fail_msg("not on the screen: %s\n%s", what, screen(a, 120, 36));
 }
 
 static void assert_hides(App *a, const char *what)
 {
-    char *s = screen(a, 120, 36);
-    if (strstr(s, what))
-        fail_msg("on the screen: %s\n%s", what, s);
-    free(s);
+    if (shows(a, what))
+        fail_msg("on the screen: %s\n%s", what, screen(a, 120, 36));
 }
 
 static void assert_text_is(const char *name, const char *got)
@@ -930,24 +935,17 @@ static void long_work_is_shown_leaves_the_keys_free_and_stops(void **state)
     memset(&fake, 0, sizeof fake);
     fake.slow_embed = true;
     App *a = open_with(256, GLYPHS_BRAILLE);
-    for (int i = 0; i < 4000 && a->work[WORK_EMBED].state != WORK_BUSY; i++) {
+    WAIT_UNTIL(shows(a, "embedding: cells"), {
         job_queue_poll(a->queue);
-        usleep(1000);
-    }
-    usleep(60000);
-    a->now += 0.1;
-    app_tick(a);
-    assert_shows(a, "embedding: cells");
+        a->now += 0.1;
+        app_tick(a);
+    });
     app_act(a, ACT_DOWN); /* keys work meanwhile, and so does a quick job */
     assert_int_equal(a->n_selected, 200);
     app_act(a, ACT_COLOR);
     app_prompt_edited(a, "", "MS4A1", 5);
     app_prompt_accept(a, false);
-    for (int i = 0; i < 2000 && !app_color_values(a); i++) {
-        job_queue_poll(a->queue);
-        usleep(1000);
-    }
-    assert_non_null(app_color_values(a));
+    WAIT_UNTIL(app_color_values(a), job_queue_poll(a->queue));
     assert_int_equal(a->work[WORK_EMBED].state, WORK_BUSY);
     app_act(a, ACT_CANCEL);
     settle(a);

@@ -8,6 +8,9 @@
 #include <stdint.h>
 #include <cmocka.h>
 /* clang-format on */
+#include <unistd.h>
+
+#include "core/base/clock.h"
 #include "core/base/err.h"
 
 /* Fails the test with the message when expr is not OK. */
@@ -18,6 +21,17 @@
             fail_msg("%s: error %d: %s", #expr, assert_ok_err_, err_message());                    \
     } while (0)
 #define assert_err(expr, code) assert_int_equal((expr), (code))
+/* Does `step` until `cond` holds, for at most a minute: what another thread does may take long on a busy machine. */
+#define WAIT_UNTIL(cond, step)                                                                     \
+    do {                                                                                           \
+        double wait_end_ = clock_seconds() + 60;                                                   \
+        while (!(cond)) {                                                                          \
+            if (clock_seconds() > wait_end_)                                                       \
+                fail_msg("a minute without %s", #cond);                                            \
+            step;                                                                                  \
+            usleep(1000);                                                                          \
+        }                                                                                          \
+    } while (0)
 #define TEST(f) cmocka_unit_test(f)
 #define RUN(tests) cmocka_run_group_tests(tests, NULL, NULL)
 #endif

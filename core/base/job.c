@@ -2,6 +2,7 @@
 #include "core/base/job.h"
 
 #include <assert.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -185,7 +186,7 @@ JobQueue *job_queue_new(void)
     pthread_mutex_init(&q->lock, NULL);
     pthread_cond_init(&q->wake, NULL);
     q->events_end = &q->events;
-    int failed = pipe(q->pipe);
+    int failed = pipe2(q->pipe, O_NONBLOCK | O_CLOEXEC);
     assert(!failed);
     failed = pthread_create(&q->thread, NULL, worker, q);
     assert(!failed);

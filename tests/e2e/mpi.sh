@@ -6,6 +6,7 @@ t=$(mktemp -d)
 trap 'rm -rf "$t"' EXIT
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMP_NUM_THREADS=1 OMPI_MCA_rmaps_base_oversubscribe=1
 export OMPI_MCA_btl=self,vader OMPI_MCA_hwloc_base_binding_policy=none
+export OMPI_MCA_odls_base_sigkill_timeout=60 # s to write a checkpoint before mpirun kills
 if [ ! -f "$(dirname "$s")/ranks_mpi.so" ] || ! mpirun -n 2 true 2>"$t/why"; then
     echo "skipped: no MPI here that starts two processes"
     cat "$t/why" 2>/dev/null || true
@@ -28,7 +29,7 @@ echo "$(mse "$t/one") $(mse "$t/two")" | awk '{d = ($1 - $2) / $1; exit !($1 > 0
 mpirun -n 2 "$s" train "$t/long.json" --data assets/demo -o "$t/long" -q 2>"$t/err" &
 pid=$!
 i=0
-while [ "$(cat "$t/long/log.tsv" 2>/dev/null | wc -l)" -lt 4 ] && [ $i -lt 300 ]; do
+while [ "$(cat "$t/long/log.tsv" 2>/dev/null | wc -l)" -lt 4 ] && [ $i -lt 1000 ] && kill -0 $pid; do
     sleep 0.1
     i=$((i + 1))
 done
