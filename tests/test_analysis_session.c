@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/analysis/hvg.h"
 #include "core/analysis/knn.h"
 #include "core/analysis/project.h"
 #include "core/analysis/rows.h"
@@ -38,13 +39,12 @@ static Csr make_counts(void)
     return m;
 }
 
-static Session *make_session(void)
+static Session *session_of(Csr m)
 {
     static char names[GENES][8];
     const char *genes[GENES];
     Session *s;
     SessionParams p = session_params_default();
-    Csr m = make_counts();
     for (int g = 0; g < GENES; g++) {
         snprintf(names[g], sizeof names[g], "G%d", g);
         genes[g] = names[g];
@@ -52,6 +52,11 @@ static Session *make_session(void)
     assert_ok(session_open_empty(&p, &s));
     assert_ok(dataset_from_memory("synthetic", &m, genes, NULL, &s->dataset));
     return s;
+}
+
+static Session *make_session(void)
+{
+    return session_of(make_counts());
 }
 
 static ClusterParams small_params(void)
@@ -125,6 +130,60 @@ static void a_new_resolution_only_reruns_leiden(void **state)
     assert_non_null(strstr(stages, "neighbours;"));
     clustering_free(first);
     clustering_free(second);
+    session_close(s);
+}
+
+/* The genes that the session chose are those of the library, whichever flavour was asked for before. */
+static void assert_chosen(const Clustering *c, const Hvg *want)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < c->n_genes; i++)
+        n += c->variable[i];
+    assert_int_equal(n, want->n);
+    for (size_t i = 0; i < want->n; i++)
+        assert_int_equal(c->variable[want->selected[i]], 1);
+    for (size_t i = 0; i < c->n_genes; i++)
+        assert_true(c->gene_dispersion[i] == want->dispersion[i]);
+}
+
+static void either_flavour_of_variable_genes_can_be_asked_for(void **state)
+{
+    Session *s = make_session();
+    Csr counts = make_counts();
+    Rows raw = rows_of_csr(&counts, false), lognorm = rows_of_csr(&counts, true);
+    Hvg v3, seurat;
+    assert_ok(hvg_seurat_v3(&raw, 60, 0.3, NULL, &v3));
+    assert_ok(hvg_seurat(&lognorm, 60, NULL, &seurat));
+    assert_memory_not_equal(v3.selected, seurat.selected, 60 * sizeof *v3.selected);
+    for (int i = 0; i < 3; i++) {
+        ClusterParams p = small_params();
+        Clustering *c;
+        p.seurat_v3 = i % 2;
+        assert_ok(session_cluster(s, &p, NULL, &c));
+        assert_chosen(c, p.seurat_v3 ? &v3 : &seurat);
+        clustering_free(c);
+    }
+    hvg_done(&v3);
+    hvg_done(&seurat);
+    csr_done(&counts);
+    session_close(s);
+}
+
+/* Logarithms of what was never counted. */
+static void without_counts_seurat_v3_is_refused(void **state)
+{
+    Clustering *c;
+    ClusterParams p = small_params();
+    Csr m = make_counts();
+    normalize_log1p(&m);
+    for (size_t i = 0; i < csr_nnz(&m); i++)
+        m.values[i] *= (float)(1 + 0.1 * sin((double)i));
+    Session *s = session_of(m);
+    p.umap = false;
+    assert_ok(session_cluster(s, &p, NULL, &c));
+    clustering_free(c);
+    p.seurat_v3 = true;
+    assert_err(session_cluster(s, &p, NULL, &c), ERR_FEW_GENES);
     session_close(s);
 }
 
@@ -543,6 +602,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(clusters_are_the_types_and_have_a_map),
         TEST(a_new_resolution_only_reruns_leiden),
+        TEST(either_flavour_of_variable_genes_can_be_asked_for),
+        TEST(without_counts_seurat_v3_is_refused),
         TEST(one_seed_gives_one_answer),
         TEST(cancelled_anywhere_it_goes_on_from_the_stage_reached),
         TEST(wrong_parameters_are_refused),

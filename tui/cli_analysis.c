@@ -17,6 +17,7 @@
 static Err take_cluster_params(CliArgs *a, ClusterParams *p)
 {
     size_t neighbors = (size_t)p->neighbors, pcs = (size_t)p->pcs, hvg = (size_t)p->hvg;
+    const char *flavor = "seurat";
     TRY(cli_take_number(a, "--resolution", 0, 1e6, &p->resolution));
     TRY(cli_take_size(a, "--neighbors", 2, 1000, &neighbors));
     TRY(cli_take_size(a, "--pcs", 1, 1000, &pcs));
@@ -24,6 +25,10 @@ static Err take_cluster_params(CliArgs *a, ClusterParams *p)
     TRY(cli_take_number(a, "--min-dist", 0, 100, &p->min_dist));
     TRY(cli_take_number(a, "--spread", 1e-3, 100, &p->spread));
     TRY(cli_take_string(a, "--use-rep", &p->use_rep));
+    TRY(cli_take_string(a, "--flavor", &flavor));
+    if (strcmp(flavor, "seurat") && strcmp(flavor, "seurat_v3"))
+        FAIL(ERR_USAGE, "--flavor: '%s' is not seurat or seurat_v3", flavor);
+    p->seurat_v3 = strcmp(flavor, "seurat_v3") == 0;
     p->umap = !cli_take_flag(a, "--no-umap");
     p->neighbors = (int)neighbors;
     p->pcs = (int)pcs;
@@ -47,6 +52,8 @@ static Err describe_clustering(const Clustering *c, uint64_t seed, Tree *uns)
         tree_set_text(params, "use_rep", p->use_rep);
     else
         tree_set_int(params, "n_pcs", (int64_t)c->pcs);
+    if (c->n_genes)
+        tree_set_text(tree_dict(uns, "hvg"), "flavor", p->seurat_v3 ? "seurat_v3" : "seurat");
     if (c->pca_ratio) {
         tree_set_numbers(tree_dict(uns, "pca"), "variance", c->pca_variance, c->pcs, 0, false);
         tree_set_numbers(tree_dict(uns, "pca"), "variance_ratio", c->pca_ratio, c->pcs, 0, false);
@@ -79,9 +86,10 @@ static Err write_clustering(CliArgs *a, Session *s, const Clustering *c, bool su
     Column leiden = {.name = sub ? "leiden_sub" : "leiden", .kind = COLUMN_CATEGORICAL, .n = c->n, .codes = c->groups->codes,
                      .categories = c->groups->names, .n_categories = c->groups->n_groups};
     const Column *obs[] = {&leiden};
+    bool v3 = c->params.seurat_v3;
     Column genes[] = {{.name = "highly_variable", .kind = COLUMN_BOOL, .n = c->n_genes},
                       {.name = "means", .kind = COLUMN_NUMERIC, .n = c->n_genes, .numbers = c->gene_mean},
-                      {.name = "dispersions_norm", .kind = COLUMN_NUMERIC, .n = c->n_genes, .numbers = c->gene_dispersion}};
+                      {.name = v3 ? "variances_norm" : "dispersions_norm", .kind = COLUMN_NUMERIC, .n = c->n_genes, .numbers = c->gene_dispersion}};
     const Column *var[] = {&genes[0], &genes[1], &genes[2]};
     H5adArray obsm[2];
     H5adMatrix obsp[] = {{"connectivities", &c->connectivities, false}, {"distances", &c->distances, false}};

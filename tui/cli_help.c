@@ -56,6 +56,7 @@ static const Option options[] = {
     {" cluster ", "--resolution 1", "Leiden resolution: more, smaller clusters with a larger one"},
     {" cluster ", "--neighbors 15 --pcs 50 --hvg 2000",
      "neighbours, principal components, variable genes"},
+    {" cluster ", "--flavor seurat|seurat_v3", "how variable genes are found: dispersions, or counts against a fit"},
     {" cluster ", "--use-rep KEY", "neighbours in this obsm instead of PCA"},
     {" cluster ", "--min-dist 0.5 --spread 1", "of UMAP"},
     {" cluster ", "--no-umap", "clusters only"},

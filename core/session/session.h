@@ -96,6 +96,7 @@ typedef struct ClusterParams {
     int neighbors;     /* 15 */
     int pcs;           /* 50 */
     int hvg;           /* 2000 */
+    bool seurat_v3;    /* variable genes by counts (ERR_FEW_GENES without) instead of dispersions; false */
     const char *use_rep; /* obsm key instead of PCA; NULL */
     bool umap;         /* true */
     double min_dist, spread; /* 0.5, 1 as scanpy */
@@ -110,7 +111,8 @@ typedef struct Clustering {
     size_t n, pcs;
     size_t n_genes;   /* of var; 0 without pca, or when the matrix has other genes than var */
     uint8_t *variable; /* [n_genes] 1: chosen for pca */
-    double *gene_mean, *gene_dispersion; /* [n_genes] log1p of the mean; normalised dispersion (NaN: none) */
+    double *gene_mean, *gene_dispersion; /* [n_genes] log1p of the mean; normalised dispersion (NaN: none); seurat_v3: mean
+                                            count; variance of standardised counts */
     Csr connectivities, distances; /* [n, n] */
     double modularity;
     double recall; /* share of the true neighbours that were found: 1 exact, else measured on a sample; 0 not known */

@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "core/analysis/graph.h"
-#include "core/analysis/hvg.h"
 #include "core/analysis/leiden.h"
 #include "core/analysis/pca.h"
 #include "core/analysis/umap.h"
@@ -28,10 +27,11 @@ typedef struct AnalysisState {
     Csr lognorm; /* rows 0: not kept */
 
     int hvg; /* parameters of what follows; 0: nothing yet */
+    bool seurat_v3;
     Hvg genes;
     Csr variable; /* [n, genes.n] */
 
-    int pcs, pca_hvg;
+    int pcs;
     char *rep;    /* obsm key; NULL: PCA */
     char *space_key; /* what it depends on, for the cache */
     Pca pca;
@@ -119,14 +119,24 @@ Err analysis_rows(Session *s, JobCtl *ctl, int *matrix, Rows *rows)
     return OK;
 }
 
-static Err find_variable(Session *s, AnalysisState *a, int top, JobCtl *ctl)
+static bool same_genes(const AnalysisState *a, const ClusterParams *p)
 {
-    if (a->hvg == top)
+    return a->hvg == p->hvg && a->seurat_v3 == p->seurat_v3;
+}
+
+static const char *flavor(const ClusterParams *p)
+{
+    return p->seurat_v3 ? "seurat_v3" : "seurat";
+}
+
+static Err find_variable(Session *s, AnalysisState *a, const ClusterParams *p, JobCtl *ctl)
+{
+    if (same_genes(a, p))
         return OK;
     forget_genes(a);
     Str key = {0};
     kept_key(s, a->matrix, &key);
-    str_addf(&key, "seurat %d\n", top);
+    str_addf(&key, "%s %d\n", flavor(p), p->hvg);
     size_t genes = dataset_matrix(s->dataset, (size_t)a->matrix)->cols;
     double since = kept_clock();
     Err err = kept_load_genes(s, str_text(&key), genes, ctl, &a->genes);
@@ -135,13 +145,15 @@ static Err find_variable(Session *s, AnalysisState *a, int top, JobCtl *ctl)
         int matrix;
         err = analysis_rows(s, ctl, &matrix, &rows);
         if (!err)
-            err = hvg_seurat(&rows, (size_t)top, ctl, &a->genes);
+            err = analysis_variable_genes(s, &rows, p, ctl, &a->genes);
         if (!err)
             err = kept_save_genes(s, str_text(&key), since, ctl, &a->genes);
     }
     str_free(&key);
-    if (!err)
-        a->hvg = top;
+    if (!err) {
+        a->hvg = p->hvg;
+        a->seurat_v3 = p->seurat_v3;
+    }
     return err;
 }
 
@@ -172,14 +184,14 @@ static const char *device_kind(Session *s)
 
 static Err find_components(Session *s, AnalysisState *a, const ClusterParams *p, JobCtl *ctl)
 {
-    if (!a->rep && a->pcs == p->pcs && a->pca_hvg == p->hvg)
+    if (!a->rep && a->pcs == p->pcs && same_genes(a, p))
         return OK;
     TRY(working_matrix(s, a));
-    TRY(find_variable(s, a, p->hvg, ctl));
+    TRY(find_variable(s, a, p, ctl));
     forget_space(a);
     Str key = {0};
     kept_key(s, a->matrix, &key);
-    str_addf(&key, "seurat %d\npca %d\ndevice %s\n", p->hvg, p->pcs, device_kind(s));
+    str_addf(&key, "%s %d\npca %d\ndevice %s\n", flavor(p), p->hvg, p->pcs, device_kind(s));
     Err err = kept_load_pca(s, str_text(&key), dataset_cells(s->dataset), ctl, &a->pca);
     if (err == ERR_NOT_FOUND)
         err = fit_components(s, a, p, str_text(&key), ctl);
@@ -190,7 +202,6 @@ static Err find_components(Session *s, AnalysisState *a, const ClusterParams *p,
     }
     a->space_key = str_take(&key);
     a->pcs = p->pcs;
-    a->pca_hvg = p->hvg;
     a->space = a->pca.scores;
     a->d = a->pca.k;
     return OK;

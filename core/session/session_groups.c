@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "core/analysis/graph.h"
-#include "core/analysis/hvg.h"
 #include "core/analysis/leiden.h"
 #include "core/analysis/pca.h"
 #include "core/analysis/umap.h"
@@ -14,15 +13,15 @@
 
 /* ---- sub-clusters ---- */
 
-static Err components(Device *d, const Rows *rows, const ClusterParams *p, uint64_t seed, JobCtl *ctl, Pca *out)
+static Err components(Session *s, Device *d, const Rows *rows, const ClusterParams *p, JobCtl *ctl, Pca *out)
 {
     Err err = OK;
     Hvg genes = {0};
     Csr variable = {0};
-    TRY_GOTO(hvg_seurat(rows, (size_t)p->hvg, ctl, &genes));
+    TRY_GOTO(analysis_variable_genes(s, rows, p, ctl, &genes));
     job_stage(ctl, "reading variable genes", rows->n);
     TRY_GOTO(rows_gather(rows, genes.selected, genes.n, ctl, &variable));
-    TRY_GOTO(pca_fit(d, &variable, (size_t)p->pcs, seed, ctl, out));
+    TRY_GOTO(pca_fit(d, &variable, (size_t)p->pcs, s->params.seed, ctl, out));
 done:
     hvg_done(&genes);
     csr_done(&variable);
@@ -117,7 +116,7 @@ Err session_subcluster(Session *s, const Selection *cells, const ClusterParams *
             pick[n++] = i;
     rows.pick = pick;
     rows.n = n;
-    TRY_GOTO(components(device, &rows, p, s->params.seed, ctl, &pca));
+    TRY_GOTO(components(s, device, &rows, p, ctl, &pca));
     TRY_GOTO(neighbour_graph(device, &pca, p, s->params.seed, ctl, c));
     if (p->umap)
         TRY_GOTO(sub_map(device, &pca, pick, p, s->params.seed, ctl, c));

@@ -118,12 +118,8 @@ Err session_de_samples(Session *s, const Selection *a, const Selection *b, const
     Bulks bulks = {0};
     MarkerStat *stats = NULL;
     size_t *pick = NULL, *row = NULL, n = 0, both = 0;
-    int matrix;
-    TRY(session_working_matrix(s, &matrix));
-    const MatrixInfo *info = dataset_matrix(s->dataset, (size_t)matrix);
-    if (info->state != STATE_COUNTS)
-        FAIL(ERR_FEW_GENES, "%s: holds no counts; sums over samples need them", info->name);
-    Rows rows = rows_of_dataset(s->dataset, matrix, false);
+    Rows rows;
+    TRY(analysis_counts(s, "sums over samples need", ctl, &rows));
     TRY_GOTO(session_groups(s, sample_key, ctl, &samples));
     TRY_GOTO(NEW(pick, rows.n));
     TRY_GOTO(NEW(row, rows.n));
@@ -141,7 +137,7 @@ Err session_de_samples(Session *s, const Selection *a, const Selection *b, const
     TRY_GOTO(sum_counts(&rows, row, ctl, &bulks));
     TRY_GOTO(NEW(stats, rows.genes));
     TRY_GOTO(test_bulks(&bulks, ctl, stats));
-    TRY_GOTO(analysis_marker_table(s, matrix, stats, &bulks.cells[0], 1, "", "pseudobulk", top, ctl, out));
+    TRY_GOTO(analysis_marker_table(s, rows.matrix, stats, &bulks.cells[0], 1, "", "pseudobulk", top, ctl, out));
 done:
     groups_free(samples);
     bulks_done(&bulks);
