@@ -314,13 +314,14 @@ static void filter_columns(const Matrix *m, Csr *c)
 }
 
 /* Indices of one row: 0 in order, 1 not in order, 2 some beyond the table. */
-static int look_at_row(const int32_t *indices, int64_t n, size_t limit)
+__attribute__((target_clones("avx2", "default"))) static int look_at_row(const int32_t *indices, int64_t n, int32_t limit)
 {
-    int beyond = 0, order = 0;
-    for (int64_t k = 0; k < n; k++)
-        beyond |= (uint32_t)indices[k] >= limit;
-    for (int64_t k = 1; k < n; k++)
+    int beyond = n > 0 && (indices[0] < 0 || indices[0] >= limit), order = 0;
+#pragma omp simd reduction(| : beyond, order)
+    for (int64_t k = 1; k < n; k++) {
+        beyond |= indices[k] < 0 || indices[k] >= limit;
         order |= indices[k] <= indices[k - 1];
+    }
     return beyond ? 2 : order;
 }
 
@@ -330,7 +331,7 @@ static Err check_rows(const Matrix *m, const Csr *c, size_t row0, bool *tidy)
     int worst = 0;
 #pragma omp parallel for schedule(static) reduction(max : worst)
     for (size_t r = 0; r < c->rows; r++) {
-        int look = look_at_row(c->indices + c->indptr[r], c->indptr[r + 1] - c->indptr[r], m->file_genes);
+        int look = look_at_row(c->indices + c->indptr[r], c->indptr[r + 1] - c->indptr[r], (int32_t)m->file_genes);
         worst = look > worst ? look : worst;
     }
     *tidy = worst == 0;
