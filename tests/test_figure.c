@@ -113,7 +113,7 @@ static void palette_colours_stay_apart_for_every_viewer(void **state)
 
 static void colours_repeat_with_another_glyph_beyond_twenty(void **state)
 {
-    enum { MANY = 103 };
+    enum { MANY = 160 };
     uint32_t c[MANY];
     palette_categorical(c, MANY);
     for (size_t i = 0; i < MANY; i++)
@@ -159,10 +159,27 @@ static void png_has_the_size_the_dpi_asks_for_and_its_texts(void **state)
     char *png = render(&f->scatter, ".png", &(RenderParams){.dpi = 100, .vector_points = -1, .meta = meta, .n_meta = 2}, &n);
     assert_memory_equal(png, "\x89PNG", 4);
     unsigned w = (unsigned char)png[18] << 8 | (unsigned char)png[19];
-    assert_int_equal(w, 670); /* 170 mm at 100 dpi, rounded up */
+    assert_int_equal(w, 669); /* 170 mm at 100 dpi */
     assert_non_null(memmem(png, n, "tEXtSoftware", 12));
     assert_non_null(memmem(png, n, "iTXtprompt", 10));
     free(png);
+    free(f);
+}
+
+static void pngs_have_the_pixels_of_their_millimetres(void **state)
+{
+    static const struct {
+        double mm, dpi;
+        unsigned pixels;
+    } cases[] = {{85, 150, 502}, {85, 300, 1004}, {85, 600, 2008}, {170, 300, 2008}, {254, 150, 1500}, {254, 300, 3000}, {127, 600, 3000}};
+    Fixture *f = fixture();
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        size_t n;
+        f->scatter.width_mm = cases[i].mm;
+        char *png = render(&f->scatter, ".PNG", &(RenderParams){.dpi = cases[i].dpi, .zoom = i % 2 ? 1.7 : 1}, &n);
+        assert_int_equal((unsigned char)png[18] << 8 | (unsigned char)png[19], cases[i].pixels);
+        free(png);
+    }
     free(f);
 }
 
@@ -555,6 +572,7 @@ int main(void)
         TEST(simulated_viewers_confuse_what_they_should),
         TEST(label_lies_in_the_densest_part),
         TEST(png_has_the_size_the_dpi_asks_for_and_its_texts),
+        TEST(pngs_have_the_pixels_of_their_millimetres),
         TEST(png_pixels_come_back_with_and_without_alpha),
         TEST(same_input_gives_the_same_bytes),
         TEST(svg_keeps_text_as_text_with_counts),

@@ -231,6 +231,76 @@ static void names_of_rows_are_wrapped_not_cut(void **state)
     free(svg);
 }
 
+/* A dot plot of n groups and 12 genes on a slide: 254 x 142.875 mm, text of a meeting. */
+static char *dots_on_a_slide(size_t n)
+{
+    enum { GENES = 12 };
+    char **names = mem_must(n * sizeof *names), *genes[GENES];
+    size_t *sizes = mem_must(n * sizeof *sizes);
+    uint32_t *colors = mem_must(n * sizeof *colors);
+    float *mean = mem_must(n * GENES * sizeof *mean);
+    for (size_t i = 0; i < n; i++) {
+        names[i] = str_format("cell type %zu", i);
+        sizes[i] = 100 + i;
+    }
+    for (int k = 0; k < GENES; k++)
+        genes[k] = str_format("GENE%d", k);
+    for (size_t i = 0; i < n * GENES; i++)
+        mean[i] = (float)(i % 7) / 6;
+    GridPlot g = {.kind = GRID_DOTS, .groups = {.key = "type", .n = n, .names = names, .sizes = sizes, .colors = colors}, .n_genes = GENES,
+                  .genes = genes, .mean = mean, .fraction = mean, .unit = "mean", .map = MAP_REDS, .width_mm = 254, .height_mm = 142.875};
+    char path[64];
+    snprintf(path, sizeof path, "/tmp/scmm_dots_%ld.svg", (long)getpid());
+    char *svg = file_of(grid_render(&g, path, &(RenderParams){.dpi = 72, .zoom = 1.7}, NULL), path);
+    for (size_t i = 0; i < n; i++)
+        free(names[i]);
+    for (int k = 0; k < GENES; k++)
+        free(genes[k]);
+    free(names);
+    free(sizes);
+    free(colors);
+    free(mean);
+    return svg;
+}
+
+static void sixty_groups_of_dots_stand_side_by_side_on_a_slide(void **state)
+{
+    char *svg = dots_on_a_slide(60), text[48];
+    double w, h;
+    assert_non_null(strstr(svg, "width=\"720pt\" height=\"405pt\""));
+    page_of(svg, &w, &h);
+    for (int i = 0; i < 60; i++) {
+        snprintf(text, sizeof text, ">cell type %d (%d)</text>", i, 100 + i);
+        assert_int_equal(count(svg, text), 1);
+    }
+    assert_int_equal(count(svg, ">GENE0</text>"), 2); /* below each half */
+    for (const char *p = svg; (p = strstr(p, "font-size=\"")); p++)
+        assert_true(atof(p + 11) * 720 / w >= 5);
+    free(svg);
+}
+
+static void the_key_of_large_dots_stays_on_the_page(void **state)
+{
+    char *svg = dots_on_a_slide(8);
+    double w, h, x, r;
+    page_of(svg, &w, &h);
+    for (const char *p = svg; (p = strstr(p, "<circle cx=\"")); p++) {
+        assert_int_equal(sscanf(p, "<circle cx=\"%lf\" cy=\"%*f\" r=\"%lf\"", &x, &r), 2);
+        assert_true(x - r > 0 && x + r < w);
+    }
+    free(svg);
+}
+
+static void a_page_that_is_too_low_grows(void **state)
+{
+    char *svg = dots_on_a_slide(400);
+    double w, h;
+    page_of(svg, &w, &h);
+    assert_true(fabs(w - 720) < 1 && h > 1000);
+    assert_int_equal(count(svg, ">cell type 399 (499)</text>"), 1);
+    free(svg);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -242,6 +312,9 @@ int main(void)
         TEST(long_titles_take_two_lines_and_panels_count_their_cells),
         TEST(histogram_draws_every_cell_once),
         TEST(names_of_rows_are_wrapped_not_cut),
+        TEST(sixty_groups_of_dots_stand_side_by_side_on_a_slide),
+        TEST(the_key_of_large_dots_stays_on_the_page),
+        TEST(a_page_that_is_too_low_grows),
     };
     return RUN(tests);
 }

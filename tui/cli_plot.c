@@ -222,11 +222,9 @@ static Err check_looks(const PlotParams *p, const char *usage)
 {
     double w, h;
     int kind;
-    const char *dot = p->output ? strrchr(p->output, '.') : NULL;
     if (!p->output)
         FAIL(ERR_USAGE, "-o: a figure's name is missing; usage: scmmgpt plot %s", usage);
-    if (!dot || (strcmp(dot, ".png") != 0 && strcmp(dot, ".svg") != 0 && strcmp(dot, ".pdf") != 0))
-        FAIL(ERR_USAGE, "-o: %s: a figure's name ends in .png, .svg or .pdf", p->output);
+    TRY(err_context(draw_check_name(p->output), "-o"));
     TRY(scatter_size(p->size, &w, &h));
     return p->simulate ? color_simulate_find(p->simulate, &kind) : OK;
 }

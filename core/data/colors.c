@@ -5,6 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "core/data/column.h"
@@ -71,15 +72,22 @@ Err dataset_colors(Dataset *d, const char *key, uint32_t **rgb, size_t *n)
     Array *a = NULL;
     Err err = OK;
     size_t count = 0;
-    if (store_kind(d->store, path) == NODE_ARRAY && store_open_array(d->store, path, &a) == OK &&
-        a->info.cls == ELEM_STRING && a->info.rank == 1 && a->info.count >= c->n_categories) {
+    if (store_kind(d->store, path) != NODE_ARRAY || store_open_array(d->store, path, &a) != OK)
+        goto done;
+    if (a->info.cls != ELEM_STRING || a->info.rank != 1 || a->info.count < c->n_categories) {
+        log_warn("%s: not a colour for each of %zu categories; others are used", path, c->n_categories);
+    } else {
         count = c->n_categories;
         TRY_GOTO(NEW0(texts, count));
         TRY_GOTO(NEW(*rgb, count));
         TRY_GOTO(array_read_text(a, 0, count, texts));
         bool valid = true;
         for (size_t i = 0; i < count; i++)
-            valid &= parse_color(texts[i], &(*rgb)[i]);
+            if (!parse_color(texts[i], &(*rgb)[i])) {
+                if (valid)
+                    log_warn("%s: '%s' is no colour known here; others are used for all categories", path, texts[i]);
+                valid = false;
+            }
         *n = valid ? count : 0;
     }
 done:

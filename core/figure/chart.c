@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
 
@@ -71,7 +72,7 @@ static double label_lines(Draw *d, const ChartGroups *g, double size, double roo
         l[i].n_lines = 0;
         if (!g->sizes[i])
             continue;
-        char *count = count_text(g->sizes[i]), *text = str_format("%s (%s)", g->names[i], count);
+        char *count = count_text(g->sizes[i]), *text = str_format("%s (%s)", group_text(g->names[i]), count);
         l[i].n_lines = wrap_text(d, &style, room, text, l[i].lines, allowed);
         l[i].size = size;
         for (int k = 0; k < l[i].n_lines; k++)
@@ -218,7 +219,7 @@ void chart_draw_brackets(Draw *d, const Bracket *b, size_t n, double x, double y
 
 /* ---- pages that are too small ---- */
 
-Err chart_with_room(ChartDraw draw, const void *plot, const char *path, const RenderParams *p, JobCtl *ctl)
+Err chart_with_room(ChartDraw draw, const void *plot, double *height_mm, const char *path, const RenderParams *p, JobCtl *ctl)
 {
     static const double smaller = 0.85;
     RenderParams at = *p;
@@ -227,6 +228,13 @@ Err chart_with_room(ChartDraw draw, const void *plot, const char *path, const Re
     for (double zoom = full; err == ERR_USAGE && zoom > 1;) {
         at.zoom = zoom = fmax(1, zoom * smaller);
         err = draw(plot, path, &at, ctl);
+    }
+    if (err == ERR_USAGE && *height_mm > 0) {
+        double asked = *height_mm;
+        *height_mm = 0;
+        err = draw(plot, path, &at, ctl);
+        if (err == OK)
+            log_warn("%s: needs more than %.0f mm; the figure is higher than --size asked for", path, asked);
     }
     return err;
 }

@@ -38,7 +38,7 @@ static void fill_legend(Bars *c)
             cells += c->b->counts[r * parts->n + p];
         if (!cells)
             continue;
-        char *count = count_text(cells), *text = str_format("%s (%s)", parts->names[p], count);
+        char *count = count_text(cells), *text = str_format("%s (%s)", group_text(parts->names[p]), count);
         legend_add(&c->legend, GLYPH_SWATCH + palette_repeat(p, parts->n), parts->colors[p], text);
         free(text);
         free(count);
@@ -62,7 +62,7 @@ static Err choose_sizes(Bars *c, double label_width)
     if (page->height > 0) {
         c->row = fmin(ROW_MAX, (page->height - around - under) / rows);
         if (c->row < ROW_MIN)
-            FAIL(ERR_USAGE, "%zu rows have no room in a figure %.0f mm high; use a width alone, such as --size 170mm", c->n, c->b->height_mm);
+            FAIL(ERR_USAGE, "%zu rows have no room in a figure %.0f mm high; a higher --size, or a width alone", c->n, c->b->height_mm);
     } else {
         page->height = around + under + ROW * rows;
         if (!c->below)
@@ -154,5 +154,6 @@ done:
 
 Err bar_render(const BarPlot *b, const char *path, const RenderParams *p, JobCtl *ctl)
 {
-    return chart_with_room(draw_plot, b, path, p, ctl);
+    BarPlot copy = *b;
+    return chart_with_room(draw_plot, &copy, &copy.height_mm, path, p, ctl);
 }

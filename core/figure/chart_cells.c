@@ -107,7 +107,7 @@ static Err choose_sizes(Cells *c)
     else
         page->height = around + fmax(60, ROW * (double)p->n_genes);
     if (c->row < ROW_MIN)
-        FAIL(ERR_USAGE, "%zu genes have no room in a figure %.0f mm high; use a width alone, such as --size 170mm", p->n_genes, p->height_mm);
+        FAIL(ERR_USAGE, "%zu genes have no room in a figure %.0f mm high; a higher --size, or a width alone", p->n_genes, p->height_mm);
     if (c->legend.n < c->legend.total && page->p->zoom > 1)
         FAIL(ERR_USAGE, "%zu names have no room in text of this size; use a larger --size", c->legend.total);
     c->top = CHART_MARGIN + c->name_height + STRIP + 2;
@@ -205,5 +205,6 @@ done:
 
 Err cells_render(const CellPlot *p, const char *path, const RenderParams *r, JobCtl *ctl)
 {
-    return chart_with_room(draw_plot, p, path, r, ctl);
+    CellPlot copy = *p;
+    return chart_with_room(draw_plot, &copy, &copy.height_mm, path, r, ctl);
 }

@@ -33,7 +33,7 @@ static Err choose_sizes(Histograms *c)
     else
         page->height = around + c->row * rows;
     if (c->row < ROW_MIN)
-        FAIL(ERR_USAGE, "%zu groups have no room in a figure %.0f mm high; use a width alone, such as --size 170mm", c->n, h->height_mm);
+        FAIL(ERR_USAGE, "%zu groups have no room in a figure %.0f mm high; a higher --size, or a width alone", c->n, h->height_mm);
     if (c->labels)
         chart_row_labels_fit(page->d, &h->groups, c->names, c->row + ROW_GAP, c->labels);
     c->top = CHART_MARGIN + 3;
@@ -142,5 +142,6 @@ done:
 
 Err histogram_render(const HistogramPlot *h, const char *path, const RenderParams *p, JobCtl *ctl)
 {
-    return chart_with_room(draw_plot, h, path, p, ctl);
+    HistogramPlot copy = *h;
+    return chart_with_room(draw_plot, &copy, &copy.height_mm, path, p, ctl);
 }

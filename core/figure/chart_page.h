@@ -40,9 +40,10 @@ void chart_draw_row_label(Draw *d, const RowLabel *l, double x, double y);
  * upwards (above) or ending at y. */
 double chart_upright_length(Draw *d, double size, const char *name, double width, double most);
 void chart_draw_upright(Draw *d, double size, const char *name, double x, double y, double length, double width, bool above);
-/* Draws; where a plot says that it has no room, again with smaller text, down to its size on paper. */
+/* Draws; where a plot says that it has no room, again with smaller text, down to its size on paper; then on a page that
+ * grows, with a warning. *height_mm: of the plot, which is a copy. */
 typedef Err (*ChartDraw)(const void *plot, const char *path, const RenderParams *p, JobCtl *ctl);
-CHECKED Err chart_with_room(ChartDraw draw, const void *plot, const char *path, const RenderParams *p, JobCtl *ctl);
+CHECKED Err chart_with_room(ChartDraw draw, const void *plot, double *height_mm, const char *path, const RenderParams *p, JobCtl *ctl);
 /* Room above columns of width `cell` for the brackets; and drawing them with their foot at y. */
 double chart_bracket_height(Draw *d, const Bracket *b, size_t n, double cell);
 void chart_draw_brackets(Draw *d, const Bracket *b, size_t n, double x, double y, double cell, double height);

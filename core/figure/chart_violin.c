@@ -27,7 +27,7 @@ static double name_room(Violins *c)
     TextStyle style = {.size = FIGURE_TEXT};
     double widest = 0, longest = 0;
     for (size_t i = 0; i < c->n; i++) {
-        const char *name = c->v->groups.names[c->shown[i]];
+        const char *name = group_text(c->v->groups.names[c->shown[i]]);
         widest = fmax(widest, draw_text_width(c->page.d, &style, name));
         longest = fmax(longest, chart_upright_length(c->page.d, name_size(c), name, c->slot - 1, UPRIGHT_MOST));
     }
@@ -52,7 +52,7 @@ static Err choose_sizes(Violins *c)
     else
         page->height = around + gaps + ROW * (double)v->n_rows;
     if (c->row < ROW_MIN)
-        FAIL(ERR_USAGE, "%zu rows have no room in a figure %.0f mm high; use a width alone, such as --size 170mm", v->n_rows, v->height_mm);
+        FAIL(ERR_USAGE, "%zu rows have no room in a figure %.0f mm high; a higher --size, or a width alone", v->n_rows, v->height_mm);
     c->left = CHART_MARGIN + TITLE_ROOM + c->tick_width + fmax(0, room - c->slot * (double)c->n) / 2;
     c->top = CHART_MARGIN + 3;
     return OK;
@@ -129,7 +129,7 @@ static void draw_names(const Violins *c)
     TextStyle style = {.size = FIGURE_TEXT, .align = ALIGN_CENTER, .color = FIGURE_INK};
     for (size_t i = 0; i < c->n; i++) {
         double x = c->left + ((double)i + 0.5) * c->slot;
-        const char *name = c->v->groups.names[c->shown[i]];
+        const char *name = group_text(c->v->groups.names[c->shown[i]]);
         if (c->turned)
             chart_draw_upright(c->page.d, name_size(c), name, x, y, c->name_height - 5, c->slot - 1, false);
         else
@@ -162,5 +162,6 @@ done:
 
 Err violin_render(const ViolinPlot *v, const char *path, const RenderParams *p, JobCtl *ctl)
 {
-    return chart_with_room(draw_violins, v, path, p, ctl);
+    ViolinPlot copy = *v;
+    return chart_with_room(draw_violins, &copy, &copy.height_mm, path, p, ctl);
 }

@@ -19,14 +19,20 @@ static Err find_kind(const char *path, Kind *out)
 {
     static const char *const extensions[] = {".png", ".svg", ".pdf"};
     for (int k = 0; k < 3; k++)
-        if (str_ends(path, extensions[k])) {
+        if (str_ends_nocase(path, extensions[k])) {
             *out = (Kind)k;
             return OK;
         }
     FAIL(ERR_USAGE, "%s: a figure's name ends in .png, .svg or .pdf", path);
 }
 
-/* What cairo would refuse, and a file could not hold: caller frees. */
+Err draw_check_name(const char *path)
+{
+    Kind kind;
+    return find_kind(path, &kind);
+}
+
+/* What cairo would refuse, and a file could not hold; tabs and the like become blanks. Caller frees. */
 static char *clean_text(const char *text)
 {
     Str s = {0};
@@ -42,7 +48,7 @@ static char *clean_text(const char *text)
         if (good)
             str_add_n(&s, (const char *)p, (size_t)n);
         else
-            str_add_char(&s, '?');
+            str_add_char(&s, code >= '\t' && code <= '\r' ? ' ' : '?');
         p += good ? n : 1;
     }
     return str_take(&s);
@@ -74,14 +80,20 @@ static void set_pdf_metadata(Draw *d, const DrawParams *p)
     str_free(&words);
 }
 
+static cairo_status_t keep_pdf(void *user, const unsigned char *data, unsigned n)
+{
+    str_add_n(user, (const char *)data, n);
+    return CAIRO_STATUS_SUCCESS;
+}
+
 static Err make_surface(Draw *d, const DrawParams *p)
 {
     double scale = d->dpi / 72 * d->zoom;
-    int w = (int)ceil(d->width * scale), h = (int)ceil(d->height * scale);
+    int w = (int)fmax(1, round(d->width * scale)), h = (int)fmax(1, round(d->height * scale));
     if (d->kind == KIND_PNG && (w > 32000 || h > 32000))
         FAIL(ERR_USAGE, "%s: %d x %d pixels are too many; lower --dpi", d->path, w, h);
     if (d->kind == KIND_PDF)
-        d->surface = cairo_pdf_surface_create(d->temporary, d->width * d->zoom, d->height * d->zoom);
+        d->surface = cairo_pdf_surface_create_for_stream(keep_pdf, &d->bytes, d->width * d->zoom, d->height * d->zoom);
     else if (d->kind == KIND_PNG)
         d->surface = cairo_image_surface_create(CAIRO_FORMAT_ARGB32, w, h);
     else
@@ -154,7 +166,7 @@ static void release(Draw *d)
     free(d->meta);
     free(d->path);
     free(d->temporary);
-    str_free(&d->svg);
+    str_free(&d->bytes);
     for (int k = 0; k < 4; k++)
         str_free(&d->used[k]);
     free(d);
@@ -164,10 +176,6 @@ void draw_abandon(Draw *d)
 {
     if (!d)
         return;
-    if (d->kind == KIND_PDF && d->surface) {
-        cairo_surface_finish(d->surface);
-        unlink(d->temporary);
-    }
     release(d);
 }
 
@@ -205,7 +213,7 @@ static Err finish_pdf(Draw *d)
     cairo_status_t status = cairo_surface_status(d->surface);
     if (status != CAIRO_STATUS_SUCCESS)
         FAIL(ERR_GENERAL, "%s: cannot be written: %s", d->path, cairo_status_to_string(status));
-    return OK;
+    return write_temporary(d, d->bytes.data, d->bytes.len);
 }
 
 Err draw_close(Draw *d)
@@ -217,7 +225,7 @@ Err draw_close(Draw *d)
         err = finish_pdf(d);
     else {
         svg_end(d);
-        err = write_temporary(d, d->svg.data, d->svg.len);
+        err = write_temporary(d, d->bytes.data, d->bytes.len);
     }
     if (err == OK && rename(d->temporary, d->path) != 0)
         err = err_set(ERR_GENERAL, "%s: cannot be written: %s", d->path, strerror(errno));
@@ -344,7 +352,8 @@ void draw_glyph(Draw *d, int glyph, double x, double y, double diameter, uint32_
     const double square[8] = {x - q, y - q, x + q, y - q, x + q, y + q, x - q, y + q};
     const double diamond[8] = {x, y - t, x + t, y, x, y + t, x - t, y};
     const double triangle[6] = {x, y - r * 1.1, x + b, y + r * 0.9, x - b, y + r * 0.9};
-    double stroke = fmax(0.25, diameter / 5);
+    const double down[6] = {x, y + r * 1.1, x + b, y - r * 0.9, x - b, y - r * 0.9};
+    double stroke = fmax(0.25, diameter / 5), p = r * 1.15;
     switch (glyph) {
     case 1:
         draw_ring(d, x, y, diameter, stroke, color);
@@ -361,6 +370,13 @@ void draw_glyph(Draw *d, int glyph, double x, double y, double diameter, uint32_
     case 5:
         draw_line(d, x - r, y - r, x + r, y + r, stroke, color);
         draw_line(d, x - r, y + r, x + r, y - r, stroke, color);
+        break;
+    case 6:
+        draw_polygon(d, down, 3, color);
+        break;
+    case 7:
+        draw_line(d, x - p, y, x + p, y, diameter * 0.3, color);
+        draw_line(d, x, y - p, x, y + p, diameter * 0.3, color);
         break;
     default:
         draw_disc(d, x, y, r, 0, color);

@@ -33,7 +33,9 @@ typedef struct TextStyle {
     double rotate; /* degrees, counter-clockwise */
 } TextStyle;
 
-/* The kind follows the extension .png, .svg, .pdf (ERR_USAGE otherwise). ERR_GENERAL when the file exists without
+/* OK for names that end in .png, .svg or .pdf (any case), else ERR_USAGE. */
+CHECKED Err draw_check_name(const char *path);
+/* The kind follows the extension (ERR_USAGE as above). ERR_GENERAL when the file exists without
  * force or cannot be written. */
 CHECKED Err draw_open(const char *path, const DrawParams *p, Draw **out);
 /* Writes the file; frees d in any case. */

@@ -18,7 +18,7 @@ struct Draw {
     size_t n_meta;
     cairo_surface_t *surface;
     cairo_t *cr;
-    Str svg;
+    Str bytes; /* of SVG and PDF */
     Str used[4]; /* text in each of the four faces: 1 bold, 2 italic */
 };
 

@@ -30,10 +30,10 @@ static void add_escaped(Str *s, const char *text)
 
 void svg_begin(Draw *d, const DrawParams *p)
 {
-    Str *s = &d->svg;
+    Str *s = &d->bytes;
     str_addf(s,
              "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<svg xmlns=\"http://www.w3.org/2000/svg\" "
-             "xmlns:xlink=\"http://www.w3.org/1999/xlink\" width=\"%.4gpt\" height=\"%.4gpt\" viewBox=\"0 0 %.4g %.4g\" "
+             "xmlns:xlink=\"http://www.w3.org/1999/xlink\" width=\"%.4gpt\" height=\"%.4gpt\" viewBox=\"0 0 %.4g %.4g\" xml:space=\"preserve\" "
              "font-family=\"'Liberation Sans', Arial, Helvetica, sans-serif\">\n",
              d->width * d->zoom, d->height * d->zoom, d->width, d->height);
     if (p->title) {
@@ -57,34 +57,34 @@ void svg_begin(Draw *d, const DrawParams *p)
 
 void svg_line(Draw *d, double x0, double y0, double x1, double y1, double width, uint32_t color)
 {
-    str_addf(&d->svg, "<line x1=\"%.2f\" y1=\"%.2f\" x2=\"%.2f\" y2=\"%.2f\" stroke=\"#%06x\" stroke-width=\"%.2f\"/>\n",
+    str_addf(&d->bytes, "<line x1=\"%.2f\" y1=\"%.2f\" x2=\"%.2f\" y2=\"%.2f\" stroke=\"#%06x\" stroke-width=\"%.2f\"/>\n",
              x0, y0, x1, y1, color, width);
 }
 
 void svg_polygon(Draw *d, const double *xy, int n, double stroke, uint32_t color)
 {
-    str_add(&d->svg, "<polygon points=\"");
+    str_add(&d->bytes, "<polygon points=\"");
     for (int i = 0; i < n; i++)
-        str_addf(&d->svg, "%s%.2f,%.2f", i ? " " : "", xy[2 * i], xy[2 * i + 1]);
+        str_addf(&d->bytes, "%s%.2f,%.2f", i ? " " : "", xy[2 * i], xy[2 * i + 1]);
     if (stroke > 0)
-        str_addf(&d->svg, "\" fill=\"none\" stroke=\"#%06x\" stroke-width=\"%.2f\" stroke-linejoin=\"round\"/>\n", color, stroke);
+        str_addf(&d->bytes, "\" fill=\"none\" stroke=\"#%06x\" stroke-width=\"%.2f\" stroke-linejoin=\"round\"/>\n", color, stroke);
     else
-        str_addf(&d->svg, "\" fill=\"#%06x\"/>\n", color);
+        str_addf(&d->bytes, "\" fill=\"#%06x\"/>\n", color);
 }
 
 void svg_disc(Draw *d, double x, double y, double r, double stroke, uint32_t color)
 {
-    str_addf(&d->svg, "<circle cx=\"%.2f\" cy=\"%.2f\" r=\"%.2f\" ", x, y, r);
+    str_addf(&d->bytes, "<circle cx=\"%.2f\" cy=\"%.2f\" r=\"%.2f\" ", x, y, r);
     if (stroke > 0)
-        str_addf(&d->svg, "fill=\"none\" stroke=\"#%06x\" stroke-width=\"%.2f\"/>\n", color, stroke);
+        str_addf(&d->bytes, "fill=\"none\" stroke=\"#%06x\" stroke-width=\"%.2f\"/>\n", color, stroke);
     else
-        str_addf(&d->svg, "fill=\"#%06x\"/>\n", color);
+        str_addf(&d->bytes, "fill=\"#%06x\"/>\n", color);
 }
 
 void svg_text(Draw *d, double x, double y, const TextStyle *s, uint32_t color, const char *utf8)
 {
     static const char *const anchors[] = {"start", "middle", "end"};
-    Str *out = &d->svg;
+    Str *out = &d->bytes;
     str_add(&d->used[s->bold + 2 * s->italic], utf8);
     str_addf(out, "<text x=\"%.2f\" y=\"%.2f\" font-size=\"%.2f\" fill=\"#%06x\" text-anchor=\"%s\"", x, y, s->size, color,
              anchors[s->align]);
@@ -119,9 +119,9 @@ void svg_image(Draw *d, double x, double y, double w, double h, const uint32_t *
     size_t n;
     if (png_encode(argb, iw, ih, d->dpi, true, NULL, 0, &png, &n) != OK)
         return;
-    str_addf(&d->svg, "<image x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" height=\"%.2f\" xlink:href=\"data:image/png;base64,", x, y, w, h);
-    add_base64(&d->svg, png, n);
-    str_add(&d->svg, "\"/>\n");
+    str_addf(&d->bytes, "<image x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" height=\"%.2f\" xlink:href=\"data:image/png;base64,", x, y, w, h);
+    add_base64(&d->bytes, png, n);
+    str_add(&d->bytes, "\"/>\n");
     free(png);
 }
 
@@ -159,19 +159,19 @@ static void add_face(Draw *d, int k)
     if (face)
         cairo_ft_scaled_font_unlock_face(scaled);
     if (err == OK) {
-        str_addf(&d->svg, "@font-face { font-family: 'Liberation Sans'; font-weight: %s; font-style: %s; src: url(data:font/ttf;base64,",
+        str_addf(&d->bytes, "@font-face { font-family: 'Liberation Sans'; font-weight: %s; font-style: %s; src: url(data:font/ttf;base64,",
                  style.bold ? "bold" : "normal", style.italic ? "italic" : "normal");
-        add_base64(&d->svg, font, n);
-        str_add(&d->svg, ") format('truetype'); }\n");
+        add_base64(&d->bytes, font, n);
+        str_add(&d->bytes, ") format('truetype'); }\n");
     }
     free(font);
 }
 
 void svg_end(Draw *d)
 {
-    str_add(&d->svg, "<style>\n");
+    str_add(&d->bytes, "<style>\n");
     for (int k = 0; k < 4; k++)
         if (d->used[k].len)
             add_face(d, k);
-    str_add(&d->svg, "</style>\n</svg>\n");
+    str_add(&d->bytes, "</style>\n</svg>\n");
 }

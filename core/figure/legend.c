@@ -26,6 +26,11 @@ char *count_text(size_t v)
 
 /* ---- words ---- */
 
+const char *group_text(const char *name)
+{
+    return name[strspn(name, " \t\r\n")] ? name : "(no name)";
+}
+
 static bool inside_character(const char *p)
 {
     return ((unsigned char)*p & 0xC0) == 0x80;
@@ -435,10 +440,12 @@ void bar_draw(Draw *d, const Bar *b, double x, double y, double height)
     }
     style.rotate = 90;
     style.align = ALIGN_CENTER;
-    char *shown = shorten_text(d, &style, height + 12, unit);
-    if (shown[0])
-        draw_text(d, x + w + 3 + widest + style.size * 1.1, y + height / 2, &style, shown);
-    free(shown);
+    char *lines[2];
+    int n_lines = unit[0] ? wrap_text(d, &style, height + 12, unit, lines, 2) : 0;
+    for (int k = 0; k < n_lines; k++) {
+        draw_text(d, x + w + 3 + widest + style.size * (1.1 + 1.1 * k), y + height / 2, &style, lines[k]);
+        free(lines[k]);
+    }
     free(unit);
 }
 

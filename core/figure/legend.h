@@ -63,6 +63,8 @@ char *axis_unit(const char *unit, double lo, double hi, int *power);
 int axis_ticks(double lo, double hi, int most, double *out);
 /* `step`: distance of the ticks, which says how many decimals there are. */
 void axis_text(double v, double step, char *out, size_t n);
+/* The name of a group as it is shown: "(no name)" for an empty one. */
+const char *group_text(const char *name);
 /* 1204 -> "1,204"; caller frees. */
 char *count_text(size_t v);
 /* Breaks text into at most `most` lines of `room`: at blanks, else behind punctuation, else anywhere; a last line that is

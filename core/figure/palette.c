@@ -24,7 +24,8 @@ void palette_categorical(uint32_t *colors, size_t n)
 
 int palette_glyph(size_t i, size_t n)
 {
-    return n <= 20 ? 0 : (int)(i / 20 % 6);
+    static const int order[N_GLYPHS] = {0, 2, 3, 4, 6, 5, 7, 1};
+    return n <= 20 ? 0 : order[i / 20 % N_GLYPHS];
 }
 
 int palette_repeat(size_t i, size_t n)

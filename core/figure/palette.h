@@ -12,8 +12,9 @@
 /* Okabe-Ito up to 8 groups, then a palette of 20 that differs in lightness too, then repeated (the glyphs of
  * palette_glyph tell the repeats apart). Fills colors[n]. */
 void palette_categorical(uint32_t *colors, size_t n);
-/* 0 disc, 1 ring, 2 square, 3 diamond, 4 triangle, 5 cross: the glyph of group i among n (0 up to 20 groups). */
-enum { N_GLYPHS = 6 };
+/* 0 disc, 1 ring, 2 square, 3 diamond, 4 triangle, 5 cross, 6 triangle upside down, 7 plus: the glyph of group i among n
+ * (0 up to 20 groups). Rings are left to generated cells until all others are taken. */
+enum { N_GLYPHS = 8 };
 int palette_glyph(size_t i, size_t n);
 /* How often the colour of group i has been used before it: 0 up to 20 groups. */
 int palette_repeat(size_t i, size_t n);

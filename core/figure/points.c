@@ -39,6 +39,10 @@ static bool in_glyph(int glyph, double dx, double dy, double inner, double r)
         return dy <= r * 0.9 && dy >= -r * 1.1 && ax <= (dy + r * 1.1) * 0.6;
     case 5:
         return fmax(ax, ay) <= r && fabs(ax - ay) <= fmax(0.6, r * 0.4);
+    case 6:
+        return in_glyph(4, dx, -dy, inner, r);
+    case 7:
+        return fmax(ax, ay) <= r * 1.15 && fmin(ax, ay) <= fmax(0.4, r * 0.3);
     default:
         return r2 <= r * r && r2 >= inner * inner;
     }

@@ -108,7 +108,7 @@ static Err place_labels(const Page *g, const ScatterPanel *p, const TextStyle *s
         scatter_place(g, at, k, &x, &y);
         snprintf(number, sizeof number, "%zu", k + 1);
         if (scatter_inside(g, x, y))
-            labels[(*n)++] = make_label(g, style, x, y, g->numbered ? number : p->names[k]);
+            labels[(*n)++] = make_label(g, style, x, y, g->numbered ? number : group_text(p->names[k]));
     }
     separate(g, labels, *n);
     *out = labels;

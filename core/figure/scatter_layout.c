@@ -50,7 +50,7 @@ static void fill_legend(const Page *g, const ScatterPanel *p, Legend *l)
     l->title = p->legend_title;
     for (size_t k = 0; p->codes && (place != LEGEND_ON_DATA || g->numbered) && k < p->n_groups; k++)
         if (sizes[k] && (!p->highlight || p->highlight[k]))
-            add_counted(l, palette_glyph(k, p->n_groups), p->colors[k], p->names[k], sizes[k], g->numbered ? (int)k + 1 : 0);
+            add_counted(l, palette_glyph(k, p->n_groups), p->colors[k], group_text(p->names[k]), sizes[k], g->numbered ? (int)k + 1 : 0);
     if (sizes[p->n_groups])
         add_counted(l, 0, COLOR_MISSING, "NA", sizes[p->n_groups], 0);
     free(sizes);
@@ -58,9 +58,17 @@ static void fill_legend(const Page *g, const ScatterPanel *p, Legend *l)
         legend_add(l, 1, FIGURE_INK, g->s->generated_label);
 }
 
+static bool has_number(const ScatterPanel *p, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (isfinite(p->values[i]))
+            return true;
+    return false;
+}
+
 bool scatter_has_bar(const Page *g, const ScatterPanel *p)
 {
-    return p->values && !p->codes && g->s->legend != LEGEND_NONE;
+    return p->values && !p->codes && g->s->legend != LEGEND_NONE && has_number(p, g->s->n);
 }
 
 static double bar_height(const Page *g)

@@ -127,6 +127,13 @@ static Err read_groups(Session *s, const ChartParams *c, const PlotParams *pp, J
     for (size_t i = 0; i < g->n_cells; i++)
         if (g->codes[i] >= 0 && (!d->chosen || d->chosen->in[i]))
             d->sizes[g->codes[i]]++;
+    size_t cells = 0;
+    for (size_t i = 0; i < g->n_groups; i++)
+        cells += d->sizes[i];
+    if (!cells && c->rule)
+        FAIL(ERR_NOT_FOUND, "--cells %s: no cell of %s is like that; there is nothing to draw", c->rule, g->key);
+    if (!cells)
+        FAIL(ERR_NOT_FOUND, "obs/%s: no cell has a value; there is nothing to draw", g->key);
     return OK;
 }
 

@@ -18,6 +18,53 @@ PlotParams plot_params_default(void)
     return (PlotParams){.size = "85mm", .dpi = 300, .legend = "right", .vector_points = "auto"};
 }
 
+/* The panels of a split: its groups that have cells here, and last the cells without a group. */
+typedef struct Parts {
+    size_t n, *group, *cells; /* [n]; group n_groups: without one */
+    uint8_t *in;              /* [n, cells] */
+} Parts;
+
+static void parts_done(Parts *p)
+{
+    free(p->group);
+    free(p->cells);
+    free(p->in);
+}
+
+static size_t part_of(const Groups *g, size_t i)
+{
+    return g->codes[i] >= 0 ? (size_t)g->codes[i] : g->n_groups;
+}
+
+static Err make_parts(const Groups *g, const Selection *chosen, Parts *out)
+{
+    Err err = OK;
+    size_t *sizes = NULL, *place = NULL;
+    *out = (Parts){0};
+    TRY_GOTO(NEW0(sizes, g->n_groups + 1));
+    TRY_GOTO(NEW(place, g->n_groups + 1));
+    TRY_GOTO(NEW(out->group, g->n_groups + 1));
+    TRY_GOTO(NEW(out->cells, g->n_groups + 1));
+    for (size_t i = 0; i < g->n_cells; i++)
+        sizes[part_of(g, i)] += !chosen || chosen->in[i];
+    for (size_t j = 0; j <= g->n_groups; j++)
+        if (sizes[j]) {
+            place[j] = out->n;
+            out->group[out->n] = j;
+            out->cells[out->n++] = sizes[j];
+        }
+    TRY_GOTO(NEW0(out->in, out->n * g->n_cells));
+    for (size_t i = 0; i < g->n_cells; i++)
+        if (!chosen || chosen->in[i])
+            out->in[place[part_of(g, i)] * g->n_cells + i] = 1;
+done:
+    free(sizes);
+    free(place);
+    if (err)
+        parts_done(out);
+    return err;
+}
+
 /* What the panels borrow from, freed together. */
 typedef struct Sources {
     size_t n, n_panels;
@@ -26,7 +73,7 @@ typedef struct Sources {
     uint8_t **highlight;
     Selection *chosen;
     Groups *split;
-    uint8_t *split_in; /* [split groups, cells] */
+    Parts parts;
     char **titles;     /* [n_panels + 1] of a split, and of its colour bar */
     ScatterPanel *panels;
 } Sources;
@@ -43,7 +90,7 @@ static void sources_free(Sources *o)
     free(o->titles);
     selection_free(o->chosen);
     groups_free(o->split);
-    free(o->split_in);
+    parts_done(&o->parts);
     free(o->groups);
     free(o->values);
     free(o->highlight);
@@ -239,10 +286,10 @@ static Err make_panels(Session *s, const PlotParams *pp, Sources *o, JobCtl *ctl
 }
 
 /* "ctrl (1,431)"; with several colourings "CD3D, ctrl (1,431)". */
-static char *split_title(const ScatterPanel *p, const Groups *g, size_t j, bool several)
+static char *split_title(const ScatterPanel *p, const char *name, size_t cells, bool several)
 {
-    char *count = count_text(g->sizes[j]);
-    char *title = several && p->title ? str_format("%s, %s (%s)", p->title, g->names[j], count) : str_format("%s (%s)", g->names[j], count);
+    char *count = count_text(cells);
+    char *title = several && p->title ? str_format("%s, %s (%s)", p->title, name, count) : str_format("%s (%s)", name, count);
     free(count);
     return title;
 }
@@ -254,20 +301,21 @@ static Err split_panels(Session *s, const PlotParams *pp, Sources *o, JobCtl *ct
     enum { MOST = 64 };
     TRY(session_groups(s, pp->split_by, ctl, &o->split));
     const Groups *g = o->split;
-    if (g->n_groups * o->n > MOST)
+    Parts *p = &o->parts;
+    if (g->n_groups > MOST)
         FAIL(ERR_USAGE, "--split-by %s: %zu panels are too many (%d at most)", pp->split_by, g->n_groups * o->n, MOST);
-    TRY(NEW0(o->split_in, g->n_groups * g->n_cells));
-    for (size_t i = 0; i < g->n_cells; i++)
-        if (g->codes[i] >= 0 && (!o->chosen || o->chosen->in[i]))
-            o->split_in[(size_t)g->codes[i] * g->n_cells + i] = 1;
-    ScatterPanel *split = mem_must(g->n_groups * o->n * sizeof *split);
-    o->titles = mem_must((g->n_groups + 1) * o->n * sizeof *o->titles);
+    TRY(make_parts(g, o->chosen, p));
+    if (p->n * o->n > MOST)
+        FAIL(ERR_USAGE, "--split-by %s: %zu panels are too many (%d at most)", pp->split_by, p->n * o->n, MOST);
+    ScatterPanel *split = mem_must(p->n * o->n * sizeof *split);
+    o->titles = mem_must((p->n * o->n + 1) * sizeof *o->titles);
     size_t k = 0;
     for (size_t i = 0; i < o->n; i++)
-        for (size_t j = 0; j < g->n_groups; j++, k++) {
+        for (size_t j = 0; j < p->n; j++, k++) {
+            const char *name = p->group[j] < g->n_groups ? g->names[p->group[j]] : "NA";
             split[k] = o->panels[i];
-            split[k].in = o->split_in + j * g->n_cells;
-            split[k].title = o->titles[k] = split_title(&o->panels[i], g, j, o->n > 1);
+            split[k].in = p->in + j * g->n_cells;
+            split[k].title = o->titles[k] = split_title(&o->panels[i], name, p->cells[j], o->n > 1);
             split[k].italic_title = false;
             split[k].legend_title = o->panels[i].codes ? o->panels[i].title : NULL;
         }
@@ -286,6 +334,8 @@ static Err split_panels(Session *s, const PlotParams *pp, Sources *o, JobCtl *ct
 static Err choose_cells(Session *s, const PlotParams *pp, Sources *o, JobCtl *ctl)
 {
     TRY(session_select(s, pp->rule, ctl, &o->chosen));
+    if (!o->chosen->n)
+        FAIL(ERR_NOT_FOUND, "--cells %s: no cell is like that; there is nothing to draw", pp->rule);
     for (size_t i = 0; i < o->n_panels; i++)
         o->panels[i].in = o->chosen->in;
     return OK;
@@ -365,7 +415,7 @@ static void warn_of_colors(const Groups *g, const size_t *sizes)
 static void warn_of_size(const PlotParams *pp, const RenderParams *r, size_t points)
 {
     enum { MANY = 100000, BYTES = 76 };
-    if (r->vector_points == 1 && points > MANY && !str_ends(pp->output, ".png"))
+    if (r->vector_points == 1 && points > MANY && !str_ends_nocase(pp->output, ".png"))
         log_warn("%s: %zu points as vectors, about %zu MB; without --vector-points always they become one image", pp->output, points,
                  points * BYTES >> 20);
 }
@@ -380,6 +430,17 @@ static Err write_sidecar(const PlotParams *pp, const FigureFile *file, const Sca
                                                  .panels = titles, .generated = f->n_generated ? f->generated_label : NULL});
     free(titles.text);
     return err;
+}
+
+/* A figure without a cell would be mistaken for one. */
+static Err check_map(const Map *m)
+{
+    for (size_t i = 0; i < m->n; i++)
+        if (isfinite(m->xy[2 * i]) && isfinite(m->xy[2 * i + 1]))
+            return OK;
+    if (!m->n)
+        FAIL(ERR_NOT_FOUND, "the file has no cells; there is nothing to draw");
+    FAIL(ERR_NOT_FOUND, "obsm/%s: no cell has finite coordinates; there is nothing to draw", m->name);
 }
 
 Err session_plot(Session *s, const PlotParams *pp, JobCtl *ctl)
@@ -397,6 +458,7 @@ Err session_plot(Session *s, const PlotParams *pp, JobCtl *ctl)
     if (!pp->map)
         TRY_GOTO(session_map(s, pp->basis, ctl, &map));
     const Map *m = pp->map ? pp->map : map;
+    TRY_GOTO(check_map(m));
     TRY_GOTO(make_panels(s, pp, &o, ctl));
     for (size_t i = 0; pp->free_scales && i < o.n; i++)
         if (o.panels[i].values)

@@ -98,3 +98,5 @@ refuses 2 --color CD3E --vmin 5 --vmax 1
 refuses 7 --color nothing_of_that_name
 refuses 7 --color leiden --highlight 99
 refuses 7 --color leiden --cells leiden=99
+refuses 7 --color leiden --cells 'CD3E>999999'
+refuses 7 --kind violin --groupby leiden --genes CD3E --cells 'CD3E>999999'
