@@ -202,6 +202,35 @@ static void a_job_that_nobody_looks_at_ends_and_loses_no_text(void **state)
     job_queue_free(q);
 }
 
+static Err slow_in_steps(JobCtl *ctl, void *arg)
+{
+    for (size_t i = 0;; i++) {
+        usleep(1000);
+        TRY(job_yield(ctl, i));
+    }
+}
+
+/* What shares nothing with a long job runs between its steps, but in no other work. */
+static void a_job_beside_runs_where_the_long_one_yields(void **state)
+{
+    JobQueue *q = job_queue_new();
+    Probe a = {0}, plain = {0}, beside = {0}, ask = {0};
+    job_queue_submit(q, &(JobSpec){.name = "embed", .run = slow_in_steps, .done = ended, .arg = &a});
+    job_queue_submit(q, &(JobSpec){.name = "annotate", .run = quick, .done = ended, .arg = &plain});
+    job_queue_submit(q, &(JobSpec){.name = "cluster", .beside = true, .run = quick, .done = ended, .arg = &beside});
+    WAIT_UNTIL(beside.ended, job_queue_poll(q));
+    assert_int_equal(a.ended + plain.ended, 0);
+    job_queue_cancel(q, 0, ERR_CANCELLED);
+    WAIT_UNTIL(plain.ended, job_queue_poll(q));
+    a = beside = (Probe){0};
+    job_queue_submit(q, &(JobSpec){.name = "cluster", .run = slow, .done = ended, .arg = &a});
+    job_queue_submit(q, &(JobSpec){.name = "markers", .beside = true, .run = quick, .done = ended, .arg = &beside});
+    job_queue_submit(q, &(JobSpec){.name = "ask", .interactive = true, .run = quick, .done = ended, .arg = &ask});
+    WAIT_UNTIL(ask.ended, job_queue_poll(q));
+    assert_int_equal(a.ended + beside.ended, 0);
+    job_queue_free(q);
+}
+
 static void freeing_the_queue_ends_every_job(void **state)
 {
     JobQueue *q = job_queue_new();
@@ -275,6 +304,7 @@ int main(void)
         TEST(permutation_has_every_number_once),
         TEST(interactive_job_runs_inside_a_long_one),
         TEST(a_job_that_nobody_looks_at_ends_and_loses_no_text),
+        TEST(a_job_beside_runs_where_the_long_one_yields),
         TEST(freeing_the_queue_ends_every_job),
         TEST(the_budget_counts_what_is_in_use),
         TEST(keys_sort_as_their_numbers_and_ties_by_place),

@@ -32,7 +32,7 @@ static const Option options[] = {
     {" plot ", "--cells RULE",
      "only these cells: leiden=3, CD3E>0, @FILE; on a map the others are grey"},
     {" plot ", "--scale-genes", "the other kinds: each gene from 0 to 1"},
-    {" plot ", "--absolute", "composition: cells instead of shares"},
+    {" plot ", "--absolute", "composition: cells instead of shares (without --color: always)"},
     {" plot ", "--size 85mm|170mm|slide|square", "width of the figure; also 120x80mm"},
     {" plot ", "--dpi 300", "resolution of PNG and of points inside SVG and PDF"},
     {" plot ", "--style paper|meeting|poster", "size of text and marks"},

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/time.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/base/clock.h"
@@ -45,11 +46,18 @@ static void catch_signals(void)
            SIG_DFL); /* curses takes it; Ctrl-Z comes as a byte, and kill -TSTP stops us plainly */
 }
 
+enum { MOST_HELD = 256 };
+
 typedef struct Loop {
     App *app;
     Canvas *canvas;
     Input input;
+    double partial_since; /* the input holds the beginning of a sequence; 0: it does not */
     Keymap keys;
+    Event held[MOST_HELD]; /* typed ahead: what they are about is on its way */
+    size_t n_held;
+    char *commands;        /* path of the file that commands are added to; NULL */
+    Str written;           /* commands of the files written */
     int exit_code;
 } Loop;
 
@@ -82,6 +90,42 @@ static void handle_event(Loop *l, const Event *e)
     prompt_sync();
 }
 
+/* The work that a key must wait for; N_WORK: none. */
+static WorkKind waits_for(const Loop *l, const Event *e)
+{
+    const App *a = l->app;
+    if (e->kind != EVENT_KEY || a->prompt.kind != PROMPT_NONE || a->help)
+        return N_WORK;
+    return app_waits_for(a, keymap_find(&l->keys, e->name));
+}
+
+/* Handles an event, or keeps it while what it is about is on its way; Esc and Ctrl-C drop those kept. */
+static void take_event(Loop *l, const Event *e)
+{
+    if (l->n_held && e->kind == EVENT_KEY && (!strcmp(e->name, "Esc") || !strcmp(e->name, "C-c"))) {
+        l->n_held = 0;
+        app_message(l->app, ROLE_DIM, "the keys typed ahead are dropped");
+    }
+    WorkKind work = l->n_held ? N_WORK : waits_for(l, e);
+    if (!l->n_held && work == N_WORK) {
+        handle_event(l, e);
+        return;
+    }
+    if (!l->n_held)
+        app_message(l->app, ROLE_DIM, "keys wait for: %s   (Esc drops them)", work_name(work));
+    if (l->n_held < MOST_HELD)
+        l->held[l->n_held++] = *e;
+}
+
+static void release_events(Loop *l)
+{
+    size_t done = 0;
+    while (done < l->n_held && !l->app->quit && !l->app->suspend && waits_for(l, &l->held[done]) == N_WORK)
+        handle_event(l, &l->held[done++]);
+    memmove(l->held, l->held + done, (l->n_held - done) * sizeof *l->held);
+    l->n_held -= done;
+}
+
 /* false: the terminal is gone. */
 static bool read_terminal(Loop *l)
 {
@@ -98,7 +142,7 @@ static void drain_events(Loop *l, bool final)
 {
     Event e;
     while (!l->app->quit && !l->app->suspend && input_next(&l->input, final, &e))
-        handle_event(l, &e);
+        take_event(l, &e);
 }
 
 static void read_signals(Loop *l)
@@ -125,10 +169,29 @@ static void read_signals(Loop *l)
         }
 }
 
+/* Commands of files that were written are kept, with when and where: a line of the screen is soon gone. */
+static void keep_commands(Loop *l)
+{
+    App *a = l->app;
+    char when[32], folder[4096];
+    time_t now = time(NULL);
+    struct tm t;
+    str_add(&l->written, str_text(&a->written));
+    FILE *f = l->commands ? fopen(l->commands, "a") : NULL;
+    if (f) {
+        strftime(when, sizeof when, "%Y-%m-%d %H:%M", localtime_r(&now, &t));
+        fprintf(f, "# %s in %s\n%s", when, getcwd(folder, sizeof folder) ? folder : "?", str_text(&a->written));
+        fclose(f);
+    }
+    str_clear(&a->written);
+}
+
 /* What the App wants of the terminal. */
 static void serve(Loop *l)
 {
     App *a = l->app;
+    if (a->written.len)
+        keep_commands(l);
     if (a->mouse_changed)
         term_mouse(a->opt.mouse);
     if (a->clipboard)
@@ -147,7 +210,7 @@ static void serve(Loop *l)
 
 static void run(Loop *l)
 {
-    enum { ESCAPE_WAIT_MS = 40 };
+    static const double lone_escape = 0.05, begun_sequence = 0.5; /* seconds until they are keys */
     App *a = l->app;
     while (!a->quit) {
         a->now = clock_seconds();
@@ -158,9 +221,13 @@ static void run(Loop *l)
             term_show(l->canvas);
         }
         int ms = wait < 0 ? -1 : (int)(wait * 1000) + 1;
-        bool partial = l->input.n > 0;
-        if (partial && (ms < 0 || ms > ESCAPE_WAIT_MS))
-            ms = ESCAPE_WAIT_MS;
+        double limit = l->input.n > 1 ? begun_sequence : lone_escape;
+        l->partial_since = !l->input.n ? 0 : l->partial_since > 0 ? l->partial_since : a->now;
+        if (l->input.n) {
+            double left = l->partial_since + limit - a->now;
+            int escape_ms = left > 0 ? (int)(left * 1000) + 1 : 0;
+            ms = ms < 0 || ms > escape_ms ? escape_ms : ms;
+        }
         struct pollfd fds[3] = {{.fd = STDIN_FILENO, .events = POLLIN},
                                 {.fd = job_queue_fd(a->queue), .events = POLLIN},
                                 {.fd = signal_pipe[0], .events = POLLIN}};
@@ -174,9 +241,13 @@ static void run(Loop *l)
             l->exit_code = 128 + SIGHUP;
             break;
         }
-        drain_events(l, partial && ready == 0);
+        bool read = ready > 0 && fds[0].revents;
+        drain_events(l, !read && l->input.n && a->now >= l->partial_since + limit);
+        if (read)
+            l->partial_since = 0; /* what is left of it began just now */
         if (ready > 0 && fds[1].revents)
             job_queue_poll(a->queue);
+        release_events(l);
         prompt_sync();
         serve(l);
     }
@@ -284,12 +355,15 @@ int loop_run(const ExplorerOptions *opt)
     l->canvas = canvas_new(info.w, info.h, info.tier);
     l->app = app_new(&app);
     char *history = state_path("history"), *kept = session_path(app.path);
+    l->commands = state_path("commands");
     prompt_init(l->app, history);
     load_session(l->app, kept);
     app_begin(l->app);
     run(l);
     save_session(l->app, kept);
     term_stop();
+    if (l->written.len)
+        fprintf(stderr, "written with scmmgpt; again:\n%s", str_text(&l->written));
     if (l->app->exit_message)
         fprintf(stderr, "scmmgpt: %s: %s\n", opt->name, l->app->exit_message);
     int code = l->app->exit_code ? (int)l->app->exit_code : l->exit_code;
@@ -300,6 +374,8 @@ int loop_run(const ExplorerOptions *opt)
     canvas_free(l->canvas);
     free(history);
     free(kept);
+    free(l->commands);
+    str_free(&l->written);
     free(l);
     return code;
 }

@@ -111,6 +111,7 @@ void app_free(App *a)
         free(a->messages[i].text);
     free(a->prompt.suggestions);
     free(a->clipboard);
+    str_free(&a->written);
     free(a->exit_message);
     free(a->restoring);
     free(a->kept);

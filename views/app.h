@@ -241,6 +241,7 @@ typedef struct App {
     Err exit_code; /* with quit: why the file could not be opened */
     char *exit_message;
     char *clipboard;    /* text to copy; taken by the outside */
+    Str written;        /* commands of files written, a line each; taken by the outside */
     double now;         /* seconds, set by the outside before every call */
     double describe_at; /* 0: nothing due */
     double interrupted_at;
@@ -275,6 +276,9 @@ typedef enum MouseKind {
     MOUSE_WHEEL_DOWN
 } MouseKind;
 void app_mouse(App *a, MouseKind kind, int x, int y);
+/* The work whose result the action is about, while that is under way; N_WORK: none. The outside keeps
+ * the key, and all after it, until then. */
+WorkKind app_waits_for(const App *a, Action act);
 /* The line editor lives outside (tui/prompt.c); it reports the line, and how it ended. */
 void app_prompt_open(App *a, PromptKind kind, const char *initial);
 void app_prompt_edited(App *a, const char *before, const char *text, int cursor);
@@ -389,6 +393,8 @@ bool app_chart_of_query(const App *a); /* the chart shows the scores of the ques
 char *app_data_command(const App *a, const char *output); /* what comes nearest to W's labels */
 char *app_data_default(const App *a);
 char *app_table_default(const App *a);
+/* Says that a file was written, and the command that writes it again (NULL: none is known). */
+void app_wrote(App *a, const char *what, const char *command);
 /* Parts of a command: a word as a POSIX shell reads it; " NAME VALUE" (NULL: nothing); how the file
  * was read. */
 void app_add_quoted(Str *s, const char *word);

@@ -252,7 +252,7 @@ char *app_figure_color(const App *a)
         if (c->kind == CHART_DOTS || app_chart_of_query(a))
             return NULL;
         if (c->kind == CHART_BARS)
-            return app_figure_needs_table(a) ? NULL : mem_strdup(g->key);
+            return !c->by || app_figure_needs_table(a) ? NULL : mem_strdup(g->key);
         return mem_strdup(c->name);
     }
     if (query || app_figure_needs_table(a) || (!v && g && groups_are_annotation(g)))
@@ -316,8 +316,7 @@ bool app_chart_of_query(const App *a)
 bool app_exports_chart(const App *a)
 {
     const Chart *c = shared_get(a->chart);
-    return a->focus == PANE_PLOT && c && c->kind == a->chart_kind && c->groups == a->groups &&
-           !(c->kind == CHART_BARS && !c->by);
+    return a->focus == PANE_PLOT && c && c->kind == a->chart_kind && c->groups == a->groups;
 }
 
 static char *chart_command(const App *a, const char *output, bool cells_in_file)
@@ -332,7 +331,7 @@ static char *chart_command(const App *a, const char *output, bool cells_in_file)
     app_add_quoted(&s, a->opt.path);
     app_add_reading(&s, a, a->opt.session.seed);
     str_addf(&s, " --kind %s --size 170mm", kinds[c->kind]);
-    app_add_option(&s, "--groupby", c->kind == CHART_BARS ? c->by : table || all ? NULL : g->key);
+    app_add_option(&s, "--groupby", c->kind == CHART_BARS && c->by ? c->by : table || all ? NULL : g->key);
     if (table && !all)
         add_groups_table(&s, output);
     for (size_t i = 0; i < c->n_genes; i++)
@@ -391,6 +390,13 @@ char *app_export_command(const App *a, const char *output, bool cells_in_file)
         str_addf(&s, " --view=%.6g,%.6g,%.6g,%.6g", box[0], box[1], box[2], box[3]);
     app_add_option(&s, "-o", output);
     return str_take(&s);
+}
+
+void app_wrote(App *a, const char *what, const char *command)
+{
+    app_message(a, ROLE_GOOD, "wrote %s%s%s", what, command ? "   again: " : "", command ? command : "");
+    if (command)
+        str_addf(&a->written, "%s\n", command);
 }
 
 char *app_data_command(const App *a, const char *output)

@@ -10,6 +10,7 @@
 
 static void set(App *a, uint8_t *take, size_t n, char *take_rule, int group)
 {
+    app_stop(a, WORK_GATE); /* a rule still at work was asked for before */
     free(a->selected);
     free(a->rule);
     a->selected = take;

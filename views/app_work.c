@@ -288,13 +288,21 @@ static void fill_de(App *a, AppJob *j)
         str_format("A %s (%zu)  versus  B %s (%zu)", to[0]->rule, to[0]->n, to[1]->rule, to[1]->n);
 }
 
+/* Work of the analysis shares nothing with embedding, which may be long: it runs between its steps. */
+static bool runs_beside_embedding(WorkKind kind)
+{
+    return kind == WORK_CLUSTER || kind == WORK_SUBCLUSTER || kind == WORK_MARKERS || kind == WORK_DE ||
+           kind == WORK_COLOR;
+}
+
 /* What a person asked for and does not see begin. */
 static void say_what_it_waits_for(App *a, WorkKind kind)
 {
     JobInfo j;
     bool asked = kind == WORK_SUBCLUSTER || kind == WORK_DE || kind == WORK_ANNOTATE_CELLS ||
                  kind == WORK_COLOR || (kind == WORK_CLUSTER && a->groups && a->map);
-    if (asked && job_queue_list(a->queue, &j, 1) && j.running)
+    if (asked && job_queue_list(a->queue, &j, 1) && j.running &&
+        !(runs_beside_embedding(kind) && j.id == a->work[WORK_EMBED].job))
         app_message(a, ROLE_DIM, "%s: begins after %s", ops[kind].name, j.name);
 }
 
@@ -327,6 +335,7 @@ void app_start(App *a, WorkKind kind, const char *text)
         say_what_it_waits_for(a, kind);
     JobSpec spec = {.name = name,
                     .interactive = inside,
+                    .beside = runs_beside_embedding(kind),
                     .run = job_run,
                     .done = job_done,
                     .text = job_text_came,

@@ -60,7 +60,7 @@ static Err make_dots(Session *s, const ChartAsk *ask, JobCtl *ctl, Chart *c)
     return OK;
 }
 
-/* Of a gene the cells without it are counted, not drawn: they would hide the others. */
+/* In a histogram of a gene the cells without it are counted, not drawn: they would hide the others. */
 static Err spread_of(const ChartAsk *ask, const Values *v, bool gene, Chart *c)
 {
     const Groups *g = shared_get(ask->groups);
@@ -69,10 +69,10 @@ static Err spread_of(const ChartAsk *ask, const Values *v, bool gene, Chart *c)
     c->mean = mem_must((c->n_groups + 1) * sizeof *c->mean);
     c->name = mem_strdup(v->name);
     c->unit = mem_strdup(v->unit);
-    c->above_zero = gene;
+    c->gene = gene;
     summary_gene(v->v, g->codes, ask->in, v->n, c->n_groups, c->fraction, c->mean);
     for (size_t i = 0; i < v->n; i++)
-        shown[i] = gene && !(v->v[i] > 0) ? NAN : v->v[i];
+        shown[i] = gene && c->kind == CHART_HISTOGRAM && !(v->v[i] > 0) ? NAN : v->v[i];
     Err err = distribution_of(shown, g->codes, ask->in, v->n, c->n_groups, &c->by_group);
     if (err == OK)
         err = distribution_of(shown, NULL, ask->in, v->n, 1, &c->all);
@@ -113,8 +113,11 @@ static bool is_mixed(const Groups *rows, const Groups *g)
 /* The first column that has from 2 to CHART_ROWS values and is not the groups once more. */
 static Err find_rows(Session *s, const ChartAsk *ask, JobCtl *ctl, Groups **out)
 {
+    const Groups *own = shared_get(ask->groups);
     *out = NULL;
     for (size_t i = 0; i < ask->n_columns && !*out; i++) {
+        if (ask->asked && !strcmp(ask->columns[i], own->key))
+            return OK;
         Groups *g = NULL;
         Err err = session_groups(s, ask->columns[i], ctl, &g);
         if (err == ERR_CANCELLED || (err && ask->asked))
@@ -128,7 +131,7 @@ static Err find_rows(Session *s, const ChartAsk *ask, JobCtl *ctl, Groups **out)
             return err;
         }
         if (!ask->asked &&
-            (g->n_groups < 2 || g->n_groups > CHART_ROWS || !is_mixed(g, shared_get(ask->groups))))
+            (g->n_groups < 2 || g->n_groups > CHART_ROWS || !is_mixed(g, own)))
             groups_free(g);
         else
             *out = g;
@@ -141,16 +144,13 @@ static Err make_bars(Session *s, const ChartAsk *ask, JobCtl *ctl, Chart *c)
     const Groups *g = shared_get(ask->groups);
     Groups *rows;
     TRY(find_rows(s, ask, ctl, &rows));
-    size_t n = rows ? rows->n_groups : 1;
-    c->rows = mem_must(n * sizeof *c->rows);
-    c->counts = mem_must((n * c->n_groups + 1) * sizeof *c->counts);
-    int32_t *zero = rows ? NULL : mem_must((g->n_cells + 1) * sizeof *zero);
-    composition_of(rows ? rows->codes : zero, n, g->codes, c->n_groups, ask->in, g->n_cells,
-                   c->counts);
-    for (; c->n_rows < n; c->n_rows++)
-        c->rows[c->n_rows] = mem_strdup(rows ? rows->names[c->n_rows] : "all cells");
+    const Groups *r = rows ? rows : g;
+    c->rows = mem_must((r->n_groups + 1) * sizeof *c->rows);
+    c->counts = mem_must((r->n_groups * c->n_groups + 1) * sizeof *c->counts);
+    composition_of(r->codes, r->n_groups, g->codes, c->n_groups, ask->in, g->n_cells, c->counts);
+    for (; c->n_rows < r->n_groups; c->n_rows++)
+        c->rows[c->n_rows] = mem_strdup(r->names[c->n_rows]);
     c->by = rows ? mem_strdup(rows->key) : NULL;
-    free(zero);
     groups_free(rows);
     return OK;
 }

@@ -25,10 +25,10 @@ typedef struct Chart {
     float *fraction, *mean, *scaled;
     /* violin, histogram */
     char *name, *unit;
-    bool above_zero; /* of a gene: the cells that have it; `fraction` [n_groups] is their share */
+    bool gene; /* `fraction` [n_groups] is the share of cells that have it; a histogram has these alone */
     Distribution by_group, all;
     /* bars: [n_rows, n_groups] */
-    char *by; /* NULL: one row of all cells */
+    char *by; /* NULL: how many cells each group has, a row a group */
     size_t n_rows;
     char **rows;
     size_t *counts;
@@ -41,7 +41,7 @@ typedef struct ChartAsk {
     size_t n_genes;
     const char *const *columns; /* [n_columns] the first that divides the cells makes the rows */
     size_t n_columns;
-    bool asked;        /* there is one, and it must serve */
+    bool asked;        /* there is one, and it must serve; that of the groups gives their sizes */
     const uint8_t *in; /* the cells counted; NULL: all */
 } ChartAsk;
 

@@ -17,9 +17,10 @@ static void title(const App *a, char *out, size_t cap)
         snprintf(cells, sizeof cells, "  %s selected cells", thousands(a->n_selected, n));
     if (!c || c->kind != a->chart_kind)
         snprintf(out, cap, "Plot  %s", chart_name(a->chart_kind));
+    else if (c->kind == CHART_BARS && c->by)
+        snprintf(out, cap, "Plot  %.40s shares by %.40s%s", g ? g->key : "", c->by, cells);
     else if (c->kind == CHART_BARS)
-        snprintf(out, cap, "Plot  %.40s shares by %.40s%s", g ? g->key : "",
-                 c->by ? c->by : "all cells", cells);
+        snprintf(out, cap, "Plot  cells by %.40s%s", g ? g->key : "", cells);
     else if (c->kind == CHART_DOTS)
         snprintf(out, cap, "Plot  genes by %.40s%s", g ? g->key : "", cells);
     else
@@ -179,15 +180,14 @@ static void draw_axis(const Frame *f, int x, int w, double lo, double hi)
 
 static void draw_violins(Frame *f)
 {
-    int tail = f->r.w - f->name_w > 36 ? (f->chart->above_zero ? 14 : 8) : 0;
+    int tail = f->r.w - f->name_w > 36 ? (f->chart->gene ? 14 : 8) : 0;
     int x = f->r.x + f->name_w, w = f->r.w - f->name_w - tail - 1, h = f->r.h - 2;
     if (w < 4)
         return;
     if (tail)
         canvas_textf(f->c, x + w + 1, f->r.y, tail, theme_style(ROLE_DIM), "%7s%s", "median",
-                     f->chart->above_zero ? "    >0" : "");
-    canvas_text(f->c, x, f->r.y, w, theme_style(ROLE_DIM),
-                f->chart->above_zero ? "cells with the gene; median reversed" : "median reversed");
+                     f->chart->gene ? "    >0" : "");
+    canvas_text(f->c, x, f->r.y, w, theme_style(ROLE_DIM), "median reversed");
     size_t top = fit_groups(f, h);
     for (int i = 0; i < h && top + (size_t)i < f->a->n_cluster_rows; i++) {
         size_t k = f->a->cluster_rows[top + (size_t)i];
@@ -195,11 +195,11 @@ static void draw_violins(Frame *f)
         int y = f->r.y + 1 + i;
         draw_name(f, y, k);
         draw_violin(f, y, k, x, w);
-        if (!tail || (!s->n && !f->chart->above_zero))
+        if (!tail || (!s->n && !f->chart->gene))
             continue;
         if (s->n)
             canvas_textf(f->c, x + w + 1, y, 7, theme_style(ROLE_TEXT), "%7.3g", s->median);
-        if (f->chart->above_zero && !isnan(f->chart->fraction[k]))
+        if (f->chart->gene && !isnan(f->chart->fraction[k]))
             canvas_textf(f->c, x + w + 8, y, 6, theme_style(ROLE_TEXT), "%5.0f%%",
                          100 * (double)f->chart->fraction[k]);
     }
@@ -222,7 +222,7 @@ static void draw_histogram(Frame *f)
         most = s->bins[b] > most ? s->bins[b] : most;
     canvas_textf(f->c, f->r.x + 1, f->r.y, f->r.w - 1, theme_style(ROLE_DIM),
                  "%s cells%s  mean %.3g  median %.3g  middle half %.3g to %.3g  %s",
-                 thousands(s->n, n), f->chart->above_zero ? " with it" : "", s->mean, s->median,
+                 thousands(s->n, n), f->chart->gene ? " with it" : "", s->mean, s->median,
                  s->q1, s->q3, one ? app_group_name(f->a, k) : "all groups");
     if (!most || h < 1)
         return;
@@ -241,18 +241,27 @@ static void draw_histogram(Frame *f)
 }
 
 /* ---- composition ---- */
-static void draw_bar(const Frame *f, int y, size_t row, int x, int w)
+static size_t bar_total(const Chart *c, size_t row)
+{
+    size_t total = 0;
+    for (size_t k = 0; k < c->n_groups; k++)
+        total += c->counts[row * c->n_groups + k];
+    return total;
+}
+
+/* As long as the place is wide; of numbers of cells the longest bar is. */
+static void draw_bar(const Frame *f, int y, size_t row, int x, int w, size_t longest)
 {
     const size_t *counts = f->chart->counts + row * f->chart->n_groups;
-    size_t total = 0, before = 0;
+    size_t total = bar_total(f->chart, row), before = 0, all = longest ? longest : total;
     bool letters = f->ascii || theme_needs_letters(f->a->opt.colors, f->g->n_groups);
-    for (size_t k = 0; k < f->chart->n_groups; k++)
-        total += counts[k];
-    for (size_t i = 0; total && i < f->a->n_cluster_rows; i++) {
+    for (size_t i = 0; all && i < f->a->n_cluster_rows; i++) {
         size_t k = f->a->cluster_rows[i];
-        int from = (int)((double)before / (double)total * w + 0.5);
+        int from = (int)((double)before / (double)all * w + 0.5);
         before += counts[k];
-        int to = (int)((double)before / (double)total * w + 0.5);
+        int to = (int)((double)before / (double)all * w + 0.5);
+        if (longest && counts[k] && to == from)
+            to = from + 1; /* few are not none */
         for (int at = from; at < to; at++)
             canvas_put(f->c, x + at, y, letters ? (uint32_t)theme_letter(k) : 0x2588,
                        group_style(f, k));
@@ -264,31 +273,39 @@ static void draw_bar(const Frame *f, int y, size_t row, int x, int w)
 static void draw_bars(Frame *f)
 {
     int x = f->r.x + f->name_w, w = f->r.w - f->name_w - 11, h = f->r.h - 2;
+    const Chart *c = f->chart;
+    size_t longest = 0;
     if (w < 4)
         return;
-    size_t top = list_fit(&f->a->chart_list, f->chart->n_rows, h);
-    canvas_textf(f->c, x, f->r.y, w, theme_style(ROLE_DIM), "shares, in the order of pane 1");
+    for (size_t row = 0; !c->by && row < c->n_rows; row++)
+        longest = bar_total(c, row) > longest ? bar_total(c, row) : longest;
+    size_t n = c->by ? c->n_rows : f->a->n_cluster_rows, top = list_fit(&f->a->chart_list, n, h);
+    canvas_textf(f->c, x, f->r.y, w, theme_style(ROLE_DIM), "%s",
+                 c->by ? "shares, in the order of pane 1" : "");
     canvas_text(f->c, x + w + 1, f->r.y, 9, theme_style(ROLE_DIM), "   cells");
-    for (int i = 0; i < h && top + (size_t)i < f->chart->n_rows; i++) {
-        size_t row = top + (size_t)i;
-        canvas_text(f->c, f->r.x + 1, f->r.y + 1 + i, f->name_w - 2, theme_style(ROLE_TEXT),
-                    f->chart->rows[row]);
-        draw_bar(f, f->r.y + 1 + i, row, x, w);
+    for (int i = 0; i < h && top + (size_t)i < n; i++) {
+        size_t row = c->by ? top + (size_t)i : f->a->cluster_rows[top + (size_t)i];
+        if (c->by)
+            canvas_text(f->c, f->r.x + 1, f->r.y + 1 + i, f->name_w - 2, theme_style(ROLE_TEXT),
+                        c->rows[row]);
+        else
+            draw_name(f, f->r.y + 1 + i, row);
+        draw_bar(f, f->r.y + 1 + i, row, x, w, longest);
     }
-    canvas_text(f->c, f->r.x + 1, f->r.y + f->r.h - 1, f->r.w - 1, theme_style(ROLE_DIM),
-                f->chart->by ? "P another column"
-                             : "no column divides the cells into samples; P names one");
-    list_scrollbar(f->c, (Rect){f->r.x, f->r.y + 1, f->r.w + 1, h}, top, f->chart->n_rows);
+    canvas_textf(f->c, f->r.x + 1, f->r.y + f->r.h - 1, f->r.w - 1, theme_style(ROLE_DIM),
+                 c->by ? "P another column; %.20s: sizes" : "P a column of samples: %.20s in each",
+                 f->g->key);
+    list_scrollbar(f->c, (Rect){f->r.x, f->r.y + 1, f->r.w + 1, h}, top, n);
 }
 
 /* ---- the pane ---- */
 static int name_width(const App *a, const Chart *c, Rect r)
 {
     int w = 8;
-    size_t n = c->kind == CHART_BARS ? c->n_rows : a->n_cluster_rows;
+    bool samples = c->kind == CHART_BARS && c->by;
+    size_t n = samples ? c->n_rows : a->n_cluster_rows;
     for (size_t i = 0; i < n; i++) {
-        int own =
-            text_width(c->kind == CHART_BARS ? c->rows[i] : app_group_name(a, a->cluster_rows[i]));
+        int own = text_width(samples ? c->rows[i] : app_group_name(a, a->cluster_rows[i]));
         w = own > w ? own : w;
     }
     w += 5;

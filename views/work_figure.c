@@ -93,7 +93,7 @@ static Err draw_chart(JobCtl *ctl, const AppJob *j, PlotParams *p, const char *r
     p->groups = NULL;
     p->size = "170mm";
     p->highlight = j->only;
-    if (c->kind == CHART_BARS)
+    if (c->kind == CHART_BARS && c->by)
         q.groupby = c->by;
     else if (!q.groups && !(c->kind == CHART_HISTOGRAM && !j->only))
         q.groupby = g->key;
@@ -174,5 +174,5 @@ Err run_plot(JobCtl *ctl, AppJob *j)
 
 void done_plot(App *a, AppJob *j)
 {
-    app_message(a, ROLE_GOOD, "wrote %s   again: %s", j->text, j->command);
+    app_wrote(a, j->text, j->command);
 }

@@ -142,7 +142,7 @@ Err run_table(JobCtl *ctl, AppJob *j)
 
 void done_table(App *a, AppJob *j)
 {
-    char n[32];
-    app_message(a, ROLE_GOOD, "wrote %s: %s rows%s%s", j->text, thousands(j->n, n), j->command ? "   again: " : "",
-                j->command ? j->command : "");
+    char n[32], *what = str_format("%s: %s rows", j->text, thousands(j->n, n));
+    app_wrote(a, what, j->command);
+    free(what);
 }

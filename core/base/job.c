@@ -63,9 +63,9 @@ bool job_cancelled(const JobCtl *ctl)
     return ctl && atomic_load(&((JobCtl *)ctl)->cancel) != 0;
 }
 
-static void run_interactive(JobQueue *q);
+static void run_inside(JobQueue *q, bool beside_too);
 
-Err job_progress(JobCtl *ctl, size_t done)
+static Err progress(JobCtl *ctl, size_t done, bool yields)
 {
     if (!ctl)
         return OK;
@@ -73,11 +73,21 @@ Err job_progress(JobCtl *ctl, size_t done)
     if (ctl->on_progress)
         ctl->on_progress(ctl->user, atomic_load(&ctl->stage), done, atomic_load(&ctl->total));
     if (ctl->queue)
-        run_interactive(ctl->queue);
+        run_inside(ctl->queue, yields);
     int why = atomic_load(&ctl->cancel);
     if (why)
         FAIL((Err)why, why == ERR_TERMINATED ? "terminated" : "cancelled");
     return mem_check_use();
+}
+
+Err job_progress(JobCtl *ctl, size_t done)
+{
+    return progress(ctl, done, false);
+}
+
+Err job_yield(JobCtl *ctl, size_t done)
+{
+    return progress(ctl, done, true);
 }
 
 void job_text(JobCtl *ctl, const char *utf8)
@@ -110,8 +120,10 @@ static void worker_text(void *user, const char *utf8)
     pthread_mutex_unlock(&q->lock);
 }
 
-/* Takes the first waiting job (interactive only, if asked) and marks it running; lock held. */
-static Job *take(JobQueue *q, bool interactive_only)
+typedef enum Which { WHICH_ALL, WHICH_BESIDE, WHICH_INTERACTIVE } Which;
+
+/* Takes the first waiting job, interactive ones before others, and marks it running; lock held. */
+static Job *take(JobQueue *q, Which which)
 {
     Job **best = NULL;
     for (Job **p = &q->waiting; *p; p = &(*p)->next) {
@@ -119,7 +131,7 @@ static Job *take(JobQueue *q, bool interactive_only)
             best = p;
             break;
         }
-        if (!best && !interactive_only)
+        if (!best && (which == WHICH_ALL || (which == WHICH_BESIDE && (*p)->spec.beside)))
             best = p;
     }
     if (!best)
@@ -149,12 +161,13 @@ static void run_job(JobQueue *q, Job *job)
     pthread_mutex_unlock(&q->lock);
 }
 
-static void run_interactive(JobQueue *q)
+/* An interactive job has none inside it. */
+static void run_inside(JobQueue *q, bool beside_too)
 {
     for (;;) {
         pthread_mutex_lock(&q->lock);
-        bool nested = q->running && q->running->next; /* an interactive job does not nest another */
-        Job *job = nested || (q->running && q->running->spec.interactive) ? NULL : take(q, true);
+        bool nested = q->running && q->running->next, leaf = q->running && q->running->spec.interactive;
+        Job *job = leaf ? NULL : take(q, beside_too && !nested ? WHICH_BESIDE : WHICH_INTERACTIVE);
         pthread_mutex_unlock(&q->lock);
         if (!job)
             return;
@@ -171,7 +184,7 @@ static void *worker(void *arg)
     for (;;) {
         pthread_mutex_lock(&q->lock);
         Job *job;
-        while (!(job = take(q, false)) && !q->stop)
+        while (!(job = take(q, WHICH_ALL)) && !q->stop)
             pthread_cond_wait(&q->wake, &q->lock);
         pthread_mutex_unlock(&q->lock);
         if (!job)

@@ -29,6 +29,8 @@ void job_stage(JobCtl *ctl, const char *stage, size_t total);
 CHECKED Err job_progress(JobCtl *ctl, size_t done);
 /* The same without a new number: for work whose share of the stage is not known. */
 CHECKED Err job_look(JobCtl *ctl);
+/* The same between two steps that leave everything in order: jobs marked `beside` run here too. */
+CHECKED Err job_yield(JobCtl *ctl, size_t done);
 /* Cancel test without progress; cheap, callable from inside OpenMP regions. */
 bool job_cancelled(const JobCtl *ctl);
 void job_text(JobCtl *ctl, const char *utf8);
@@ -41,6 +43,7 @@ typedef void JobText(const char *utf8, void *arg);                 /* UI thread,
 typedef struct JobSpec {
     const char *name;   /* copied; shown in the jobs pane */
     bool interactive;   /* short: may run inside a long job's progress points */
+    bool beside;        /* shares nothing with the jobs that call job_yield(): may run there */
     JobRun *run;
     JobDone *done;      /* always called once, also when cancelled before the start */
     JobText *text;      /* NULL: streamed text is dropped */

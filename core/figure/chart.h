@@ -74,7 +74,7 @@ typedef struct BarPlot {
     double width_mm, height_mm;
     const char *caption;
 } BarPlot;
-/* A lying bar a row, stacked by part. */
+/* A lying bar a row, stacked by part; parts without a key have no legend. */
 CHECKED Err bar_render(const BarPlot *b, const char *path, const RenderParams *p, JobCtl *ctl);
 
 typedef struct CellPlot { /* genes x cells */

@@ -31,6 +31,8 @@ static size_t row_total(const BarPlot *b, size_t r)
 static void fill_legend(Bars *c)
 {
     const ChartGroups *parts = &c->b->parts;
+    if (!parts->key)
+        return;
     c->legend.title = parts->key;
     for (size_t p = 0; p < parts->n; p++) {
         size_t cells = 0;

@@ -363,8 +363,9 @@ typedef enum FigureKind { FIGURE_MAP, FIGURE_DOTS, FIGURE_MATRIX, FIGURE_CELLS, 
 CHECKED Err figure_kind_find(const char *name, FigureKind *out);
 typedef struct ChartParams {
     FigureKind kind;
-    const char *groupby;   /* obs key of the groups (composition: of the bars); NULL: the best there is (histogram: all cells) */
-    const Groups *groups;  /* instead of groupby (composition: the parts, instead of a color); NULL */
+    const char *groupby;   /* obs key of the groups (composition: of the bars; without parts: bars of their sizes);
+                            * NULL: the best there is (histogram: all cells) */
+    const Groups *groups;  /* instead of groupby (composition with groupby: the parts, instead of a color); NULL */
     size_t markers;        /* without colors in plot: this many marker genes of each group; 0: 3 */
     bool scale_genes;      /* means of each gene from 0 to 1 */
     bool absolute;         /* composition: cells instead of shares */

@@ -113,7 +113,7 @@ static Err read_groups(Session *s, const ChartParams *c, const PlotParams *pp, J
 {
     if (is_histogram_of_all(c))
         TRY(one_group(dataset_cells(session_dataset(s)), &d->groups));
-    else if (c->groups && c->kind != FIGURE_COMPOSITION)
+    else if (c->groups && !(c->kind == FIGURE_COMPOSITION && c->groupby))
         TRY(groups_copy(c->groups, &d->groups));
     else
         TRY(session_groups(s, c->groupby, ctl, &d->groups));
@@ -377,9 +377,13 @@ done:
 
 static Err draw_bars(Session *s, const ChartParams *c, const PlotParams *pp, ChartData *d, const RenderParams *r, JobCtl *ctl)
 {
-    if (!c->groupby || (pp->n_colors == 1) == (c->groups != NULL))
-        FAIL(ERR_USAGE, "--kind composition: --groupby names the bars (a sample), one --color their parts (a cell type)");
-    if (c->groups)
+    bool sizes = !pp->n_colors && (c->groupby != NULL) != (c->groups != NULL);
+    if (!sizes && (!c->groupby || (pp->n_colors == 1) == (c->groups != NULL)))
+        FAIL(ERR_USAGE, "--kind composition: --groupby names the bars (a sample), one --color their parts (a cell type); "
+                        "--groupby alone gives the sizes of its groups");
+    if (sizes)
+        TRY(groups_copy(d->groups, &d->parts));
+    else if (c->groups)
         TRY(groups_copy(c->groups, &d->parts));
     else
         TRY(session_groups(s, pp->colors[0], ctl, &d->parts));
@@ -388,7 +392,9 @@ static Err draw_bars(Session *s, const ChartParams *c, const PlotParams *pp, Cha
     TRY(NEW(counts, g->n_groups * parts->n_groups));
     composition_of(g->codes, g->n_groups, parts->codes, parts->n_groups, chosen(d), g->n_cells, counts);
     BarPlot b = {.rows = chart_groups(g, d->sizes), .parts = chart_groups(parts, parts->sizes), .counts = counts,
-                 .absolute = c->absolute, .width_mm = d->width_mm, .height_mm = d->height_mm, .caption = cells_caption(d)};
+                 .absolute = c->absolute || sizes, .width_mm = d->width_mm, .height_mm = d->height_mm, .caption = cells_caption(d)};
+    if (sizes)
+        b.parts.key = NULL; /* the bars are named already */
     Err err = bar_render(&b, pp->output, r, ctl);
     free(counts);
     return err;

@@ -98,7 +98,7 @@ static Err embed_all(Session *s, ModelState *m, JobCtl *ctl)
     for (size_t at = 0; at < n; at += block) {
         size_t k = n - at < block ? n - at : block;
         TRY(embed_block(s, m, at, k, ctl));
-        TRY(job_progress(ctl, at + k));
+        TRY(job_yield(ctl, at + k));
     }
     m->embedded = true;
     return OK;
