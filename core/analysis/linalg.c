@@ -4,23 +4,25 @@
 #include <cblas.h>
 #include <dnnl.h>
 #include <lapacke.h>
+#include <omp.h>
 #include <stdlib.h>
 
 #include "core/base/mem.h"
 
-/* OpenBLAS's thread count is global to the process: set to one for the call, then put back. */
+/* One thread for the call. OpenBLAS has a number of its own, and setting that sets OpenMP's too: it stays at one, OpenMP's,
+ * which the caller may have chosen, is put back. */
 static int single_thread(void)
 {
-    int before = openblas_get_num_threads();
-    if (before != 1)
+    int before = omp_get_max_threads();
+    if (openblas_get_num_threads() != 1)
         openblas_set_num_threads(1);
+    omp_set_num_threads(1);
     return before;
 }
 
 static void threads_back(int before)
 {
-    if (before != 1)
-        openblas_set_num_threads(before);
+    omp_set_num_threads(before);
 }
 
 void linalg_sgemm_nt(size_t m, size_t n, size_t k, float alpha, const float *a, size_t lda,
