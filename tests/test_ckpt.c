@@ -465,6 +465,27 @@ static void a_missing_tensor_is_named_and_nothing_is_left(void **state)
     free(out);
 }
 
+static void a_tokenizer_larger_than_the_table_is_refused(void **state)
+{
+    ImportReport r;
+    char *dir = temp_path("large"), *out = temp_path("none");
+    char *cmd = str_format("mkdir -p %s && cp " GOLDEN "llama/* %s && "
+                           "cp tests/golden/tokens/edges/gpt2/lm_vocab.json %s/vocab.json && "
+                           "cp tests/golden/tokens/edges/gpt2/lm_merges.txt %s/merges.txt",
+                           dir, dir, dir, dir);
+    assert_int_equal(system(cmd), 0);
+    ImportSpec s = {.llama = dir, .out = out};
+    assert_err(import(&s, &r), ERR_MODEL);
+    assert_non_null(strstr(err_message(), "the table of words has 50 rows"));
+    assert_int_equal(strncmp(err_message(), dir, strlen(dir)), 0);
+    assert_int_not_equal(access(out, F_OK), 0);
+    import_report_done(&r);
+    clean(dir);
+    free(cmd);
+    free(dir);
+    free(out);
+}
+
 static void ids_beyond_the_table_name_their_dataset(void **state)
 {
     ImportReport r;
@@ -509,6 +530,7 @@ int main(void)
         TEST(an_adapter_beside_its_weights_computes_the_same),
         TEST(decoding_writes_what_transformers_writes),
         TEST(a_missing_tensor_is_named_and_nothing_is_left),
+        TEST(a_tokenizer_larger_than_the_table_is_refused),
         TEST(ids_beyond_the_table_name_their_dataset),
     };
     return RUN(tests);

@@ -159,7 +159,7 @@ static void words_about_a_cell_are_those_of_transformers(void **state)
         DescribeResult r;
         assert_ok(model_describe(o.m, &s, &job, &r));
         assert_int_equal(r.tokens, n);
-        assert_ok(tokenizer_decode(((struct Model *)o.m)->imported->lm_words, ids, n, true, &text));
+        assert_ok(tokenizer_decode(((struct Model *)o.m)->imported->lm_words, ids, n, true, &text, NULL));
         assert_string_equal(r.text, text);
         assert_string_equal(str_text(&streamed), text);
         describe_result_done(&r);

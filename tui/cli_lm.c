@@ -52,21 +52,41 @@ static Err parse_ids(const char *text, int32_t **ids, size_t *n)
     return OK;
 }
 
+/* "text": a text that may hold NULs, which cJSON's strings cannot. */
+static void add_text(cJSON *o, const char *text, size_t len)
+{
+    Str s = {0};
+    str_add_char(&s, '"');
+    for (size_t at = 0; at <= len;) {
+        size_t n = strlen(text + at); /* the text ends with a NUL of its own */
+        cJSON *part = cJSON_CreateString(text + at);
+        char *quoted = cJSON_PrintUnformatted(part);
+        str_add_n(&s, quoted + 1, strlen(quoted) - 2);
+        str_add(&s, at + n < len ? "\\u0000" : "\"");
+        cJSON_free(quoted);
+        cJSON_Delete(part);
+        at += n + 1;
+    }
+    cJSON_AddItemToObject(o, "text", cJSON_CreateRaw(str_text(&s)));
+    str_free(&s);
+}
+
 static Err decode(CliArgs *a, const Tokenizer *t, const char *list)
 {
     int32_t *ids;
-    size_t n;
+    size_t n, len;
     char *text;
     TRY(parse_ids(list, &ids, &n));
-    Err err = tokenizer_decode(t, ids, n, false, &text);
+    Err err = tokenizer_decode(t, ids, n, false, &text, &len);
     free(ids);
     TRY(err);
     if (a->g->json) {
         cJSON *o = cJSON_CreateObject();
-        cJSON_AddStringToObject(o, "text", text);
+        add_text(o, text, len);
         print_json(a->out, o);
     } else {
-        fprintf(a->out, "%s\n", text);
+        fwrite(text, 1, len, a->out);
+        fputc('\n', a->out);
     }
     free(text);
     return OK;
@@ -160,14 +180,14 @@ static void show_token(void *user, int32_t id)
 {
     Stream *s = user;
     char *text;
+    size_t n;
     s->ids[s->n++] = id;
-    if (tokenizer_decode(s->t, s->ids, s->n, true, &text) != OK)
+    if (tokenizer_decode_certain(s->t, s->ids, s->n, true, &text, &n) != OK)
         return;
-    size_t stable = tokenizer_stable(text);
-    if (stable > s->shown) {
-        fwrite(text + s->shown, 1, stable - s->shown, s->out);
+    if (n > s->shown) {
+        fwrite(text + s->shown, 1, n - s->shown, s->out);
         fflush(s->out);
-        s->shown = stable;
+        s->shown = n;
     }
     free(text);
 }
@@ -196,16 +216,19 @@ static Err print_result(CliArgs *a, const Tokenizer *t, const int32_t *prompt, s
                         const LmResult *r, size_t shown)
 {
     char *text;
-    TRY(tokenizer_decode(t, r->ids, r->n, true, &text));
+    size_t len;
+    TRY(tokenizer_decode(t, r->ids, r->n, true, &text, &len));
     if (!a->g->json) {
-        fprintf(a->out, "%s\n", text + (shown < strlen(text) ? shown : strlen(text)));
+        shown = shown < len ? shown : len;
+        fwrite(text + shown, 1, len - shown, a->out);
+        fputc('\n', a->out);
         free(text);
         return OK;
     }
     cJSON *o = cJSON_CreateObject();
     add_ids(o, "prompt_ids", prompt, n);
     add_ids(o, "ids", r->ids, r->n);
-    cJSON_AddStringToObject(o, "text", text);
+    add_text(o, text, len);
     if (r->logprob) {
         cJSON_AddItemToObject(o, "prompt_logprobs",
                               cJSON_CreateDoubleArray(r->prompt_logprob, n ? (int)n - 1 : 0));

@@ -390,8 +390,11 @@ static const struct {
     {1, "vocab.txt", "text_vocab.txt"},
     {1, "tokenizer.json", "text_tokenizer.json"},
     {1, "tokenizer_config.json", "text_tokenizer_config.json"},
+    {1, "added_tokens.json", "text_added_tokens.json"},
     {2, "tokenizer.model", "lm_tokenizer.model"},
     {2, "tokenizer.json", "lm_tokenizer.json"},
+    {2, "vocab.json", "lm_vocab.json"},
+    {2, "merges.txt", "lm_merges.txt"},
     {2, "tokenizer_config.json", "lm_tokenizer_config.json"},
     {2, "added_tokens.json", "lm_added_tokens.json"},
 };
@@ -413,12 +416,15 @@ static Err copy_files(const Import *m, const char *dir)
     return err;
 }
 
-/* A tokenizer that came along must be readable: better said now than at the first prompt. */
-static Err check_tokenizer(const char *dir, const char *tower)
+/* A tokenizer that came along must be readable, and its ids rows of the table of words: better said
+ * now than at the first prompt. rows 0: there is no table. */
+static Err check_tokenizer(const char *dir, const char *tower, const char *from, int64_t rows)
 {
-    static const char *const ends[] = {"tokenizer.model", "tokenizer.json", "vocab.txt"};
+    static const char *const ends[] = {"tokenizer.model", "tokenizer.json", "vocab.txt",
+                                       "merges.txt"};
     Tokenizer *t = NULL;
     bool there = false;
+    Err err = OK;
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
         char *path = str_format("%s/%s_%s", dir, tower, ends[i]);
         there = there || access(path, F_OK) == 0;
@@ -427,8 +433,23 @@ static Err check_tokenizer(const char *dir, const char *tower)
     if (!there)
         return OK;
     TRY(tokenizer_open_bundle(dir, tower, &t));
+    size_t n = tokenizer_size(t);
+    if (rows && n > (size_t)rows)
+        err = err_set(ERR_MODEL,
+                      "%s: the tokenizer's ids go to %zu (%s), the table of words has %lld rows; "
+                      "take what was added out of its files, or import the checkpoint that was "
+                      "resized for it",
+                      from, n - 1, tokenizer_token(t, (int32_t)n - 1), (long long)rows);
     tokenizer_free(t);
-    return OK;
+    return err;
+}
+
+static Err check_tokenizers(const Import *m, const char *dir)
+{
+    int64_t words = m->c.q.vocab ? m->c.q.vocab : m->c.text ? m->c.t.vocab : 0;
+    if (m->s->bert)
+        TRY(check_tokenizer(dir, "text", m->s->bert, words));
+    return m->s->llama ? check_tokenizer(dir, "lm", m->s->llama, m->c.lm ? m->c.l.vocab : 0) : OK;
 }
 
 static Err write_card(const Import *m, const char *dir)
@@ -479,10 +500,9 @@ static Err write_files(Import *m, const char *dir)
     if (m->llm.n)
         TRY_GOTO(outlist_save(&m->llm, llm, m->ctl));
     TRY_GOTO(copy_files(m, dir));
-    TRY_GOTO(check_tokenizer(dir, "text"));
-    TRY_GOTO(check_tokenizer(dir, "lm"));
-    TRY_GOTO(write_card(m, dir));
     TRY_GOTO(bundle_write_config(dir, o));
+    TRY_GOTO(check_tokenizers(m, dir));
+    TRY_GOTO(write_card(m, dir));
     TRY_GOTO(bundle_write_sums(dir));
 done:
     cJSON_Delete(o);

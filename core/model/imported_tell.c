@@ -142,11 +142,10 @@ static void on_token(void *user, int32_t id)
     if (s->n == NEW_MOST)
         return;
     s->ids[s->n++] = id;
-    if (tokenizer_decode(s->t, s->ids, s->n, true, &text) != OK)
+    size_t n;
+    if (tokenizer_decode_certain(s->t, s->ids, s->n, true, &text, &n) != OK)
         return;
-    size_t n = tokenizer_stable(text);
     if (n > s->shown) {
-        text[n] = '\0';
         job_text(s->ctl, text + s->shown);
         s->shown = n;
     }
@@ -183,9 +182,9 @@ static Err write_words(Model *m, const DescribeSpec *s, const float *soft, JobCt
     DescribeResult d = {0};
     bool stopped = err == ERR_CANCELLED && stream.n > 0;
     if (err == OK)
-        err = tokenizer_decode(x->lm_words, r.ids, r.n, true, &d.text);
+        err = tokenizer_decode(x->lm_words, r.ids, r.n, true, &d.text, NULL);
     else if (stopped)
-        err = tokenizer_decode(x->lm_words, stream.ids, stream.n, true, &d.text);
+        err = tokenizer_decode(x->lm_words, stream.ids, stream.n, true, &d.text, NULL);
     d.tokens = stopped ? stream.n : r.n;
     d.cancelled = stopped;
     lm_result_done(&r);

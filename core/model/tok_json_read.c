@@ -356,12 +356,14 @@ static Err read_words(Tokenizer *t, const cJSON *root, const char *path)
     Err err = wordpiece_from_text(str_text(&s), &t->words);
     str_free(&s);
     TRY(err);
-    wordpiece_set_fast(t->words);
-    if (!flag(norm, "clean_text", true) || !flag(norm, "handle_chinese_chars", true))
-        FAIL(ERR_MODEL, "normalizer: clean_text and handle_chinese_chars must be true");
+    if (!flag(norm, "clean_text", true))
+        FAIL(ERR_MODEL, "normalizer: clean_text must be true");
     bool lower = flag(norm, "lowercase", true);
-    wordpiece_set_cased(t->words, !lower);
-    wordpiece_set_strip(t->words, flag(norm, "strip_accents", lower));
+    wordpiece_set_style(t->words,
+                        (WordPieceStyle){.lower = lower,
+                                         .strip = flag(norm, "strip_accents", lower),
+                                         .keep_chinese = !flag(norm, "handle_chinese_chars", true),
+                                         .fast = true});
     return OK;
 }
 
@@ -382,20 +384,26 @@ static Err read_all(Tokenizer *t, const cJSON *root, const char *path)
     return read_post(t, get(root, "post_processor"), 0);
 }
 
-Err tokenizer_open_json(const char *path, Tokenizer **out)
+Err tok_json_open(const cJSON *root, const char *path, Tokenizer **out)
 {
-    cJSON *root;
-    TRY(json_read_object(path, FILE_MAX, &root));
     Tokenizer *t = mem_must(sizeof *t);
     t->kind = TOK_BPE;
     t->unk = t->bos = t->eos = -1;
     t->id = strmap_new(1024);
     Err err = read_all(t, root, path);
-    cJSON_Delete(root);
     if (err != OK) {
         tokenizer_free(t);
         return err_context(err, "%s", path);
     }
     *out = t;
     return OK;
+}
+
+Err tokenizer_open_json(const char *path, Tokenizer **out)
+{
+    cJSON *root;
+    TRY(json_read_object(path, FILE_MAX, &root));
+    Err err = tok_json_open(root, path, out);
+    cJSON_Delete(root);
+    return err;
 }

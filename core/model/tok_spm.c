@@ -173,31 +173,21 @@ static Err read_model(Tokenizer *t, Bytes b)
     return OK;
 }
 
-/* tokenizer_config.json: "added_tokens_decoder", "legacy". */
+/* tokenizer_config.json: added tokens, "legacy". */
 static Err read_settings(Tokenizer *t, const char *path)
 {
     cJSON *o;
     TRY(json_read_object(path, FILE_MAX, &o));
-    const cJSON *legacy = cJSON_GetObjectItemCaseSensitive(o, "legacy"), *e;
+    const cJSON *legacy = cJSON_GetObjectItemCaseSensitive(o, "legacy");
     if (cJSON_IsBool(legacy))
         t->legacy = cJSON_IsTrue(legacy);
+    if (!t->legacy && cJSON_IsFalse(cJSON_GetObjectItemCaseSensitive(o, "add_prefix_space")))
+        t->dummy_prefix = false;
     if (cJSON_IsFalse(cJSON_GetObjectItemCaseSensitive(o, "add_bos_token")))
         t->bos = -1;
     if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(o, "add_eos_token")) && t->eos >= 0)
         t->after[t->n_after++] = t->eos;
-    Err err = OK;
-    cJSON_ArrayForEach(e, cJSON_GetObjectItemCaseSensitive(o, "added_tokens_decoder"))
-    {
-        const char *text = json_text(e, "content");
-        char *end;
-        long id = strtol(e->string, &end, 10);
-        if (*end || !text || id < 0 || id >= PIECES_MAX)
-            err = err_set(ERR_MODEL, "%s: an added token without number or content", path);
-        else
-            err = tok_add_added(t, text, (int32_t)id, e);
-        if (err != OK)
-            break;
-    }
+    Err err = tok_read_added(t, path, o);
     cJSON_Delete(o);
     return err;
 }
@@ -254,7 +244,7 @@ static void normalize(const Tokenizer *t, const char *text, size_t len, bool pre
         while (n > i && (p[n - 1] == ' ' || ends_with_mark(p + i, n - i)))
             n -= p[n - 1] == ' ' ? 1 : strlen(MARK);
     }
-    if (prefix && n > i)
+    if (prefix && (n > i || !t->legacy))
         str_add(out, MARK);
     for (; i < n; i++) {
         if (p[i] != ' ')
@@ -302,7 +292,7 @@ Err tok_spm_encode(const Tokenizer *t, const char *text, size_t len, bool first,
     Str s = {0};
     Symbol *sym = NULL;
     Err err = OK;
-    if (len == 0)
+    if (len == 0 && t->legacy)
         return OK;
     normalize(t, text, len, t->dummy_prefix && (t->legacy || first), &s);
     size_t n = 0, at = 0;

@@ -1,11 +1,9 @@
 /* What all tokenizers share: the vocabulary, added tokens cut out of the text, and the dispatch. */
 #include "core/model/tokenizer.h"
 #include "core/base/mem.h"
-#include "core/model/json_read.h"
 #include "core/model/tokenizer_impl.h"
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 #include <utf8proc.h>
 
 Err tok_add_id(Ids *a, int32_t id)
@@ -152,110 +150,6 @@ bool tokenizer_is_special(const Tokenizer *t, int32_t id)
     return false;
 }
 
-Err tokenizer_open_vocab(const char *path, bool cased, Tokenizer **out)
-{
-    static const char *const specials[] = {"[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]", "[DEC]"};
-    Tokenizer *t = mem_must(sizeof *t);
-    t->kind = TOK_VOCAB;
-    t->id = strmap_new(1024);
-    Err err = wordpiece_open(path, &t->words);
-    for (size_t i = 0; err == OK && i < wordpiece_size(t->words); i++)
-        err = tok_set_piece(t, (int32_t)i, wordpiece_token(t->words, (int32_t)i));
-    for (int i = 0; err == OK && i < 6; i++) {
-        int32_t id = (int32_t)strmap_get(t->id, specials[i], -1);
-        if (id < 0 && i == 5)
-            id = (int32_t)t->n; /* [DEC] is added behind the file's words */
-        if (id >= 0)
-            err = tok_add_added(t, specials[i], id, NULL);
-    }
-    if (err != OK) {
-        tokenizer_free(t);
-        return err;
-    }
-    wordpiece_set_cased(t->words, cased);
-    t->unk = wordpiece_id(t->words, "[UNK]");
-    t->before[t->n_before++] = wordpiece_id(t->words, "[CLS]");
-    t->after[t->n_after++] = wordpiece_id(t->words, "[SEP]");
-    t->dec[t->n_dec++] = (Step){.kind = STEP_WORDPIECE, .a = mem_strdup("##")};
-    *out = t;
-    return OK;
-}
-
-static bool exists(const char *path)
-{
-    return access(path, R_OK) == 0;
-}
-
-static Err open_words(const char *vocab, const char *settings, Tokenizer **out)
-{
-    bool cased = false;
-    if (exists(settings)) {
-        cJSON *o;
-        TRY(json_read_object(settings, 16 << 20, &o));
-        cased = cJSON_IsFalse(cJSON_GetObjectItemCaseSensitive(o, "do_lower_case"));
-        cJSON_Delete(o);
-    }
-    return tokenizer_open_vocab(vocab, cased, out);
-}
-
-/* Stage 2 adds [PAD], <cell>, one token a query and </cell> to the language model's vocabulary;
- * they are in no tokenizer file, but their rows are in the checkpoint. */
-static Err add_cell_tokens(const char *dir, Tokenizer *t)
-{
-    cJSON *o;
-    long long queries, vocab;
-    char *path = str_format("%s/config.json", dir), name[32];
-    Err err = exists(path) ? json_read_object(path, 16 << 20, &o) : ERR_NOT_FOUND;
-    free(path);
-    if (err != OK)
-        return err == ERR_NOT_FOUND ? OK : err;
-    err = json_int(o, "queries", 0, 99999, 0, &queries);
-    if (err == OK)
-        err = json_int(cJSON_GetObjectItemCaseSensitive(o, "lm"), "vocab_size", 0, 1 << 24, 0,
-                       &vocab);
-    int32_t id = (int32_t)t->n;
-    bool grown = err == OK && flag(o, "projector") && vocab == (long long)t->n + queries + 3;
-    cJSON_Delete(o);
-    for (long long i = -2; grown && err == OK && i <= queries; i++) {
-        snprintf(name, sizeof name, "<cell_%05lld>", i);
-        const char *text = i == -2 ? "[PAD]" : i == -1 ? "<cell>" : i == queries ? "</cell>" : name;
-        err = tok_add_added(t, text, id++, NULL);
-    }
-    return err;
-}
-
-Err tokenizer_open_bundle(const char *dir, const char *tower, Tokenizer **out)
-{
-    *out = NULL;
-    char *spm = str_format("%s/%s_tokenizer.model", dir, tower),
-         *vocab = str_format("%s/%s_vocab.txt", dir, tower);
-    char *json = str_format("%s/%s_tokenizer.json", dir, tower),
-         *plain = str_format("%s/vocab.txt", dir);
-    char *settings = str_format("%s/%s_tokenizer_config.json", dir, tower);
-    Err err;
-    if (exists(spm))
-        err = tokenizer_open_spm(spm, settings, out);
-    else if (exists(vocab))
-        err = open_words(vocab, settings, out);
-    else if (exists(json))
-        err = tokenizer_open_json(json, out);
-    else if (strcmp(tower, "text") == 0 && exists(plain))
-        err = open_words(plain, settings, out);
-    else
-        err = err_set(ERR_MODEL, "%s: has no tokenizer for the tower %s", dir, tower);
-    Tokenizer *opened = err == OK ? *out : NULL;
-    if (err == OK && strcmp(tower, "lm") == 0)
-        err = add_cell_tokens(dir, *out);
-    if (err != OK)
-        tokenizer_free(opened);
-    free(spm);
-    free(vocab);
-    free(json);
-    free(plain);
-    free(settings);
-    return err;
-}
-
 /* ---- encoding ---- */
 
 static int32_t char_at(const char *p, size_t left)
@@ -266,12 +160,14 @@ static int32_t char_at(const char *p, size_t left)
                : 0;
 }
 
+/* \w of a regular expression: letters (circled ones too), marks, digits, connectors, joiners. */
 static bool is_word(int32_t c)
 {
     utf8proc_category_t k = utf8proc_category(c);
-    return c == '_' || c == 0x200C || c == 0x200D || k == UTF8PROC_CATEGORY_NL ||
-           (c && (k <= UTF8PROC_CATEGORY_LO || k == UTF8PROC_CATEGORY_ND)) ||
-           k == UTF8PROC_CATEGORY_MN || k == UTF8PROC_CATEGORY_MC || k == UTF8PROC_CATEGORY_PC;
+    bool circled = (c >= 0x24B6 && c <= 0x24E9) || (c >= 0x1F130 && c <= 0x1F149) ||
+                   (c >= 0x1F150 && c <= 0x1F169) || (c >= 0x1F170 && c <= 0x1F189);
+    return (k >= UTF8PROC_CATEGORY_LU && k <= UTF8PROC_CATEGORY_NL) ||
+           k == UTF8PROC_CATEGORY_PC || c == 0x200C || c == 0x200D || circled;
 }
 
 /* The character that ends before p. */
@@ -334,6 +230,8 @@ static Err around_added(Encoding *e, const char *text, size_t len, int normalize
             while (next < end && ((unsigned char)*next & 0xC0) == 0x80);
         if (stop > from)
             TRY(plain(e, from, (size_t)(stop - from)));
+        else if (e->first && !a->special && !e->t->legacy && e->t->dummy_prefix)
+            TRY(tok_spm_encode(e->t, "", 0, true, &e->ids)); /* the prefix stands alone */
         e->first = false;
         TRY(tok_add_id(&e->ids, a->id));
         from = p = next;
@@ -364,7 +262,7 @@ static Err plain_words(Encoding *e, const char *text, size_t len)
     int32_t *v;
     size_t n;
     char *s = without_nul(text, len);
-    Err err = wordpiece_encode(e->t->words, s, 0, 0, &v, &n);
+    Err err = wordpiece_pieces(e->t->words, s, &v, &n);
     free(s);
     TRY(err);
     for (size_t i = 0; err == OK && i < n; i++)
@@ -450,7 +348,8 @@ Err tokenizer_encode(const Tokenizer *t, const char *text, size_t len, bool spec
 
 /* ---- decoding ---- */
 
-Err tokenizer_decode(const Tokenizer *t, const int32_t *ids, size_t n, bool skip, char **text)
+Err tokenizer_decode(const Tokenizer *t, const int32_t *ids, size_t n, bool skip, char **text,
+                     size_t *len)
 {
     Str s = {0};
     for (size_t i = 0; i < n; i++)
@@ -458,10 +357,33 @@ Err tokenizer_decode(const Tokenizer *t, const int32_t *ids, size_t n, bool skip
             FAIL(ERR_USAGE, "id %d is not in the vocabulary", ids[i]);
     Err err = t->kind == TOK_SPM ? tok_decode_spm(t, ids, n, skip, &s)
                                  : tok_decode_json(t, ids, n, skip, &s);
+    if (err == OK && len)
+        *len = s.len;
     if (err == OK)
         *text = str_take(&s);
     str_free(&s);
     return err;
+}
+
+/* The decoder of a tokenizer.json spells a whole run of bytes as unreadable when its end is. */
+static bool is_byte_piece(const Tokenizer *t, int32_t id)
+{
+    for (int i = 0; t->kind != TOK_SPM && i < t->n_dec; i++)
+        if (t->dec[i].kind == STEP_BYTE_FALLBACK && id >= 0 && (size_t)id < t->n && t->piece[id])
+            return str_starts(t->piece[id], "<0x");
+    return false;
+}
+
+Err tokenizer_decode_certain(const Tokenizer *t, const int32_t *ids, size_t n, bool skip,
+                             char **text, size_t *len)
+{
+    while (n && is_byte_piece(t, ids[n - 1]))
+        n--;
+    TRY(tokenizer_decode(t, ids, n, skip, text, len));
+    while (*len >= 3 && memcmp(*text + *len - 3, "\xEF\xBF\xBD", 3) == 0)
+        *len -= 3;
+    (*text)[*len] = 0;
+    return OK;
 }
 
 void tok_lossy(Str *out, const char *p, size_t n, bool each)
@@ -491,12 +413,4 @@ void tok_lossy(Str *out, const char *p, size_t n, bool each)
                 used++;
         i += used;
     }
-}
-
-size_t tokenizer_stable(const char *text)
-{
-    size_t n = strlen(text);
-    while (n >= 3 && memcmp(text + n - 3, "\xEF\xBF\xBD", 3) == 0)
-        n -= 3;
-    return n;
 }

@@ -93,6 +93,13 @@ CHECKED Err tok_set_piece(Tokenizer *t, int32_t id, const char *text);
 CHECKED Err tok_add_added(Tokenizer *t, const char *text, int32_t id, const cJSON *flags);
 /* A tokenizer.json's normalised tokens are looked for as its normalizer writes them. */
 CHECKED Err tok_normalize_added(Tokenizer *t);
+/* Tokens that tokenizer_config.json at `path` (read as `settings`; both may be NULL) adds, or the
+ * older added_tokens.json beside it. */
+CHECKED Err tok_read_added(Tokenizer *t, const char *path, const cJSON *settings);
+/* A special token of the settings, which stands there as a text or an object. */
+const char *tok_special(const cJSON *settings, const char *key, const char *otherwise);
+/* A tokenizer.json that is read already; path: for messages. */
+CHECKED Err tok_json_open(const cJSON *root, const char *path, Tokenizer **out);
 void tok_find_bytes(Tokenizer *t);
 /* One piece of text without added tokens; first: it is at the very start. */
 CHECKED Err tok_spm_encode(const Tokenizer *t, const char *text, size_t len, bool first, Ids *out);

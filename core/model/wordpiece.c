@@ -16,7 +16,7 @@ struct WordPiece {
     size_t n;
     StrMap *id;
     int32_t unk, cls, sep, pad;
-    bool lower, strip, fast;
+    WordPieceStyle style;
 };
 
 typedef struct Ids {
@@ -68,7 +68,7 @@ Err wordpiece_open(const char *path, WordPiece **out)
     char *text;
     TRY(str_read_file(path, VOCAB_BYTES, ERR_MODEL, &text, NULL));
     WordPiece *w = mem_must(sizeof *w);
-    wordpiece_set_cased(w, false);
+    w->style = (WordPieceStyle){.lower = true, .strip = true};
     Err err = split_vocab(w, text);
     free(text);
     if (err != OK) {
@@ -82,7 +82,7 @@ Err wordpiece_open(const char *path, WordPiece **out)
 Err wordpiece_from_text(const char *vocab, WordPiece **out)
 {
     WordPiece *w = mem_must(sizeof *w);
-    wordpiece_set_cased(w, false);
+    w->style = (WordPieceStyle){.lower = true, .strip = true};
     char *text = mem_strdup(vocab);
     Err err = split_vocab(w, text);
     free(text);
@@ -93,19 +93,9 @@ Err wordpiece_from_text(const char *vocab, WordPiece **out)
     return err;
 }
 
-void wordpiece_set_fast(WordPiece *w)
+void wordpiece_set_style(WordPiece *w, WordPieceStyle style)
 {
-    w->fast = true;
-}
-
-void wordpiece_set_strip(WordPiece *w, bool strip)
-{
-    w->strip = strip;
-}
-
-void wordpiece_set_cased(WordPiece *w, bool cased)
-{
-    w->lower = w->strip = !cased;
+    w->style = style;
 }
 
 void wordpiece_free(WordPiece *w)
@@ -139,31 +129,59 @@ int32_t wordpiece_pad(const WordPiece *w)
     return w->pad;
 }
 
-static bool is_cjk(int32_t c)
+static bool is_cjk(const WordPiece *w, int32_t c)
 {
+    if (c >= 0x2B820 && c <= 0x2CEAF)
+        return !(w->style.fast && c < 0x2B920);
     return (c >= 0x4E00 && c <= 0x9FFF) || (c >= 0x3400 && c <= 0x4DBF) ||
            (c >= 0x20000 && c <= 0x2A6DF) || (c >= 0x2A700 && c <= 0x2B73F) ||
-           (c >= 0x2B740 && c <= 0x2B81F) || (c >= 0x2B820 && c <= 0x2CEAF) ||
-           (c >= 0xF900 && c <= 0xFAFF) || (c >= 0x2F800 && c <= 0x2FA1F);
+           (c >= 0x2B740 && c <= 0x2B81F) || (c >= 0xF900 && c <= 0xFAFF) ||
+           (c >= 0x2F800 && c <= 0x2FA1F);
 }
 
-static bool is_punctuation(int32_t c)
+/* Marks, punctuation and format characters that came after Unicode 8: to the fast tokenizer they
+ * are letters like any other. What else lies in these ranges has none of the three properties. */
+static bool is_later(int32_t c)
+{
+    static const int32_t range[][2] = {
+        {0x5C8, 0x5C9}, {0x61D, 0x61D}, {0x7FD, 0x7FD}, {0x890, 0x8E2}, {0x9FD, 0x9FE}, {0xA76,
+        0xA76}, {0xAFA, 0xAFF}, {0xB53, 0xB55}, {0xC04, 0xC3C}, {0xC77, 0xC77}, {0xC84, 0xC84},
+        {0xD00, 0xD00}, {0xD3B, 0xD3C}, {0xD81, 0xD81}, {0xEBA, 0xEBA}, {0xECE, 0xECE}, {0x180F,
+        0x1886}, {0x1ABF, 0x1AF0}, {0x1B4E, 0x1B4F}, {0x1B7D, 0x1B7F}, {0x1DF6, 0x1DFB},
+        {0x2E43, 0x2E63}, {0xA82C, 0xA82C}, {0xA8C5, 0xA8C5}, {0xA8FF, 0xA8FF}, {0xA9BD,
+        0xA9BD}, {0x10D24, 0x10F89}, {0x11070, 0x11074}, {0x110C2, 0x110CD}, {0x111CF, 0x111CF},
+        {0x1123E, 0x11241}, {0x1133B, 0x1133B}, {0x113BB, 0x1145E}, {0x11660, 0x1166C},
+        {0x116B9, 0x116B9}, {0x1182F, 0x11FFF}, {0x12FF1, 0x1612F}, {0x16D6D, 0x16F4F},
+        {0x16FE2, 0x16FE4}, {0x1CF00, 0x1D128}, {0x1D25B, 0x1D25C}, {0x1E000, 0x1E6F5},
+        {0x1E944, 0x1E95F},
+    };
+    for (size_t i = 0; i < sizeof range / sizeof *range && c >= range[i][0]; i++)
+        if (c <= range[i][1])
+            return true;
+    return false;
+}
+
+/* The category as the tokenizer's tables have it. */
+static utf8proc_category_t category(const WordPiece *w, int32_t c)
+{
+    if (w->style.fast && c > 0x7F) {
+        if (c == 0x166D || c == 0x111C9)
+            return UTF8PROC_CATEGORY_PO;
+        if (c == 0x1734 || c == 0x1171E)
+            return UTF8PROC_CATEGORY_MN;
+        if (is_later(c) || utf8proc_category(c) == UTF8PROC_CATEGORY_CN)
+            return UTF8PROC_CATEGORY_LO;
+    }
+    return utf8proc_category(c);
+}
+
+static bool is_punctuation(const WordPiece *w, int32_t c)
 {
     if ((c >= 33 && c <= 47) || (c >= 58 && c <= 64) || (c >= 91 && c <= 96) ||
         (c >= 123 && c <= 126))
         return true;
-    switch (utf8proc_category(c)) {
-    case UTF8PROC_CATEGORY_PC:
-    case UTF8PROC_CATEGORY_PD:
-    case UTF8PROC_CATEGORY_PS:
-    case UTF8PROC_CATEGORY_PE:
-    case UTF8PROC_CATEGORY_PI:
-    case UTF8PROC_CATEGORY_PF:
-    case UTF8PROC_CATEGORY_PO:
-        return true;
-    default:
-        return false;
-    }
+    utf8proc_category_t k = category(w, c);
+    return k >= UTF8PROC_CATEGORY_PC && k <= UTF8PROC_CATEGORY_PO;
 }
 
 static bool is_blank(int32_t c)
@@ -173,11 +191,11 @@ static bool is_blank(int32_t c)
            k == UTF8PROC_CATEGORY_ZL || k == UTF8PROC_CATEGORY_ZP;
 }
 
-static bool is_dropped(int32_t c)
+static bool is_dropped(const WordPiece *w, int32_t c)
 {
     if (c == 0 || c == 0xFFFD)
         return true;
-    utf8proc_category_t k = utf8proc_category(c);
+    utf8proc_category_t k = category(w, c);
     return k == UTF8PROC_CATEGORY_CC || k == UTF8PROC_CATEGORY_CF || k == UTF8PROC_CATEGORY_CN ||
            k == UTF8PROC_CATEGORY_CS || k == UTF8PROC_CATEGORY_CO;
 }
@@ -190,23 +208,27 @@ static void add_code_point(Str *s, int32_t c)
 }
 
 /* Adds the decomposition of a character without accents. */
-static void add_folded(Str *s, int32_t c)
+static void add_folded(const WordPiece *w, Str *s, int32_t c)
 {
     utf8proc_int32_t parts[32];
     int cls = UTF8PROC_BOUNDCLASS_START;
     utf8proc_ssize_t n = utf8proc_decompose_char(c, parts, 32, UTF8PROC_DECOMPOSE, &cls);
     for (utf8proc_ssize_t i = 0; i < n && i < 32; i++)
-        if (utf8proc_category(parts[i]) != UTF8PROC_CATEGORY_MN)
+        if (category(w, parts[i]) != UTF8PROC_CATEGORY_MN)
             add_code_point(s, parts[i]);
 }
 
 static void add_letter(const WordPiece *w, Str *s, int32_t c)
 {
-    c = w->lower ? utf8proc_tolower(c) : c;
-    if (w->strip)
-        add_folded(s, c);
-    else
-        add_code_point(s, c);
+    bool dotted = w->style.lower && c == 0x130; /* the one letter whose small form is two */
+    c = w->style.lower ? utf8proc_tolower(c) : c;
+    if (w->style.strip) {
+        add_folded(w, s, c);
+        return;
+    }
+    add_code_point(s, dotted ? 'i' : c);
+    if (dotted)
+        add_code_point(s, 0x307);
 }
 
 /* Text -> cleaned and folded, blanks around CJK characters; with `cut` also around punctuation. */
@@ -223,10 +245,9 @@ static void basic_tokens(const WordPiece *w, const char *text, size_t len, bool 
         i += (size_t)n;
         if (is_blank(c)) {
             str_add_char(out, ' ');
-        } else if (is_dropped(c) && !(w->fast && utf8proc_category(c) == UTF8PROC_CATEGORY_CN)) {
+        } else if (is_dropped(w, c)) {
             continue;
-        } else if ((is_cjk(c) && !(w->fast && c >= 0x2B820 && c < 0x2B920)) ||
-                   (cut && is_punctuation(c))) {
+        } else if ((is_cjk(w, c) && !w->style.keep_chinese) || (cut && is_punctuation(w, c))) {
             str_add_char(out, ' ');
             add_letter(w, out, c);
             str_add_char(out, ' ');
@@ -282,7 +303,7 @@ static Err add_plain(const WordPiece *w, const char *text, size_t len, Ids *out)
     Str s = {0};
     utf8proc_uint8_t *nfc = NULL; /* letters that keep their accents are looked up composed */
     utf8proc_ssize_t n_nfc =
-        !w->strip && !w->fast ? utf8proc_map((const utf8proc_uint8_t *)text, (utf8proc_ssize_t)len,
+        !w->style.strip && !w->style.fast ? utf8proc_map((const utf8proc_uint8_t *)text, (utf8proc_ssize_t)len,
                                              &nfc, UTF8PROC_STABLE | UTF8PROC_COMPOSE)
                               : -1;
     if (n_nfc >= 0)
@@ -329,6 +350,21 @@ static Err add_text(const WordPiece *w, const char *text, Ids *out)
         from = p += len;
     }
     return add_plain(w, from, strlen(from), out);
+}
+
+Err wordpiece_pieces(const WordPiece *w, const char *text, int32_t **ids, size_t *n)
+{
+    Ids a = {0};
+    Err err = add_plain(w, text, strlen(text), &a);
+    if (err == OK && !a.v)
+        err = NEW(a.v, 1);
+    if (err != OK) {
+        free(a.v);
+        return err;
+    }
+    *ids = a.v;
+    *n = a.n;
+    return OK;
 }
 
 Err wordpiece_encode(const WordPiece *w, const char *text, size_t max, int specials, int32_t **ids,

@@ -15,14 +15,18 @@ typedef struct WordPiece WordPiece;
 CHECKED Err wordpiece_open(const char *vocab_path, WordPiece **out);
 /* The same from the file's text. */
 CHECKED Err wordpiece_from_text(const char *vocab, WordPiece **out);
-/* As the fast tokenizer does: unassigned characters stay, one range of CJK begins later. */
+typedef struct WordPieceStyle {
+    bool lower, strip; /* letters become small; accents go */
+    bool keep_chinese; /* no blanks around CJK characters */
+    bool fast;         /* as Rust's tokenizers: unassigned characters stay, Unicode 8 */
+} WordPieceStyle;
+/* Default: lower and strip. */
+void wordpiece_set_style(WordPiece *w, WordPieceStyle style);
 /* text as the words are looked for: cleaned, letters folded, blanks around CJK characters. */
 void wordpiece_normalize(const WordPiece *w, const char *text, Str *out);
-void wordpiece_set_fast(WordPiece *w);
-/* Accents go whatever becomes of the letters; after wordpiece_set_cased. */
-void wordpiece_set_strip(WordPiece *w, bool strip);
-void wordpiece_set_cased(WordPiece *w, bool cased); /* default: letters become small, accents go */
-void wordpiece_free(WordPiece *w);                  /* NULL ok */
+/* The pieces of a text in which nothing is a special token; *ids is the caller's to free. */
+CHECKED Err wordpiece_pieces(const WordPiece *w, const char *text, int32_t **ids, size_t *n);
+void wordpiece_free(WordPiece *w); /* NULL ok */
 size_t wordpiece_size(const WordPiece *w);
 int32_t wordpiece_id(const WordPiece *w, const char *token); /* -1 */
 const char *wordpiece_token(const WordPiece *w, int32_t id);

@@ -16,12 +16,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fuzz_write(path, text + len, size - 2 - len);
     Err err = data[0] % 3 == 0   ? tokenizer_open_spm(path, NULL, &t)
               : data[0] % 3 == 1 ? tokenizer_open_json(path, &t)
-                                 : tokenizer_open_vocab(path, data[0] & 64, &t);
+                                 : tokenizer_open_vocab(path, NULL, 0, &t);
     if (err == OK && tokenizer_encode(t, text, len, true, &ids, &n) == OK) {
         for (size_t i = 0; i < n; i++)
             if (ids[i] < 0 || (size_t)ids[i] >= tokenizer_size(t))
                 abort();
-        if (tokenizer_decode(t, ids, n, false, &back) == OK)
+        if (tokenizer_decode(t, ids, n, false, &back, NULL) == OK)
             free(back);
         free(ids);
     }
