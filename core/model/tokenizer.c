@@ -348,15 +348,29 @@ Err tokenizer_encode(const Tokenizer *t, const char *text, size_t len, bool spec
 
 /* ---- decoding ---- */
 
+static bool has_id(const Tokenizer *t, int32_t id)
+{
+    return id >= 0 && (size_t)id < t->n && t->piece[id];
+}
+
 Err tokenizer_decode(const Tokenizer *t, const int32_t *ids, size_t n, bool skip, char **text,
                      size_t *len)
 {
     Str s = {0};
-    for (size_t i = 0; i < n; i++)
-        if (ids[i] < 0 || (size_t)ids[i] >= t->n || !t->piece[ids[i]])
+    int32_t *known;
+    size_t k = 0;
+    TRY(NEW(known, n + 1));
+    for (size_t i = 0; i < n; i++) {
+        if (has_id(t, ids[i]))
+            known[k++] = ids[i];
+        else if (!skip) {
+            free(known);
             FAIL(ERR_USAGE, "id %d is not in the vocabulary", ids[i]);
-    Err err = t->kind == TOK_SPM ? tok_decode_spm(t, ids, n, skip, &s)
-                                 : tok_decode_json(t, ids, n, skip, &s);
+        }
+    }
+    Err err = t->kind == TOK_SPM ? tok_decode_spm(t, known, k, skip, &s)
+                                 : tok_decode_json(t, known, k, skip, &s);
+    free(known);
     if (err == OK && len)
         *len = s.len;
     if (err == OK)
@@ -369,7 +383,7 @@ Err tokenizer_decode(const Tokenizer *t, const int32_t *ids, size_t n, bool skip
 static bool is_byte_piece(const Tokenizer *t, int32_t id)
 {
     for (int i = 0; t->kind != TOK_SPM && i < t->n_dec; i++)
-        if (t->dec[i].kind == STEP_BYTE_FALLBACK && id >= 0 && (size_t)id < t->n && t->piece[id])
+        if (t->dec[i].kind == STEP_BYTE_FALLBACK && has_id(t, id))
             return str_starts(t->piece[id], "<0x");
     return false;
 }

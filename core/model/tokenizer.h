@@ -27,8 +27,8 @@ bool tokenizer_is_special(const Tokenizer *t, int32_t id);
  * caller's to free; no truncation. */
 CHECKED Err tokenizer_encode(const Tokenizer *t, const char *text, size_t len, bool specials,
                              int32_t **ids, size_t *n);
-/* Ids -> UTF-8 text (caller frees), *len bytes (NULL: not asked; a text may hold NULs). Unknown
- * ids: ERR_USAGE. */
+/* Ids -> UTF-8 text (caller frees), *len bytes (NULL: not asked; a text may hold NULs). Ids that
+ * a table has rows for but the tokenizer no word: ERR_USAGE, with skip_special nothing. */
 CHECKED Err tokenizer_decode(const Tokenizer *t, const int32_t *ids, size_t n, bool skip_special,
                              char **text, size_t *len);
 /* The part of that text which no later id can change: without an unfinished character at its end
