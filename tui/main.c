@@ -8,6 +8,19 @@
 #include "tui/cli.h"
 #include "tui/explorer.h"
 
+/* A figure that asks neither the model nor for tests of genes. */
+static bool is_plain_plot(int argc, char **argv)
+{
+    static const char *const work[] = {"--annotate", "--query", "--generate", "--markers", "--kind"};
+    if (strcmp(argv[1], "plot") != 0)
+        return false;
+    for (int i = 2; i < argc; i++)
+        for (size_t k = 0; k < sizeof work / sizeof *work; k++)
+            if (strncmp(argv[i], work[k], strlen(work[k])) == 0)
+                return false;
+    return true;
+}
+
 /* On shared cores threads that spin while they wait starve those that work, so they spin briefly
  * and then sleep. OpenMP reads this before main(): the program starts itself once more when nobody
  * chose, but not for what takes less time than that. */
@@ -22,7 +35,7 @@ static bool is_short(const char *command)
 
 static void wait_politely(int argc, char **argv)
 {
-    if (getenv("GOMP_SPINCOUNT") || getenv("OMP_WAIT_POLICY") || (argc > 1 && is_short(argv[1])))
+    if (getenv("GOMP_SPINCOUNT") || getenv("OMP_WAIT_POLICY") || (argc > 1 && (is_short(argv[1]) || is_plain_plot(argc, argv))))
         return;
     setenv("GOMP_SPINCOUNT", "10000", 1);
     execv("/proc/self/exe", argv); /* returns only when it cannot: then as things are */

@@ -283,6 +283,7 @@ static void string_release(void *p, void *user)
 hid_t h5_text_transfer(uint64_t *left)
 {
     hid_t dxpl = H5Pcreate(H5P_DATASET_XFER);
+    H5Pset_buffer(dxpl, 1 << 16, NULL, NULL); /* 1 MB otherwise, kept: a tenth of what a small file needs */
     H5Pset_vlen_mem_manager(dxpl, string_alloc, left, string_release, left);
     return dxpl;
 }

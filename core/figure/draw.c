@@ -55,7 +55,7 @@ static char *clean_text(const char *text)
 }
 
 /* Every colour of the page goes through here. */
-static uint32_t seen(const Draw *d, uint32_t rgb)
+uint32_t draw_seen(const Draw *d, uint32_t rgb)
 {
     return d->simulate ? color_simulate(rgb, d->simulate - 1) : rgb;
 }
@@ -185,12 +185,9 @@ static Err write_temporary(const Draw *d, const void *data, size_t n)
     if (!f)
         FAIL(ERR_GENERAL, "%s: cannot be written: %s", d->path, strerror(errno));
     bool ok = fwrite(data, 1, n, f) == n;
-    ok = fflush(f) == 0 && ok;
-    ok = fsync(fileno(f)) == 0 && ok;
-    int why = errno;
-    fclose(f);
+    ok = fclose(f) == 0 && ok; /* no fsync: a figure is made again more easily than waited for */
     if (!ok)
-        FAIL(ERR_GENERAL, "%s: cannot be written: %s", d->path, strerror(why));
+        FAIL(ERR_GENERAL, "%s: cannot be written: %s", d->path, strerror(errno));
     return OK;
 }
 
@@ -240,6 +237,17 @@ bool draw_is_vector(const Draw *d)
     return d->kind != KIND_PNG;
 }
 
+uint32_t *draw_pixels(Draw *d, int *w, int *h)
+{
+    if (d->kind != KIND_PNG)
+        return NULL;
+    cairo_surface_flush(d->surface);
+    cairo_surface_mark_dirty(d->surface); /* the caller writes before cairo draws again */
+    *w = cairo_image_surface_get_width(d->surface);
+    *h = cairo_image_surface_get_height(d->surface);
+    return (uint32_t *)(void *)cairo_image_surface_get_data(d->surface);
+}
+
 double draw_dpi(const Draw *d)
 {
     return d->dpi;
@@ -254,7 +262,7 @@ static void set_color(Draw *d, uint32_t c)
 
 void draw_line(Draw *d, double x0, double y0, double x1, double y1, double width, uint32_t color)
 {
-    color = seen(d, color);
+    color = draw_seen(d, color);
     if (d->kind == KIND_SVG) {
         svg_line(d, x0, y0, x1, y1, width, color);
         return;
@@ -268,7 +276,7 @@ void draw_line(Draw *d, double x0, double y0, double x1, double y1, double width
 
 void draw_polygon(Draw *d, const double *xy, int n, uint32_t color)
 {
-    color = seen(d, color);
+    color = draw_seen(d, color);
     if (d->kind == KIND_SVG) {
         svg_polygon(d, xy, n, 0, color);
         return;
@@ -282,7 +290,7 @@ void draw_polygon(Draw *d, const double *xy, int n, uint32_t color)
 
 void draw_outline(Draw *d, const double *xy, int n, double width, uint32_t color)
 {
-    color = seen(d, color);
+    color = draw_seen(d, color);
     if (d->kind == KIND_SVG) {
         svg_polygon(d, xy, n, width, color);
         return;
@@ -325,7 +333,7 @@ void draw_frame(Draw *d, double x, double y, double w, double h, double width, u
 
 static void draw_disc(Draw *d, double x, double y, double r, double stroke, uint32_t color)
 {
-    color = seen(d, color);
+    color = draw_seen(d, color);
     if (d->kind == KIND_SVG) {
         svg_disc(d, x, y, r, stroke, color);
         return;
@@ -410,7 +418,7 @@ static void cairo_text(Draw *d, double x, double y, const TextStyle *s, const ch
         cairo_set_line_join(d->cr, CAIRO_LINE_JOIN_ROUND);
         cairo_stroke(d->cr);
     }
-    set_color(d, seen(d, s->color));
+    set_color(d, draw_seen(d, s->color));
     cairo_move_to(d->cr, -shift, 0);
     cairo_show_text(d->cr, utf8);
     cairo_restore(d->cr);
@@ -420,7 +428,7 @@ void draw_text(Draw *d, double x, double y, const TextStyle *s, const char *utf8
 {
     char *clean = clean_text(utf8);
     if (d->kind == KIND_SVG)
-        svg_text(d, x, y, s, seen(d, s->color), clean);
+        svg_text(d, x, y, s, draw_seen(d, s->color), clean);
     else
         cairo_text(d, x, y, s, clean);
     free(clean);
@@ -457,7 +465,7 @@ static uint32_t *seen_image(const Draw *d, const uint32_t *argb, size_t n)
             uint32_t rgb = 0;
             for (int shift = 16; shift >= 0; shift -= 8)
                 rgb |= (uint32_t)fmin(255, ((argb[i] >> shift & 255) * 255 + a / 2) / a) << shift;
-            rgb = seen(d, rgb);
+            rgb = draw_seen(d, rgb);
             for (int shift = 16; shift >= 0; shift -= 8)
                 out |= ((rgb >> shift & 255) * a + 127) / 255 << shift;
             last = argb[i];

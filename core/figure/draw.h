@@ -59,6 +59,10 @@ double draw_text_width(Draw *d, const TextStyle *s, const char *utf8);
 /* A premultiplied ARGB32 image (stride = 4 * w) over the rectangle. */
 void draw_image(Draw *d, double x, double y, double w, double h, const uint32_t *argb, int iw, int ih);
 bool draw_is_vector(const Draw *d);
+/* The pixels of a PNG's page, premultiplied ARGB32 of *w x *h, until the next draw_*(); NULL for the other kinds. */
+uint32_t *draw_pixels(Draw *d, int *w, int *h);
+/* A colour as the page's viewer sees it: what is written to its pixels goes through this. */
+uint32_t draw_seen(const Draw *d, uint32_t rgb);
 double draw_dpi(const Draw *d);
 
 /* How any figure is written. */

@@ -16,7 +16,7 @@ struct Stamps {
 
 Err point_image_init(PointImage *p, int w, int h)
 {
-    *p = (PointImage){.w = w, .h = h};
+    *p = (PointImage){.w = w, .h = h, .stride = (size_t)w};
     return mem_calloc(&p->argb, (size_t)w * (size_t)h, sizeof *p->argb);
 }
 
@@ -108,7 +108,7 @@ void point_image_stamp(PointImage *p, const Stamps *s, double x, double y, uint3
         int at_y = py - s->origin + j;
         if (at_y < 0 || at_y >= p->h)
             continue;
-        uint32_t *row = p->argb + (size_t)at_y * (size_t)p->w;
+        uint32_t *row = p->argb + (size_t)at_y * p->stride;
         for (int i = 0; i < s->size; i++) {
             int at_x = px - s->origin + i;
             uint32_t a = m[j * s->size + i];

@@ -5,8 +5,9 @@
 #include <stdint.h>
 
 typedef struct PointImage {
-    int w, h;
-    uint32_t *argb; /* premultiplied, transparent where nothing was drawn */
+    int w, h;              /* of what is drawn on; nothing is drawn beyond */
+    size_t stride;         /* pixels from line to line */
+    uint32_t *argb;        /* premultiplied, transparent where nothing was drawn; may lie inside a larger image */
 } PointImage;
 CHECKED Err point_image_init(PointImage *p, int w, int h);
 void point_image_done(PointImage *p);

@@ -163,14 +163,42 @@ double scatter_generated_diameter(const Page *g)
     return fmin(4.5, fmax(2.4, g->point * 0.8));
 }
 
+/* A part of the page itself where that has pixels, which spares a copy of the plot; else an image of its own. *x, *y: of its
+ * corner in pixels of the page. */
+static Err open_image(const Page *g, double left, double top, double k, PointImage *out, double *x, double *y)
+{
+    int w, h, side = (int)ceil(g->side * k);
+    uint32_t *page = draw_pixels(g->d, &w, &h);
+    *x = *y = 0;
+    if (!page)
+        return point_image_init(out, side, side);
+    int x0 = (int)floor(left * k), y0 = (int)floor(top * k);
+    x0 = x0 < 0 ? 0 : x0 > w ? w : x0;
+    y0 = y0 < 0 ? 0 : y0 > h ? h : y0;
+    *x = left * k - x0;
+    *y = top * k - y0;
+    *out = (PointImage){.w = side + 1 < w - x0 ? side + 1 : w - x0, .h = side + 1 < h - y0 ? side + 1 : h - y0, .stride = (size_t)w,
+                        .argb = page + (size_t)y0 * (size_t)w + (size_t)x0};
+    return OK;
+}
+
+static void close_image(const Page *g, double left, double top, double k, PointImage *image)
+{
+    if (!draw_is_vector(g->d))
+        return;
+    draw_image(g->d, left, top, image->w / k, image->h / k, image->argb, image->w, image->h);
+    point_image_done(image);
+}
+
 static Err raster_points(const Page *g, const ScatterPanel *p, const Dots *o, double left, double top, JobCtl *ctl)
 {
     Err err = OK;
     double k = g->p->dpi / 72 * (g->p->zoom > 0 ? g->p->zoom : 1);
-    int pixels = (int)ceil(g->side * k);
+    double dx, dy;
+    bool vector = draw_is_vector(g->d); /* whose image is seen as a whole */
     PointImage image;
     Stamps *glyphs[N_GLYPHS] = {NULL}, *made = NULL;
-    TRY(point_image_init(&image, pixels, pixels));
+    TRY(open_image(g, left, top, k, &image, &dx, &dy));
     for (int i = 0; i < N_GLYPHS; i++)
         TRY_GOTO(stamps_new(i, g->point * k, i == 1 ? fmax(1, g->point * k / 5) : 0, &glyphs[i]));
     TRY_GOTO(stamps_new(1, scatter_generated_diameter(g) * k, GENERATED_STROKE * k, &made));
@@ -178,7 +206,8 @@ static Err raster_points(const Page *g, const ScatterPanel *p, const Dots *o, do
         double x, y;
         size_t cell = (uint32_t)o->v[i];
         scatter_place(g, g->s->xy, cell, &x, &y);
-        point_image_stamp(&image, glyphs[glyph_of(p, cell)], x * k, y * k, color_of(p, cell, o));
+        uint32_t color = color_of(p, cell, o);
+        point_image_stamp(&image, glyphs[glyph_of(p, cell)], x * k + dx, y * k + dy, vector ? color : draw_seen(g->d, color));
         if (i % 65536 == 0)
             TRY_GOTO(job_progress(ctl, i));
     }
@@ -187,14 +216,13 @@ static Err raster_points(const Page *g, const ScatterPanel *p, const Dots *o, do
         if (!scatter_finite(g->s->generated_xy, i))
             continue;
         scatter_place(g, g->s->generated_xy, i, &x, &y);
-        point_image_stamp(&image, made, x * k, y * k, FIGURE_INK);
+        point_image_stamp(&image, made, x * k + dx, y * k + dy, vector ? FIGURE_INK : draw_seen(g->d, FIGURE_INK));
     }
-    draw_image(g->d, left, top, pixels / k, pixels / k, image.argb, pixels, pixels);
 done:
+    close_image(g, left, top, k, &image);
     for (int i = 0; i < N_GLYPHS; i++)
         stamps_free(glyphs[i]);
     stamps_free(made);
-    point_image_done(&image);
     return err;
 }
 
