@@ -17,6 +17,7 @@
 #include <vterm.h>
 
 #include "core/base/clock.h"
+#include "core/base/mem.h"
 #include "core/base/str.h"
 
 static const char demo[] = "assets/demo/immune_559.h5ad";
@@ -303,7 +304,7 @@ static void the_command_of_a_figure_makes_the_same_bytes(void **state)
 {
     Run r;
     char *folder = str_format("/tmp/scmmgpt-figures-%ld", (long)getpid()), *data = str_format("%s/c.h5ad", folder);
-    char *cells = str_format("%s/f3.cells.txt", folder);
+    char *cells = str_format("%s/f3.png.cells.txt", folder);
     char *self = program(), *make = str_format("mkdir %s && %s cluster %s -o %s -q", folder, self, demo, data);
     assert_int_equal(system(make), 0);
     const char *args[] = {data, "--model", "/nonexistent", NULL};
@@ -337,6 +338,80 @@ static void the_command_of_a_figure_makes_the_same_bytes(void **state)
     char *away = str_format("rm -r %s", folder);
     assert_int_equal(system(away), 0);
     char *texts[] = {folder, data, cells, self, make, away};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        free(texts[i]);
+}
+
+/* The last command that the explorer has kept, once it is that of `path`. */
+static char *kept_command(Run *r, const char *path)
+{
+    char *file = str_format("%s/scmmgpt/commands", r->state), *end = str_format(" -o %s\n", path), *text = NULL;
+    double until = clock_seconds() + 60;
+    while (access(file, R_OK) != 0 || str_read_file(file, 1 << 20, ERR_GENERAL, &text, NULL) != OK ||
+           !str_ends(text, end)) {
+        free(text);
+        text = NULL;
+        if (r->ended || clock_seconds() > until)
+            fail_msg("%s was not written; the screen is\n%s", path, text_of(r));
+        pump(r, 50);
+    }
+    char *line = strrchr(text, '\n');
+    *line = 0;
+    line = strrchr(text, '\n');
+    char *command = mem_strdup(line + 1);
+    free(file);
+    free(end);
+    free(text);
+    return command;
+}
+
+/* Types keys and a name without a pause; the command that was kept makes the same file. */
+static void write_again(Run *r, const char *keys, const char *folder, const char *name)
+{
+    char *path = str_format("%s/%s", folder, name), *typed = str_format("%s\x15%s\r", keys, path), *first, *second;
+    size_t n, m;
+    press(r, typed);
+    char *command = kept_command(r, path), *self = program();
+    char *again = str_format("%s%s 2>/dev/null", self, command + strlen("scmmgpt"));
+    assert_ok(str_read_file(path, 1 << 24, ERR_GENERAL, &first, &n));
+    assert_int_equal(unlink(path), 0);
+    if (system(again) != 0)
+        fail_msg("fails: %s", again);
+    assert_ok(str_read_file(path, 1 << 24, ERR_GENERAL, &second, &m));
+    if (n != m || memcmp(first, second, n) != 0)
+        fail_msg("makes another file: %s", again);
+    char *texts[] = {path, typed, first, second, command, self, again};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        free(texts[i]);
+}
+
+/* Merged and divided clusters, tables and every plot; the keys are typed ahead of the work they are about. */
+static void what_was_changed_by_hand_is_made_again(void **state)
+{
+    Run r;
+    char *folder = str_format("/tmp/scmmgpt-by-hand-%ld", (long)getpid()), *data = str_format("%s/c.h5ad", folder);
+    char *self = program(), *make = str_format("mkdir %s && %s cluster %s -o %s -q", folder, self, demo, data);
+    assert_int_equal(system(make), 0);
+    const char *args[] = {data, "--model", "/nonexistent", NULL};
+    start(&r, 80, 24, NULL, args);
+    await(&r, "559 cells", false);
+    press(&r, "jmjmM");
+    write_again(&r, "w", folder, "merged.svg");
+    write_again(&r, "oE", folder, "merged.tsv");
+    write_again(&r, "Sw", folder, "divided.png"); /* waits for the sub-clusters */
+    write_again(&r, "7w", folder, "dots.pdf");
+    write_again(&r, "\x1b[Cw", folder, "violins.png");
+    write_again(&r, "\x1b[C\x1b[Cw", folder, "sizes.png");
+    write_again(&r, "1jajbdfpadj<0.05 logFC>0\rooE", folder, "de.tsv");
+    write_again(&r, "u1jE", folder, "undone.tsv");
+    press(&r, "Q");
+    assert_int_equal(finish(&r), 0);
+    char *end = text_of(&r), *said = without_spaces(end, strlen(end)), *last = str_format("-o%s/undone.tsv", folder);
+    assert_non_null(strstr(said, last)); /* in the shell too, to be copied whole */
+    vterm_free(r.vt);
+    char *away = str_format("rm -r %s", folder);
+    assert_int_equal(system(away), 0);
+    char *texts[] = {folder, data, self, make, away, end, said, last};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         free(texts[i]);
 }
@@ -469,6 +544,7 @@ int main(void)
         TEST(a_newcomer_opens_looks_asks_for_help_and_leaves),
         TEST(clusters_and_map_are_made_selected_and_written),
         TEST(the_command_of_a_figure_makes_the_same_bytes),
+        TEST(what_was_changed_by_hand_is_made_again),
         TEST(the_tour_with_the_model),
         TEST(nothing_is_sent_while_nothing_changes),
         TEST(no_colour_ascii_resize_and_sigterm),

@@ -526,15 +526,15 @@ static void a_versus_b(void **state)
 static void writing_a_figure_names_the_file_and_the_command(void **state)
 {
     App *a = opened();
-    unlink("fake_leiden.groups.tsv");
+    unlink("fake_leiden.png.groups.tsv");
     app_act(a, ACT_EXPORT);
     assert_string_equal(a->prompt.text, "fake_leiden.png");
     app_prompt_accept(a, false);
     settle(a);
     assert_string_equal(fake.last_plot, "fake_leiden.png groups");
     assert_shows(a,
-                 "again: scmmgpt plot fake.h5ad --groups fake_leiden.groups.tsv --basis umap -o");
-    assert_int_equal(unlink("fake_leiden.groups.tsv"), 0);
+                 "again: scmmgpt plot fake.h5ad --groups fake_leiden.png.groups.tsv --basis umap -o");
+    assert_int_equal(unlink("fake_leiden.png.groups.tsv"), 0);
     app_act(a, ACT_PANE_2);
     app_act(a, ACT_PLUS);
     char *zoomed = app_export_command(a, "x.png", false);
@@ -564,7 +564,7 @@ static void neighbours_change_with_a_key_and_the_map_follows(void **state)
     char *command = app_export_command(a, "x.png", false);
     assert_string_equal(
         command, "scmmgpt cluster fake.h5ad --neighbors 20 --resolution 1 -o "
-                 "clustered.h5ad && scmmgpt plot clustered.h5ad --groups x.groups.tsv -o x.png");
+                 "clustered.h5ad && scmmgpt plot clustered.h5ad --groups x.png.groups.tsv -o x.png");
     free(command);
     type(a, ACT_EMBEDDING, "X_umap");
     assert_false(app_map(a)->computed);
@@ -598,7 +598,7 @@ static void clusters_are_merged_divided_and_brought_back(void **state)
     assert_int_equal(app_groups(a)->sizes[0], 360);
     char *command = app_export_command(a, "x.png", false);
     assert_string_equal(command,
-                        "scmmgpt plot fake.h5ad --groups x.groups.tsv --cells leiden_edited=0 --basis umap -o x.png");
+                        "scmmgpt plot fake.h5ad --groups x.png.groups.tsv --cells leiden_edited=0 --basis umap -o x.png");
     free(command);
     app_act(a, ACT_UNDO);
     settle(a);
@@ -662,12 +662,12 @@ static void genes_and_groups_are_plotted(void **state)
     app_prompt_cancel(a);
     type(a, ACT_GENES, "MS4A1 LYZ");
     c = chart(a);
-    unlink("x.groups.tsv");
+    unlink("x.pdf.groups.tsv");
     type(a, ACT_EXPORT, "x.pdf");
     assert_string_equal(fake.last_plot, "x.pdf kind 1, 2 colours");
     assert_shows(a, "again: scmmgpt plot fake.h5ad --kind dotplot --size 170mm --groups "
-                    "x.groups.tsv");
-    assert_int_equal(unlink("x.groups.tsv"), 0);
+                    "x.pdf.groups.tsv");
+    assert_int_equal(unlink("x.pdf.groups.tsv"), 0);
     assert_int_equal(c->n_genes, 2);
     assert_string_equal(c->genes[1], "LYZ");
     app_act(a, ACT_RIGHT);
@@ -709,12 +709,12 @@ static void genes_and_groups_are_plotted(void **state)
     a->now += 60;
     app_act(a, ACT_REDRAW); /* by now the message is an old one */
     assert_screen(a, 120, 36, "plot-sizes-120x36");
-    unlink("x.groups.tsv");
+    unlink("x.pdf.groups.tsv");
     type(a, ACT_EXPORT, "x.pdf");
     assert_string_equal(fake.last_plot, "x.pdf kind 5, 0 colours");
     assert_shows(a, "again: scmmgpt plot fake.h5ad --kind composition --size 170mm --groups "
-                    "x.groups.tsv -o x.pdf");
-    assert_int_equal(unlink("x.groups.tsv"), 0);
+                    "x.pdf.groups.tsv -o x.pdf");
+    assert_int_equal(unlink("x.pdf.groups.tsv"), 0);
     type(a, ACT_COMMAND, "composition nothing");
     for (int i = 0; i < 5; i++)
         settle(a);
@@ -872,8 +872,8 @@ static void the_table_of_clusters_by_hand_can_be_made_again(void **state)
     settle(a);
     assert_int_equal(a->group, 0); /* the new cluster is the chosen one */
     free(table_written(a, "t.tsv"));
-    assert_again(a, "scmmgpt markers fake.h5ad --groups t.groups.tsv --group 0 -o t.tsv");
-    assert_int_equal(unlink("t.groups.tsv"), 0);
+    assert_again(a, "scmmgpt markers fake.h5ad --groups t.tsv.groups.tsv --group 0 -o t.tsv");
+    assert_int_equal(unlink("t.tsv.groups.tsv"), 0);
     app_act(a, ACT_SET_A);
     type(a, ACT_GATE, "leiden=2");
     app_act(a, ACT_SET_B);
@@ -881,8 +881,8 @@ static void the_table_of_clusters_by_hand_can_be_made_again(void **state)
     settle(a);
     char *text = table_written(a, "d.tsv");
     assert_true(str_starts(text, "gene\tscore\tlogfoldchange\tpval\tpval_adj\tfrac_in\tfrac_out\n"));
-    assert_again(a, "scmmgpt de fake.h5ad --a @d.a.txt --b leiden=2 -o d.tsv");
-    assert_int_equal(unlink("d.a.txt"), 0);
+    assert_again(a, "scmmgpt de fake.h5ad --a @d.tsv.a.txt --b leiden=2 -o d.tsv");
+    assert_int_equal(unlink("d.tsv.a.txt"), 0);
     free(text);
     go_back(home, dir);
     app_free(a);

@@ -349,6 +349,7 @@ void app_forget_edits(App *a);
 /* ---- plots: app_chart.c ---- */
 /* Starts a new chart when pane 7 is seen and what it shows has changed; returns seconds to wait. */
 double app_chart_tick(App *a);
+bool app_chart_is_due(const App *a); /* it is seen, and what it shows has changed */
 void app_chart_next(App *a);
 void app_chart_genes(App *a, const char *text);
 void app_chart_column(App *a, const char *name);
@@ -378,7 +379,7 @@ char *app_figure_color(const App *a);
 bool app_figure_selection(const App *a);
 bool app_figure_only(const App *a);
 char *app_figure_group_name(const App *a, size_t group); /* "B cell (3)" where a model named it */
-/* "fig.cells.txt" of "fig.png"; and the rule that reads it. */
+/* "fig.png.cells.txt" of "fig.png", its own; and the rule that reads it. */
 char *app_figure_beside(const char *figure, const char *ext);
 char *app_cells_rule(const char *path);
 bool app_can_be_typed(const char *rule); /* not drawn on the map */

@@ -127,13 +127,12 @@ static bool is_seen(const App *a)
            (a->slot == PANE_PLOT && (a->wide || a->focus == PANE_CLUSTERS));
 }
 
-double app_chart_tick(App *a)
+/* What the chart on the screen should be made of. */
+static void get_wanted(const App *a, uint64_t now[9])
 {
-    if (!a->facts || !a->groups || !is_seen(a))
-        return -1;
     const Values *v = app_color_values(a);
     bool genes = a->chart_kind != CHART_BARS;
-    uint64_t now[9] = {1 + (uint64_t)a->chart_kind,
+    uint64_t all[9] = {1 + (uint64_t)a->chart_kind,
                        (uintptr_t)a->groups,
                        genes ? (uintptr_t)v : 0,
                        genes ? a->tables : 0,
@@ -143,7 +142,25 @@ double app_chart_tick(App *a)
                        (uintptr_t)a->chart_genes,
                        (uintptr_t)a->chart_column};
     if (a->group < 0 && !a->selected)
-        now[6] = 0;
+        all[6] = 0;
+    memcpy(now, all, sizeof all);
+}
+
+bool app_chart_is_due(const App *a)
+{
+    uint64_t now[9];
+    if (!a->facts || !a->groups || !is_seen(a))
+        return false;
+    get_wanted(a, now);
+    return memcmp(now, a->chart_for, sizeof now) != 0;
+}
+
+double app_chart_tick(App *a)
+{
+    uint64_t now[9];
+    if (!a->facts || !a->groups || !is_seen(a))
+        return -1;
+    get_wanted(a, now);
     if (memcmp(now, a->chart_for, sizeof now) == 0)
         return -1;
     if (!a->chart_at)
@@ -151,7 +168,7 @@ double app_chart_tick(App *a)
     if (a->now < a->chart_at)
         return a->chart_at - a->now;
     a->chart_at = 0;
-    if (genes && !v && !a->chart_genes && !app_markers(a) &&
+    if (a->chart_kind != CHART_BARS && !app_color_values(a) && !a->chart_genes && !app_markers(a) &&
         a->work[WORK_MARKERS].state == WORK_BUSY)
         return 0.3; /* the markers are on their way */
     memcpy(a->chart_for, now, sizeof now);

@@ -221,8 +221,7 @@ bool app_figure_needs_table(const App *a)
 
 char *app_figure_beside(const char *figure, const char *ext)
 {
-    const char *dot = strrchr(figure, '.');
-    return str_format("%.*s%s", dot ? (int)(dot - figure) : (int)strlen(figure), figure, ext);
+    return str_format("%s%s", figure, ext);
 }
 
 char *app_cells_rule(const char *path)

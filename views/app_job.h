@@ -50,6 +50,8 @@ WorkDone done_open, done_map, done_groups, done_names, done_cluster, done_marker
 void fill_chart(App *a, AppJob *j);  /* app_chart.c */
 void fill_table(App *a, AppJob *j);  /* work_table.c */
 void fill_figure(App *a, AppJob *j); /* work_figure.c */
+/* ERR_GENERAL where there is such a file: what lies beside it is not to be touched then. */
+CHECKED Err check_is_new(const char *path);
 /* Whether the rule of the selection finds the same cells in the file as on the screen. */
 CHECKED Err rule_finds_selection(Session *s, const Selection *cells, JobCtl *ctl, bool *out);
 /* Their names, one a line, as a rule "@path" reads them. */

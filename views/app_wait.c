@@ -31,7 +31,7 @@ static WorkKind of_the_file(const App *a)
 
 static WorkKind of_the_figure(const App *a)
 {
-    if (a->focus == PANE_PLOT && (busy(a, WORK_CHART) || a->chart_at > 0))
+    if (a->focus == PANE_PLOT && (busy(a, WORK_CHART) || app_chart_is_due(a)))
         return WORK_CHART;
     if (!a->map && busy(a, WORK_CLUSTER))
         return WORK_CLUSTER;

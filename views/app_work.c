@@ -213,7 +213,9 @@ static void fill(App *a, AppJob *j)
     case WORK_SUBCLUSTER:
         j->groups = shared_hold(a->groups);
         j->selection = app_selection_copy(a);
-        j->name = mem_strdup(a->group >= 0 && g ? g->names[a->group] : "sub");
+        j->name = a->group < 0 || !g                  ? mem_strdup("sub")
+                  : strstr(g->names[a->group], " + ") ? str_format("(%s)", g->names[a->group])
+                                                      : mem_strdup(g->names[a->group]);
         break;
     case WORK_MARKERS:
     case WORK_ANNOTATE:

@@ -45,11 +45,18 @@ void fill_figure(App *a, AppJob *j)
 
 /* ---- on the worker ---- */
 
+Err check_is_new(const char *path)
+{
+    if (access(path, F_OK) == 0)
+        FAIL(ERR_GENERAL, "%s: exists already; choose another name", path);
+    return OK;
+}
+
 static Err write_groups(const AppJob *j, const char *path)
 {
     const char *const *cells;
     TRY(dataset_cell_names(session_dataset(j->session), &cells));
-    return groups_write(j->groups->p, cells, path, false);
+    return groups_write(j->groups->p, cells, path, true);
 }
 
 Err write_cells(Session *s, const Selection *chosen, const char *path)
@@ -57,7 +64,7 @@ Err write_cells(Session *s, const Selection *chosen, const char *path)
     const char *const *cells;
     OutFile file;
     TRY(dataset_cell_names(session_dataset(s), &cells));
-    TRY(outfile_begin(path, false, &file));
+    TRY(outfile_begin(path, true, &file));
     FILE *f = fopen(file.temp, "w");
     bool ok = f != NULL;
     for (size_t i = 0; ok && i < chosen->n_cells; i++)
@@ -160,13 +167,13 @@ done:
 
 Err run_plot(JobCtl *ctl, AppJob *j)
 {
+    TRY(check_is_new(j->text));
     char *table = app_figure_beside(j->text, ".groups.tsv"), *cells = app_figure_beside(j->text, ".cells.txt");
-    bool had_table = access(table, F_OK) == 0, had_cells = access(cells, F_OK) == 0;
     Err err = draw(ctl, j, table, cells);
-    if (err && !had_table)
+    if (err) {
         unlink(table);
-    if (err && !had_cells)
         unlink(cells);
+    }
     free(table);
     free(cells);
     return err;

@@ -121,13 +121,14 @@ static Err write_beside(JobCtl *ctl, AppJob *j)
         return OK;
     TRY(dataset_cell_names(session_dataset(j->session), &cells));
     char *path = app_figure_beside(j->text, ".groups.tsv");
-    Err err = groups_write(j->groups->p, cells, path, false);
+    Err err = groups_write(j->groups->p, cells, path, true);
     free(path);
     return err;
 }
 
 Err run_table(JobCtl *ctl, AppJob *j)
 {
+    TRY(check_is_new(j->text));
     TRY(export_markers(j->table->p, shared_get(j->groups), &j->view_of_table, j->text, NULL, false, ctl, &j->n));
     if (str_ends(j->text, ".csv")) { /* commands write TSV */
         free(j->command);
