@@ -145,9 +145,9 @@ static int edges_that_differ(const cJSON *all, const cJSON *want, const Tokenize
     for (int i = 0; i < cJSON_GetArraySize(texts); i++) {
         size_t len, n, got_len, want_len = 0;
         int32_t *ids;
-        char *got, *text = unhex(cJSON_GetArrayItem(texts, i)->valuestring, &len),
-                   *wanted = back ? unhex(cJSON_GetArrayItem(back, i)->valuestring, &want_len)
-                                  : NULL;
+        char *got,
+            *text = unhex(cJSON_GetArrayItem(texts, i)->valuestring, &len),
+            *wanted = back ? unhex(cJSON_GetArrayItem(back, i)->valuestring, &want_len) : NULL;
         assert_ok(tokenizer_encode(t, text, len, true, &ids, &n));
         bool same = same_ids(cJSON_GetArrayItem(want, i), ids, n);
         free(ids);

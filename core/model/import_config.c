@@ -74,6 +74,8 @@ static Err read_genes(const char *dir, const char *pad, PartsConfig *c)
                 id[i] = (int64_t)e->valuedouble;
         n++;
     }
+    if (n <= (id[0] >= 0) + (id[1] >= 0) + (id[2] >= 0))
+        FAIL_GOTO(ERR_MODEL, "%s: holds no genes", path);
     for (int i = 0; i < 3; i++)
         if (id[i] < 0)
             id[i] = n++;

@@ -27,8 +27,10 @@ static Err read_scaling(const cJSON *o, LmConfig *c)
     } else {
         s = cJSON_GetObjectItemCaseSensitive(o, "rope_scaling");
     }
-    if (!cJSON_IsObject(s))
+    if (!s || cJSON_IsNull(s))
         return OK;
+    if (!cJSON_IsObject(s))
+        FAIL(ERR_MODEL, "\"rope_scaling\" is not an object");
     const char *type = json_text(s, "rope_type");
     type = type ? type : json_text(s, "type");
     if (!type || strcmp(type, "default") == 0)

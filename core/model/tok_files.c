@@ -274,14 +274,14 @@ static Err add_cell_tokens(const cJSON *config, Tokenizer *t)
 static Err open_any(const char *dir, const char *tower, const cJSON *config, Tokenizer **out)
 {
     enum { SPM, VOCAB, JSON, PIECES, MERGES, PLAIN, SETTINGS, N };
-    static const char *const ends[N] = {
-        "_tokenizer.model", "_vocab.txt", "_tokenizer.json",      "_vocab.json",
-        "_merges.txt",      NULL,         "_tokenizer_config.json"};
+    static const char *const ends[N] = {"_tokenizer.model",      "_vocab.txt",  "_tokenizer.json",
+                                        "_vocab.json",           "_merges.txt", NULL,
+                                        "_tokenizer_config.json"};
     bool text = strcmp(tower, "text") == 0;
     char *path[N];
     for (int i = 0; i < N; i++)
-        path[i] = ends[i] ? str_format("%s/%s%s", dir, tower, ends[i])
-                          : str_format("%s/vocab.txt", dir);
+        path[i] =
+            ends[i] ? str_format("%s/%s%s", dir, tower, ends[i]) : str_format("%s/vocab.txt", dir);
     long long rows;
     Err err = json_int(config, "query_vocab", 0, 1 << 24, 0, &rows);
     if (err != OK)

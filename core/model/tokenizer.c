@@ -27,9 +27,11 @@ Err tok_set_piece(Tokenizer *t, int32_t id, const char *text)
         TRY(mem_realloc(&t->piece, cap, sizeof *t->piece));
         TRY(mem_realloc(&t->score, cap, sizeof *t->score));
         TRY(mem_realloc(&t->type, cap, 1));
+        TRY(mem_realloc(&t->special, cap, sizeof *t->special));
         memset(t->piece + t->cap, 0, (cap - t->cap) * sizeof *t->piece);
         memset(t->score + t->cap, 0, (cap - t->cap) * sizeof *t->score);
         memset(t->type + t->cap, 0, cap - t->cap);
+        memset(t->special + t->cap, 0, (cap - t->cap) * sizeof *t->special);
         t->cap = cap;
     }
     t->n = i >= t->n ? i + 1 : t->n;
@@ -57,16 +59,20 @@ Err tok_add_added(Tokenizer *t, const char *text, int32_t id, const cJSON *flags
         return OK;
     if ((size_t)id >= t->n || !t->piece[id])
         TRY(tok_set_piece(t, id, text));
-    for (size_t i = 0; i < t->n_added; i++)
-        if (strcmp(t->added[i].text, text) == 0) {
-            a.text = t->added[i].text;
-            a.match = t->added[i].match;
-            t->added[i] = a;
-            return OK;
-        }
+    t->special[id] = a.special;
+    if (!t->added_at)
+        t->added_at = strmap_new(64);
+    int64_t at = strmap_get(t->added_at, text, -1);
+    if (at >= 0) {
+        a.text = t->added[at].text;
+        a.match = t->added[at].match;
+        t->added[at] = a;
+        return OK;
+    }
     TRY(mem_realloc(&t->added, t->n_added + 1, sizeof *t->added));
     a.text = mem_strdup(text);
     a.match = mem_strdup(text);
+    strmap_put(t->added_at, text, (int64_t)t->n_added);
     t->added[t->n_added++] = a;
     return OK;
 }
@@ -122,7 +128,9 @@ void tokenizer_free(Tokenizer *t)
     free(t->piece);
     free(t->score);
     free(t->type);
+    free(t->special);
     free(t->added);
+    strmap_free(t->added_at);
     strmap_free(t->id);
     pairmap_free(t->pairs);
     wordpiece_free(t->words);
@@ -144,10 +152,7 @@ const char *tokenizer_token(const Tokenizer *t, int32_t id)
 
 bool tokenizer_is_special(const Tokenizer *t, int32_t id)
 {
-    for (size_t i = 0; i < t->n_added; i++)
-        if (t->added[i].id == id && t->added[i].special)
-            return true;
-    return false;
+    return id >= 0 && (size_t)id < t->n && t->special[id];
 }
 
 /* ---- encoding ---- */
@@ -166,8 +171,8 @@ static bool is_word(int32_t c)
     utf8proc_category_t k = utf8proc_category(c);
     bool circled = (c >= 0x24B6 && c <= 0x24E9) || (c >= 0x1F130 && c <= 0x1F149) ||
                    (c >= 0x1F150 && c <= 0x1F169) || (c >= 0x1F170 && c <= 0x1F189);
-    return (k >= UTF8PROC_CATEGORY_LU && k <= UTF8PROC_CATEGORY_NL) ||
-           k == UTF8PROC_CATEGORY_PC || c == 0x200C || c == 0x200D || circled;
+    return (k >= UTF8PROC_CATEGORY_LU && k <= UTF8PROC_CATEGORY_NL) || k == UTF8PROC_CATEGORY_PC ||
+           c == 0x200C || c == 0x200D || circled;
 }
 
 /* The character that ends before p. */

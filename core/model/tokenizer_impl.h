@@ -79,8 +79,10 @@ struct Tokenizer {
     bool has_user;
     PairMap *pairs;
     WordPiece *words;
+    bool *special; /* [n] */
     Added *added;
     size_t n_added;
+    StrMap *added_at; /* text -> place in added */
     int32_t unk, bos, eos, byte[256]; /* -1: none */
     bool byte_fallback, fuse_unk, ignore_merges;
     bool dummy_prefix, remove_extra, legacy;

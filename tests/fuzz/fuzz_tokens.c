@@ -1,8 +1,20 @@
 /* Tokenizer files and texts: the first byte chooses the kind, then come the length of the text (one
- * byte), the text, the file. A tokenizer that opens encodes the text and decodes what it got. */
+ * byte), the text, the file (vocab.json and merges.txt: with a NUL between). A tokenizer that opens
+ * encodes the text and decodes what it got. */
 #include "tests/fuzz/harness.h"
 
 #include "core/model/tokenizer.h"
+
+static Err open_pair(const char *vocab, const char *file, size_t n, Tokenizer **t)
+{
+    size_t first = strnlen(file, n);
+    char *merges = str_format("%s/merges", fuzz_folder());
+    fuzz_write(vocab, file, first);
+    fuzz_write(merges, file + first, n - first);
+    Err err = tokenizer_open_merges(vocab, merges, NULL, t);
+    free(merges);
+    return err;
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -14,7 +26,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     Tokenizer *t = NULL;
     int32_t *ids = NULL;
     fuzz_write(path, text + len, size - 2 - len);
-    Err err = data[0] % 3 == 0   ? tokenizer_open_spm(path, NULL, &t)
+    Err err = data[0] == 0xFE    ? open_pair(path, text + len, size - 2 - len, &t)
+              : data[0] % 3 == 0 ? tokenizer_open_spm(path, NULL, &t)
               : data[0] % 3 == 1 ? tokenizer_open_json(path, &t)
                                  : tokenizer_open_vocab(path, NULL, 0, &t);
     if (err == OK && tokenizer_encode(t, text, len, true, &ids, &n) == OK) {
