@@ -3,10 +3,8 @@
 #include "tui/cli.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <omp.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -16,6 +14,7 @@
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "tui/cli_commands.h"
+#include "tui/cli_signals.h"
 
 static const CliCommand commands[] = {
 #define X(name, function, usage, help) {name, usage, help, function},
@@ -252,62 +251,9 @@ static void show_progress(void *user, const char *stage, size_t done, size_t tot
     e->bar_shown = e->tty;
 }
 
-/* ---- signals ---- */
+/* ---- main ---- */
 
 static JobCtl the_ctl;
-
-static void on_signal(int sig)
-{
-    int why = sig == SIGINT ? ERR_CANCELLED : ERR_TERMINATED;
-    /* The second Ctrl-C does not wait for a progress point. Outputs are temporary files until renamed. */
-    if (atomic_exchange(&the_ctl.cancel, why))
-        _exit(why);
-}
-
-static void install_signals(void)
-{
-    struct sigaction sa = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
-    sigaction(SIGINT, &sa, NULL);
-    sigaction(SIGTERM, &sa, NULL);
-    sigaction(SIGHUP, &sa, NULL);
-    signal(SIGPIPE, SIG_IGN); /* a closed pipe is an error of the write, not a death */
-}
-
-/* libhdf5 may crash on a damaged file in spite of the rehearsal (core/data/watchdog.h): then this line is all that can
- * be said. Only for commands on an HDF5 file; SCMMGPT_CRASH leaves the crash to a debugger. */
-static char crash_line[512];
-
-static void on_crash(int sig)
-{
-    ssize_t written = write(STDERR_FILENO, crash_line, strlen(crash_line));
-    (void)written;
-    _exit(ERR_INPUT);
-}
-
-static void expect_crashes(const char *path)
-{
-    static char stack[65536]; /* the usual one may be what overflowed */
-    char head[4] = "";
-    int fd = path && !getenv("SCMMGPT_CRASH") ? open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1;
-    bool h5 = fd >= 0 && pread(fd, head, sizeof head, 0) == sizeof head && memcmp(head, "\x89HDF", 4) == 0;
-    if (fd >= 0)
-        close(fd);
-    if (!h5)
-        return;
-    snprintf(crash_line, sizeof crash_line,
-             "scmmgpt: %.300s: reading it crashed; the file is damaged (copy or write it again), or this is a defect\n", path);
-    stack_t alt = {.ss_sp = stack, .ss_size = sizeof stack};
-    sigaltstack(&alt, NULL);
-    struct sigaction sa = {.sa_handler = on_crash, .sa_flags = SA_ONSTACK | SA_RESETHAND};
-    (void)sa;
-#ifndef __SANITIZE_ADDRESS__ /* it says more */
-    sigaction(SIGSEGV, &sa, NULL);
-    sigaction(SIGBUS, &sa, NULL);
-    sigaction(SIGFPE, &sa, NULL);
-#endif
-}
-
-/* ---- main ---- */
 
 static char *join_command_line(int argc, char **argv)
 {
@@ -430,6 +376,16 @@ static Err run_command(const CliCommand *c, CliArgs *a, CliGlobals *g)
     return err;
 }
 
+/* Commands that write folders. */
+static bool is_patient(const char *command)
+{
+    static const char *const list[] = {"train", "import", "export", "demo"};
+    for (size_t i = 0; i < sizeof list / sizeof *list; i++)
+        if (strcmp(command, list[i]) == 0)
+            return true;
+    return false;
+}
+
 int cli_main(int argc, char **argv)
 {
     if (argc < 2 || strcmp(argv[1], "help") == 0 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
@@ -451,8 +407,8 @@ int cli_main(int argc, char **argv)
     atomic_store(&the_ctl.stage, "");
     const CliCommand *c = find_command(argv[1]);
     Err err;
-    install_signals();
-    expect_crashes(argc > 2 ? argv[2] : NULL);
+    cli_signals_begin(&a, is_patient(argv[1]));
+    cli_expect_crashes(argc > 2 ? argv[2] : NULL);
     if (!c) {
         err = err_set(ERR_USAGE, "%s: no such command or file; 'scmmgpt help' lists the commands", argv[1]);
     } else if (cli_take_flag(&a, "--help") || cli_take_flag(&a, "-h")) {
@@ -463,6 +419,7 @@ int cli_main(int argc, char **argv)
     } else {
         err = run_command(c, &a, &g);
     }
+    cli_signals_end();
     int code = report(err, &a, argc, argv);
     clear_bar();
     str_free(&the_stderr.held);

@@ -253,11 +253,13 @@ typedef struct Answer {
 
 static void run_child(const Csr *g, const LeidenParams *p, pid_t parent, Answer *a)
 {
-    int mine[] = {SIGINT, SIGTERM, SIGHUP, SIGSEGV, SIGABRT, SIGWINCH};
+    int mine[] = {SIGALRM, SIGSEGV, SIGABRT, SIGWINCH}, parents[] = {SIGINT, SIGTERM, SIGHUP};
     struct rlimit none = {0, 0};
     sigset_t set;
     for (size_t i = 0; i < sizeof mine / sizeof *mine; i++)
         signal(mine[i], SIG_DFL); /* the parent's handlers would write to its pipes and terminal */
+    for (size_t i = 0; i < sizeof parents / sizeof *parents; i++)
+        signal(parents[i], SIG_IGN); /* Ctrl-C comes to both: the parent says what it means */
     sigemptyset(&set);
     sigprocmask(SIG_SETMASK, &set, NULL);
     setrlimit(RLIMIT_CORE, &none);

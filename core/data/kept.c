@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "core/base/hash.h"
+#include "core/base/leftover.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
@@ -211,10 +212,12 @@ Err kept_save(const Dataset *d, const char *what, JobCtl *ctl, const KeptPart *p
         temp = str_format("%s.XXXXXX", str_text(&path));
         int fd = mkstemp(temp);
         if (fd >= 0) {
+            leftover_add(temp);
             err = write_parts(fd, &h, parts, ctl, &good);
             good = close(fd) == 0 && good && !err && rename(temp, str_text(&path)) == 0;
             if (!good)
                 unlink(temp);
+            leftover_forget(temp);
         }
     }
     if (!good && !err)

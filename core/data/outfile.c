@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/base/leftover.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
 
@@ -44,6 +45,7 @@ Err outfile_begin(const char *path, bool force, OutFile *out)
         free(o.target);
         return ERR_GENERAL;
     }
+    leftover_add(o.temp);
     mode_t mask = umask(0);
     umask(mask);
     fchmod(fd, 0666 & ~mask);
@@ -90,6 +92,7 @@ Err outfile_commit(OutFile *o)
     else
         sync_folder(o->target);
     if (status == 0) {
+        leftover_forget(o->temp);
         free(o->temp);
         o->temp = NULL;
     }
@@ -99,8 +102,10 @@ Err outfile_commit(OutFile *o)
 
 void outfile_abort(OutFile *o)
 {
-    if (o->temp)
+    if (o->temp) {
         unlink(o->temp);
+        leftover_forget(o->temp);
+    }
     free(o->temp);
     free(o->target);
     *o = (OutFile){0};

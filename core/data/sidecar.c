@@ -13,6 +13,7 @@
 
 #include "core/base/fd.h"
 #include "core/base/hash.h"
+#include "core/base/leftover.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "core/data/cache.h"
@@ -296,14 +297,15 @@ Err sidecar_build(Dataset *d, Matrix *m, JobCtl *ctl)
     b.fd = mkstemp(temp);
     if (b.fd < 0)
         FAIL_GOTO(ERR_GENERAL, "%s: cannot be written: %s", temp, strerror(errno));
+    leftover_add(temp);
     TRY_GOTO(build_into(d, m, ctl, &b));
     if (ftruncate(b.fd, (off_t)end_of(&b.h)) || fdatasync(b.fd) || rename(temp, str_text(&path)))
         FAIL_GOTO(ERR_GENERAL, "%s: cannot be written: %s", str_text(&path), strerror(errno));
-    free(temp);
-    temp = NULL;
 done:
-    if (temp && b.fd >= 0)
+    if (err && temp && b.fd >= 0)
         unlink(temp);
+    if (temp)
+        leftover_forget(temp);
     if (b.fd >= 0)
         close(b.fd);
     free(temp);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -26,9 +27,12 @@ typedef struct Answer {
 static void child(Err (*fn)(void *), void *arg, int fd)
 {
     struct rlimit cpu = {CPU_SECONDS, CPU_SECONDS}, none = {0, 0};
-    int fatal[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGXCPU, SIGTERM, SIGINT, SIGALRM};
+    int fatal[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGXCPU, SIGALRM}, parents[] = {SIGINT, SIGTERM, SIGHUP};
     for (size_t i = 0; i < sizeof fatal / sizeof *fatal; i++)
         signal(fatal[i], SIG_DFL); /* the parent's handlers would restore its terminal */
+    for (size_t i = 0; i < sizeof parents / sizeof *parents; i++)
+        signal(parents[i], SIG_IGN); /* Ctrl-C comes to both, and is no fault of the file */
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
     signal(SIGPIPE, SIG_IGN);
     setrlimit(RLIMIT_CPU, &cpu);
     setrlimit(RLIMIT_CORE, &none);

@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/base/leftover.h"
 #include "core/base/mem.h"
 #include "core/figure/draw_page.h"
 #include "core/figure/palette.h"
@@ -139,6 +140,7 @@ Err draw_open(const char *path, const DrawParams *p, Draw **out)
                 .width = p->width, .height = p->height, .dpi = p->dpi,
                 .zoom = p->zoom > 0 ? p->zoom : 1, .n_meta = p->n_meta};
     d->temporary = str_format("%s.%ld.tmp", path, (long)getpid());
+    leftover_add(d->temporary);
     d->meta = mem_must((p->n_meta + 1) * sizeof *d->meta);
     for (size_t i = 0; i < p->n_meta; i++)
         d->meta[i] = (MetaPair){mem_strdup(p->meta[i].key), mem_strdup(p->meta[i].value)};
@@ -165,6 +167,7 @@ static void release(Draw *d)
     }
     free(d->meta);
     free(d->path);
+    leftover_forget(d->temporary);
     free(d->temporary);
     str_free(&d->bytes);
     for (int k = 0; k < 4; k++)
