@@ -201,7 +201,7 @@ static Err forward_to(CliArgs *a, const Parts *p, const PartsInput *in, const ch
     OutFile out = {0};
     H5Writer *w = NULL;
     TRY(outfile_begin(path, true, &out));
-    Err err = h5w_create(out.temp, &w);
+    Err err = h5w_create(out.temp, a->ctl, &w);
     if (err == OK) {
         err = parts_forward(p, in, a->ctl, write_output, w);
         if (err == OK)

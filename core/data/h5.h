@@ -91,7 +91,12 @@ extern const StoreOps h5_store_ops;
 /* ---- h5_write.c, for h5_copy.c ---- */
 struct H5Writer {
     hid_t file;
+    int fd;          /* of the same file; -1: none */
+    uint64_t synced; /* bytes on their way to the disk */
+    JobCtl *ctl;
 };
+/* On the way through large arrays: sends what was written to the disk and looks at the job. */
+CHECKED Err h5w_look(H5Writer *w);
 /* ERR_GENERAL with HDF5's reason; the same when status is less than 0. */
 CHECKED Err h5w_failed(const char *path);
 CHECKED Err h5w_check(herr_t status, const char *path);

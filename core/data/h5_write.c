@@ -1,13 +1,19 @@
 /* HDF5 elements with anndata's encodings. */
 #include "core/data/h5_write.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "core/base/mem.h"
 #include "core/data/h5.h"
 
+enum { PIECE = 8 << 20 }; /* bytes that are written or sent to the disk between two looks at the job */
+
 struct H5Stream {
+    H5Writer *w;
     hid_t id;
     hsize_t length;
     char *path;
@@ -28,7 +34,7 @@ Err h5w_check(herr_t status, const char *path)
     return status < 0 ? h5w_failed(path) : OK;
 }
 
-Err h5w_create(const char *path, H5Writer **out)
+Err h5w_create(const char *path, JobCtl *ctl, H5Writer **out)
 {
     h5_quiet();
     hid_t fapl = H5Pcreate(H5P_FILE_ACCESS);
@@ -39,26 +45,85 @@ Err h5w_create(const char *path, H5Writer **out)
         return h5w_failed(path);
     H5Writer *w = mem_must(sizeof *w);
     w->file = file;
+    w->fd = open(path, O_RDONLY | O_CLOEXEC);
+    w->ctl = ctl;
     *out = w;
     return OK;
 }
 
-Err h5w_close(H5Writer *w)
+/* The fsync at the end waits for all that is not on the disk, and nothing stops it: so it must be little. A piece is
+ * sent off when it is full, and the one before waited for. */
+Err h5w_look(H5Writer *w)
 {
+    struct stat st;
+    uint64_t size = w->fd >= 0 && fstat(w->fd, &st) == 0 ? (uint64_t)st.st_size : 0;
+    for (; size - w->synced >= PIECE && size > w->synced; w->synced += PIECE) {
+        sync_file_range(w->fd, (off_t)w->synced, PIECE, SYNC_FILE_RANGE_WRITE);
+        if (w->synced)
+            sync_file_range(w->fd, (off_t)(w->synced - PIECE), PIECE,
+                            SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
+        TRY(job_look(w->ctl));
+    }
+    return job_look(w->ctl);
+}
+
+static Err end(H5Writer *w, bool whole)
+{
+    Err err = OK;
     h5_quiet();
-    Err err = h5w_check(H5Fflush(w->file, H5F_SCOPE_GLOBAL), "");
-    if (H5Fclose(w->file) < 0 && !err)
+    if (whole)
+        err = h5w_check(H5Fflush(w->file, H5F_SCOPE_GLOBAL), "");
+    if (whole && !err)
+        err = h5w_look(w);
+    if (H5Fclose(w->file) < 0 && whole && !err)
         err = h5w_failed("");
+    if (w->fd >= 0)
+        close(w->fd);
     free(w);
     return err;
 }
 
+Err h5w_close(H5Writer *w)
+{
+    return end(w, true);
+}
+
 void h5w_abort(H5Writer *w)
 {
-    if (!w)
-        return;
-    H5Fclose(w->file);
-    free(w);
+    Err ignored = w ? end(w, false) : OK;
+    (void)ignored;
+}
+
+/* Values first .. first+count-1 of the outermost dimension. */
+static herr_t write_slab(hid_t id, hid_t type, int rank, const hsize_t *dims, hsize_t first, hsize_t count,
+                         const void *values)
+{
+    hsize_t start[STORE_MAX_RANK] = {first}, box[STORE_MAX_RANK];
+    memcpy(box, dims, (size_t)rank * sizeof *box);
+    box[0] = count;
+    hid_t file = H5Dget_space(id), memory = H5Screate_simple(rank, box, NULL);
+    herr_t status = H5Sselect_hyperslab(file, H5S_SELECT_SET, start, NULL, box, NULL);
+    if (status >= 0)
+        status = H5Dwrite(id, type, memory, file, H5P_DEFAULT, values);
+    H5Sclose(file);
+    H5Sclose(memory);
+    return status;
+}
+
+/* An array of rank 1 or more in slabs of some megabytes. */
+static Err write_slabs(H5Writer *w, hid_t id, MemType mem, int rank, const hsize_t *dims, const void *values,
+                       const char *path)
+{
+    size_t line = mem_type_size(mem), step;
+    for (int i = 1; i < rank; i++)
+        line *= dims[i];
+    step = line < PIECE ? PIECE / line : 1;
+    for (hsize_t at = 0; at < dims[0]; at += step) {
+        hsize_t n = dims[0] - at < step ? dims[0] - at : step;
+        TRY(h5w_check(write_slab(id, h5_mem_type(mem), rank, dims, at, n, (const char *)values + at * line), path));
+        TRY(h5w_look(w));
+    }
+    return OK;
 }
 
 /* ---- attributes ---- */
@@ -239,6 +304,7 @@ Err h5w_array(H5Writer *w, const char *path, const char *type, DiskType disk, in
           stored = h5w_disk_type(disk);
     hid_t id = h5w_create_dataset(w, path, stored, space, H5P_DEFAULT);
     herr_t status = id < 0 ? -1 : 0;
+    Err err = OK;
     if (status >= 0 && count && disk == DISK_BOOL) {
         signed char *b = malloc(count);
         const int32_t *v = values; /* bools are given as MEM_I32 */
@@ -246,10 +312,13 @@ Err h5w_array(H5Writer *w, const char *path, const char *type, DiskType disk, in
             b[i] = v[i] != 0;
         status = b ? H5Dwrite(id, stored, H5S_ALL, H5S_ALL, H5P_DEFAULT, b) : -1;
         free(b);
+    } else if (status >= 0 && count && rank) {
+        err = write_slabs(w, id, mem, rank, dims, values, path);
     } else if (status >= 0 && count) {
         status = H5Dwrite(id, h5_mem_type(mem), H5S_ALL, H5S_ALL, H5P_DEFAULT, values);
     }
-    Err err = h5w_check(status, path);
+    if (!err)
+        err = h5w_check(status, path);
     if (id >= 0 && H5Dclose(id) < 0 && !err)
         err = h5w_failed(path);
     H5Sclose(space);
@@ -303,6 +372,7 @@ Err h5w_stream_open(H5Writer *w, const char *path, DiskType disk, uint64_t hint,
     if (id < 0)
         return h5w_failed(path);
     H5Stream *s = mem_must(sizeof *s);
+    s->w = w;
     s->id = id;
     s->path = mem_strdup(path);
     *out = s;
@@ -314,17 +384,17 @@ Err h5w_stream_add(H5Stream *s, MemType mem, const void *values, size_t n)
     h5_quiet();
     if (!n)
         return OK;
-    hsize_t start = s->length, count = n;
+    hsize_t start = s->length, step = PIECE / mem_type_size(mem);
     s->length += n;
     if (H5Dset_extent(s->id, &s->length) < 0)
         return h5w_failed(s->path);
-    hid_t file = H5Dget_space(s->id), memory = H5Screate_simple(1, &count, NULL);
-    H5Sselect_hyperslab(file, H5S_SELECT_SET, &start, NULL, &count, NULL);
-    Err err =
-        h5w_check(H5Dwrite(s->id, h5_mem_type(mem), memory, file, H5P_DEFAULT, values), s->path);
-    H5Sclose(file);
-    H5Sclose(memory);
-    return err;
+    for (hsize_t at = 0; at < n; at += step) {
+        hsize_t count = n - at < step ? n - at : step;
+        const char *piece = (const char *)values + at * mem_type_size(mem);
+        TRY(h5w_check(write_slab(s->id, h5_mem_type(mem), 1, &count, start + at, count, piece), s->path));
+        TRY(h5w_look(s->w));
+    }
+    return OK;
 }
 
 Err h5w_stream_close(H5Stream *s)

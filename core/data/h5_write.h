@@ -6,8 +6,8 @@
 #include "core/data/store.h"
 
 typedef struct H5Writer H5Writer; /* h5.h */
-/* Truncates the file at path (a temporary one). */
-CHECKED Err h5w_create(const char *path, H5Writer **out);
+/* Truncates the file at path (a temporary one). Large arrays, and what is left for the disk at the end, look at ctl. */
+CHECKED Err h5w_create(const char *path, JobCtl *ctl, H5Writer **out);
 /* Flushes and closes; the first place where a full disk may show. Frees w in any case. */
 CHECKED Err h5w_close(H5Writer *w);
 void h5w_abort(H5Writer *w); /* NULL ok */

@@ -20,7 +20,7 @@ static Err write_file(const char *path, bool force, Fill *fill, void *user, JobC
     OutFile file;
     H5Writer *w = NULL;
     TRY(outfile_begin(path, force, &file));
-    Err err = h5w_create(file.temp, &w);
+    Err err = h5w_create(file.temp, ctl, &w);
     if (!err)
         err = h5w_group(w, "", "anndata", "0.1.0");
     if (!err)
