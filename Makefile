@@ -6,12 +6,12 @@ CC ?= gcc
 NVCC ?= $(firstword $(wildcard $(shell command -v nvcc 2>/dev/null) /usr/local/cuda/bin/nvcc))
 
 DEB_BUILD := gcc make pkg-config libncurses-dev libreadline-dev libhdf5-dev libdnnl-dev \
-  libopenblas-openmp-dev liblapacke-dev libigraph-dev libcairo2-dev libharfbuzz-dev libpng-dev libcjson-dev \
+  libopenblas-openmp-dev liblapacke-dev libigraph-dev libcairo2-dev libfontconfig-dev libharfbuzz-dev libpng-dev libcjson-dev \
   libzip-dev libutf8proc-dev libssl-dev zlib1g-dev libdeflate-dev libzstd-dev liblz4-dev libblosc-dev \
   hdf5-filter-plugin fonts-liberation
 DEB_TEST := libcmocka-dev libvterm-dev g++ libopenmpi-dev openmpi-bin
 
-PKGS := ncursesw readline hdf5 igraph cairo cairo-ft harfbuzz harfbuzz-subset libpng libcjson libzip libutf8proc libcrypto zlib libdeflate libzstd liblz4
+PKGS := ncursesw readline hdf5 igraph cairo cairo-ft fontconfig harfbuzz harfbuzz-subset libpng libcjson libzip libutf8proc libcrypto zlib libdeflate libzstd liblz4
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lblosc -ldnnl -llapacke -lopenblas -lm -ldl -lpthread
 
@@ -48,7 +48,7 @@ plugin: $(PLUGIN)
 # The program loads large libraries when they are used first (core/base/lazy.h) and holds HDF5 itself where there is an
 # archive of it: the shared one brings network and encryption libraries, which cost more than opening a file (the archive of
 # newer systems calls them too: curl, crypto).
-HEAVY := igraph cairo freetype harfbuzz harfbuzz-subset png16 zip crypto blosc dnnl lapacke openblas
+HEAVY := igraph cairo fontconfig freetype harfbuzz harfbuzz-subset png16 zip crypto blosc dnnl lapacke openblas
 LAZY := $(if $(SAN)$(filter-out x86_64-%,$(shell $(CC) -dumpmachine)),,$(filter $(PKG_LIBS:-l%=%),$(HEAVY)) curl)
 HDF5_DIR := $(patsubst -L%,%,$(firstword $(filter -L%,$(PKG_LIBS))))
 HDF5_A := $(if $(LAZY),$(wildcard $(HDF5_DIR)/libhdf5.a))

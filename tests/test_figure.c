@@ -183,6 +183,46 @@ static void pngs_have_the_pixels_of_their_millimetres(void **state)
     free(f);
 }
 
+static double width_of(const char *text)
+{
+    Draw *d;
+    char path[64];
+    snprintf(path, sizeof path, "/tmp/scmm_width_%ld.png", (long)getpid());
+    assert_ok(draw_open(path, &(DrawParams){.width = 10, .height = 10, .dpi = 72}, &d));
+    double w = draw_text_width(d, &(TextStyle){.size = 10}, text);
+    draw_abandon(d);
+    return w;
+}
+
+static void text_is_kerned_and_marks_take_no_room(void **state)
+{
+    assert_true(width_of("AV") < width_of("A") + width_of("V") - 0.3);
+    assert_float_equal(width_of("HH"), 2 * width_of("H"), 1e-9);
+    assert_float_equal(width_of("H"), 7.22, 0.01); /* the advance that Helvetica has */
+    assert_float_equal(width_of(""), 0, 1e-9);
+    assert_true(fabs(width_of("e\xcc\x81x") - width_of("ex")) < 0.5); /* an acute accent on its own */
+}
+
+/* Which fonts a machine has beyond its own is unknown: names in any script are drawn, or boxes. */
+static void names_in_any_script_are_drawn_into_every_kind(void **state)
+{
+    static const char *const kinds[] = {".png", ".svg", ".pdf"};
+    static const char *const scripts[] = {"\xd8\xae\xd9\x84\xd8\xa7\xd9\x8a\xd8\xa7 \xd8\xaa\xd8\xa7\xd8\xa6\xd9\x8a\xd8\xa9", "T\xe7\xbb\x86\xe8\x83\x9e",
+                                        "\xf0\x9f\xa7\xac \xd7\xa2\xd7\x91 x", "\xcc\x81", "\xe2\x80\x8d\xef\xb8\x8f"};
+    Fixture *f = fixture();
+    for (int k = 0; k < 3; k++)
+        for (size_t i = 0; i < sizeof scripts / sizeof *scripts; i++) {
+            size_t n;
+            f->panels[0].title = scripts[i];
+            char *file = render(&f->scatter, kinds[k], &(RenderParams){.dpi = 50, .vector_points = 0}, &n);
+            assert_true(n > 1000);
+            assert_true(k != 1 || strstr(file, scripts[i]));
+            free(file);
+            assert_true(width_of(scripts[i]) >= 0);
+        }
+    free(f);
+}
+
 static void png_pixels_come_back_with_and_without_alpha(void **state)
 {
     enum { H = 3, MOST = 40 };
@@ -573,6 +613,8 @@ int main(void)
         TEST(label_lies_in_the_densest_part),
         TEST(png_has_the_size_the_dpi_asks_for_and_its_texts),
         TEST(pngs_have_the_pixels_of_their_millimetres),
+        TEST(text_is_kerned_and_marks_take_no_room),
+        TEST(names_in_any_script_are_drawn_into_every_kind),
         TEST(png_pixels_come_back_with_and_without_alpha),
         TEST(same_input_gives_the_same_bytes),
         TEST(svg_keeps_text_as_text_with_counts),

@@ -12,6 +12,7 @@
 #include "core/base/leftover.h"
 #include "core/base/mem.h"
 #include "core/figure/draw_page.h"
+#include "core/figure/font_face.h"
 #include "core/figure/palette.h"
 
 /* ---- opening and closing ---- */
@@ -398,33 +399,55 @@ void draw_glyph(Draw *d, int glyph, double x, double y, double diameter, uint32_
 
 double draw_text_width(Draw *d, const TextStyle *s, const char *utf8)
 {
-    cairo_text_extents_t e;
+    ShapedText t;
     char *clean = clean_text(utf8);
-    draw_set_font(d, s);
-    cairo_text_extents(d->cr, clean, &e);
+    text_shape(s, clean, &t);
     free(clean);
-    return e.x_advance;
+    double width = t.width;
+    text_shape_done(&t);
+    return width;
+}
+
+static void glyph_outlines(Draw *d, const ShapedText *t)
+{
+    for (size_t i = 0; i < t->n; i++) {
+        cairo_set_font_face(d->cr, t->parts[i].font->cairo);
+        cairo_glyph_path(d->cr, t->parts[i].glyphs, t->parts[i].n);
+    }
+}
+
+/* With the text itself, which a PDF keeps. */
+static void glyph_text(Draw *d, const ShapedText *t, const char *utf8)
+{
+    for (size_t i = 0; i < t->n; i++) {
+        const TextPart *p = &t->parts[i];
+        cairo_set_font_face(d->cr, p->font->cairo);
+        cairo_show_text_glyphs(d->cr, utf8 + p->text, (int)p->text_n, p->glyphs, p->n, p->clusters, p->n_clusters,
+                               p->backward ? CAIRO_TEXT_CLUSTER_FLAG_BACKWARD : 0);
+    }
 }
 
 static void cairo_text(Draw *d, double x, double y, const TextStyle *s, const char *utf8)
 {
-    double shift = s->align == ALIGN_LEFT ? 0 : draw_text_width(d, s, utf8) * (s->align == ALIGN_CENTER ? 0.5 : 1);
-    draw_set_font(d, s);
+    ShapedText t;
+    text_shape(s, utf8, &t);
+    double shift = s->align == ALIGN_LEFT ? 0 : t.width * (s->align == ALIGN_CENTER ? 0.5 : 1);
+    cairo_set_font_size(d->cr, s->size);
     cairo_save(d->cr);
     cairo_translate(d->cr, x, y);
     cairo_rotate(d->cr, -s->rotate * M_PI / 180);
+    cairo_translate(d->cr, -shift, 0);
     if (s->halo) {
-        cairo_move_to(d->cr, -shift, 0);
-        cairo_text_path(d->cr, utf8);
+        glyph_outlines(d, &t);
         cairo_set_source_rgb(d->cr, 1, 1, 1);
         cairo_set_line_width(d->cr, s->size / 4);
         cairo_set_line_join(d->cr, CAIRO_LINE_JOIN_ROUND);
         cairo_stroke(d->cr);
     }
     set_color(d, draw_seen(d, s->color));
-    cairo_move_to(d->cr, -shift, 0);
-    cairo_show_text(d->cr, utf8);
+    glyph_text(d, &t, utf8);
     cairo_restore(d->cr);
+    text_shape_done(&t);
 }
 
 void draw_text(Draw *d, double x, double y, const TextStyle *s, const char *utf8)

@@ -22,9 +22,6 @@ struct Draw {
     Str used[4]; /* text in each of the four faces: 1 bold, 2 italic */
 };
 
-/* Sets the face and size on d->cr. */
-void draw_set_font(Draw *d, const TextStyle *s);
-
 /* draw_svg.c: elements are written as they come; colours are final. */
 void svg_begin(Draw *d, const DrawParams *p);
 void svg_end(Draw *d); /* the fonts, as far as they are used */

@@ -3,12 +3,12 @@
 #include <ft2build.h>
 #include FT_FREETYPE_H
 #include FT_TRUETYPE_TABLES_H
-#include <cairo-ft.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/base/mem.h"
 #include "core/figure/draw_page.h"
+#include "core/figure/font_face.h"
 #include "core/figure/font_subset.h"
 
 static void add_escaped(Str *s, const char *text)
@@ -150,15 +150,8 @@ static void add_face(Draw *d, int k)
     TextStyle style = {.size = 12, .bold = k & 1, .italic = k & 2};
     uint8_t *font = NULL;
     size_t n = 0;
-    draw_set_font(d, &style);
-    cairo_scaled_font_t *scaled = cairo_get_scaled_font(d->cr);
-    if (cairo_scaled_font_get_type(scaled) != CAIRO_FONT_TYPE_FT)
-        return;
-    FT_Face face = cairo_ft_scaled_font_lock_face(scaled);
-    Err err = face ? subset_of(face, d->used[k].data, &font, &n) : ERR_INPUT;
-    if (face)
-        cairo_ft_scaled_font_unlock_face(scaled);
-    if (err == OK) {
+    const Font *face = font_of(&style);
+    if (face && subset_of(face->ft, d->used[k].data, &font, &n) == OK) {
         str_addf(&d->bytes, "@font-face { font-family: 'Liberation Sans'; font-weight: %s; font-style: %s; src: url(data:font/ttf;base64,",
                  style.bold ? "bold" : "normal", style.italic ? "italic" : "normal");
         add_base64(&d->bytes, font, n);

@@ -20,8 +20,7 @@ static void add_text(hb_set_t *set, const char *text)
 
 static void choose(hb_subset_input_t *input, const char *text)
 {
-    static const hb_tag_t layout[] = {HB_TAG('G', 'S', 'U', 'B'), HB_TAG('G', 'P', 'O', 'S'), HB_TAG('G', 'D', 'E', 'F'),
-                                      HB_TAG('k', 'e', 'r', 'n')};
+    static const hb_tag_t layout[] = {HB_TAG('G', 'S', 'U', 'B'), HB_TAG('G', 'D', 'E', 'F'), HB_TAG('k', 'e', 'r', 'n')};
     add_text(hb_subset_input_unicode_set(input), text);
     hb_subset_input_set_flags(input, HB_SUBSET_FLAGS_NO_HINTING);
     for (size_t i = 0; i < sizeof layout / sizeof *layout; i++)

@@ -1,5 +1,5 @@
-/* The part of a font that some text needs, as a font file of its own: for SVG, which holds its fonts as data. No hinting,
- * no kerning (cairo, which measures the text, uses none). By HarfBuzz. */
+/* The part of a font that some text needs, as a font file of its own: for SVG, which holds its fonts as data. With kerning,
+ * as text_shape.c measures; without hints and ligatures. By HarfBuzz. */
 #ifndef SCMM_FIGURE_FONT_SUBSET_H
 #define SCMM_FIGURE_FONT_SUBSET_H
 #include "core/base/err.h"
