@@ -18,7 +18,8 @@ head -1 "$t/a.tsv" | grep -q "^group.gene.score.logfoldchange.pval.pval_adj.frac
 [ "$(grep -vc '^#' "$t/qc.tsv")" -eq 560 ]
 code=0
 "$s" cluster "$data" -q 2>"$t/err" || code=$?
-[ $code -eq 2 ] && [ "$(wc -l <"$t/err")" -eq 1 ]
+[ $code -eq 2 ]
+[ "$(wc -l <"$t/err")" -eq 1 ]
 code=0
 "$s" markers "$data" --groupby nothing -q 2>"$t/err" || code=$?
 [ $code -eq 7 ]

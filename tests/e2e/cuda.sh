@@ -1,3 +1,4 @@
+#!/bin/sh
 # The CUDA kernels on the emulated GPU of tests/cuda: every operation agrees with the CPU, twice the same in two orders of
 # threads; the analysis where memory takes one block of values at a time; too little memory is said with the way out.
 set -e

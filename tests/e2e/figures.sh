@@ -62,7 +62,7 @@ grep -q '"kind":	"map"' "$t/m.json"
 grep -aq 'scmmgpt plot' "$t/m.png"
 grep -aq dataset_sha256 "$t/m.png"
 plot m.png --color leiden --strip-metadata
-! grep -aq 'scmmgpt plot' "$t/m.png"
+if grep -aq 'scmmgpt plot' "$t/m.png"; then echo "m.png: not stripped"; exit 1; fi
 
 # plots of groups
 genes=CD3E,LYZ,MS4A1
