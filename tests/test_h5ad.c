@@ -381,6 +381,8 @@ static Err read_all(const char *path, const char **what)
         *what = "matrix";
         err = dataset_read_rows(d, (int)i, 0, dataset_cells(d), NULL, &c);
         csr_done(&c);
+        if (!dataset_matrix(d, i)->readable) /* refused before memory is taken for it */
+            assert_err(dataset_read_gene_exact(d, (int)i, 0, NULL, NULL), err);
     }
     for (size_t i = 0; i < dataset_n_obs(d) && !err; i++) {
         const Column *c;
@@ -475,6 +477,7 @@ static void damaged_files_name_the_element(void **state)
     } cases[] = {
         {"bad_indptr_decreasing.h5ad", "matrix", "X/indptr: decreasing at row 5"},
         {"bad_indptr_short.h5ad", "matrix", "X/indptr: has 12 entries, 13 are expected"},
+        {"bad_rows.h5ad", "matrix", "has 13 entries, 1099511627777 are expected"},
         {"bad_index_large.h5ad", "matrix", "column 99 of 8"},
         {"bad_index_negative.h5ad", "matrix", "column -2 of 8"},
         {"bad_data_short.h5ad", "matrix", "52 indices but 50 values"},

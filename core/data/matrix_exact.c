@@ -136,6 +136,7 @@ static Err gene_of_sparse(Matrix *m, size_t g, JobCtl *ctl, double *out)
 Err dataset_read_gene_exact(Dataset *d, int matrix, size_t col, JobCtl *ctl, double *out)
 {
     Matrix *m = &d->matrices[matrix];
+    TRY(matrix_check(m)); /* before its size is believed */
     size_t rows = m->info.rows;
     float *v;
     TRY(NEW(v, rows));

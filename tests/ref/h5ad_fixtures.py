@@ -280,6 +280,7 @@ damage("bad_data_short.h5ad", "X/data", lambda v: v[:-2])
 damage("bad_codes.h5ad", "obs/type/codes", lambda v: np.where(v == 1, 77, v).astype("i1"))
 damage("bad_obs_length.h5ad", "obs/n", lambda v: v[:-1])
 edit("bad_shape.h5ad", "csr.h5ad", lambda h: h["X"].attrs.__setitem__("shape", np.array([12, 9])))
+edit("bad_rows.h5ad", "csr.h5ad", lambda h: h["X"].attrs.__setitem__("shape", np.array([1 << 40, 8])))
 edit("bad_no_obs.h5ad", "csr.h5ad", lambda h: h.__delitem__("obs"))
 
 
