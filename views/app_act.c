@@ -91,6 +91,8 @@ static void remove_generated(App *a)
     memmove(a->generated_seconds + i, a->generated_seconds + i + 1,
             (a->n_generated - i - 1) * sizeof *a->generated_seconds);
     a->generated[--a->n_generated] = NULL;
+    if (a->clusters.cursor > a->n_cluster_rows + a->n_generated)
+        a->clusters.cursor = a->n_cluster_rows + a->n_generated;
     if (a->n_generated)
         a->subject_generated = a->n_generated - 1;
     else if (a->subject == SUBJECT_GENERATED)

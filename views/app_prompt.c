@@ -329,6 +329,15 @@ static void ask(App *a, const char *text)
         a->slot = PANE_TEXT; /* else the map stays, which the scores colour */
 }
 
+/* While the name was typed the clusters may have changed. */
+static void write_table(App *a, const char *path)
+{
+    if (app_markers(a))
+        app_start(a, WORK_TABLE, path);
+    else
+        app_message(a, ROLE_WARN, "there is no table yet");
+}
+
 static void command(App *a, const char *line)
 {
     char name[48];
@@ -388,8 +397,7 @@ static void command(App *a, const char *line)
         app_chart_column(a, arg);
         break;
     case ACT_TABLE:
-        if (app_markers(a))
-            app_start(a, WORK_TABLE, arg);
+        write_table(a, arg);
         break;
     case ACT_EMBEDDING:
         show_map(a, arg);
@@ -481,7 +489,7 @@ void app_prompt_accept(App *a, bool alternative)
             app_chart_column(a, text);
             break;
         case PROMPT_TABLE:
-            app_start(a, WORK_TABLE, text);
+            write_table(a, text);
             break;
         default:
             break;

@@ -8,9 +8,20 @@
 #include "core/base/str.h"
 #include "views/app.h"
 
+/* A rule still at work was asked for before: its cells are not taken, also when they are found already. */
+static void forget_gate(App *a)
+{
+    Work *w = &a->work[WORK_GATE];
+    if (w->state != WORK_BUSY)
+        return;
+    app_stop(a, WORK_GATE);
+    w->job = 0;
+    w->state = WORK_STOPPED;
+}
+
 static void set(App *a, uint8_t *take, size_t n, char *take_rule, int group)
 {
-    app_stop(a, WORK_GATE); /* a rule still at work was asked for before */
+    forget_gate(a);
     free(a->selected);
     free(a->rule);
     a->selected = take;

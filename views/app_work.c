@@ -312,7 +312,7 @@ void app_start(App *a, WorkKind kind, const char *text)
 {
     const WorkOps *o = &ops[kind];
     Work *w = &a->work[kind];
-    if (a->closing)
+    if (a->closing || (!a->session && kind != WORK_OPEN)) /* the file is being read again */
         return;
     if (o->newest)
         app_stop(a, kind);
