@@ -438,6 +438,24 @@ static void a_rectangle_by_keys_selects_what_lies_in_it(void **state)
 }
 
 /* The character of the map pane that holds the middle of group g. */
+static void the_cursor_stays_on_the_map_when_the_pane_changes(void **state)
+{
+    App *a = opened();
+    double x[2], y[2];
+    free(screen(a, 120, 36));
+    app_act(a, ACT_PANE_2);
+    app_act(a, ACT_BOX);
+    for (int i = 0; i < 12; i++)
+        app_act(a, ACT_LEFT);
+    for (int k = 0; k < 2; k++) {
+        free(screen(a, k ? 80 : 120, k ? 24 : 36));
+        map_from_dots(a->raster, 2 * a->map_view.cur_x + 1, 4 * a->map_view.cur_y + 2, &x[k], &y[k]);
+    }
+    assert_true(fabs(x[1] - x[0]) <= 2 / a->raster->scale_x); /* a character */
+    assert_true(fabs(y[1] - y[0]) <= 4 / a->raster->scale_y);
+    app_free(a);
+}
+
 static void find_group(App *a, int g, int *x, int *y)
 {
     const Map *m = app_map(a);
@@ -1107,6 +1125,7 @@ int main(void)
         TEST(colour_by_gene_column_and_back),
         TEST(a_rule_selects_and_inverts),
         TEST(a_rectangle_by_keys_selects_what_lies_in_it),
+        TEST(the_cursor_stays_on_the_map_when_the_pane_changes),
         TEST(dragging_the_mouse_selects_and_a_click_picks_a_cell),
         TEST(a_polygon_by_keys_needs_three_corners),
         TEST(zooming_and_panning_move_the_picture),

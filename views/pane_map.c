@@ -226,6 +226,24 @@ static void draw_mode(App *a, Canvas *c, Rect in, const MapRaster *r)
     canvas_put(c, cx, cy, '+', theme_style(ROLE_CURSOR));
 }
 
+/* The pane may get another size while a shape is drawn, when a message comes or goes: the cursor stays where it is on
+ * the map. */
+static MapRaster *raster_of_size(App *a, Rect in, GlyphTier tier)
+{
+    MapState *v = &a->map_view;
+    bool keep = v->mode != MAP_BROWSE && a->raster && (in.w != a->raster->w || in.h != a->raster->h);
+    double x, y;
+    if (keep)
+        map_from_dots(a->raster, 2 * v->cur_x + 1, 4 * v->cur_y + 2, &x, &y);
+    MapRaster *r = map_raster(a, in.w, in.h, tier);
+    if (keep && r) {
+        map_to_dots(r, x, y, &x, &y);
+        v->cur_x = (int)lround(fmin(fmax((x - 1) / 2, 0), in.w - 1));
+        v->cur_y = (int)lround(fmin(fmax((y - 2) / 4, 0), in.h - 1));
+    }
+    return r;
+}
+
 static void draw(App *a, Canvas *c, Rect in)
 {
     a->map_view.inner = in;
@@ -241,7 +259,7 @@ static void draw(App *a, Canvas *c, Rect in)
                            "+ in pane 1 tries again; e chooses another map");
         return;
     }
-    MapRaster *r = map_raster(a, in.w, in.h, c->tier);
+    MapRaster *r = raster_of_size(a, in, c->tier);
     if (!r)
         return;
     draw_points(a, c, in, r);
