@@ -17,6 +17,7 @@
 #include "core/model/export.h"
 #include "core/model/import.h"
 #include "core/model/imported.h"
+#include "core/model/library_kept.h"
 #include "core/session/session.h"
 
 #define GOLDEN "tests/golden/imported/"
@@ -37,6 +38,9 @@ static int set_up(void **state)
                     .n_lightning = 2,
                     .out = bundle};
     snprintf(bundle, sizeof bundle, "/tmp/scmm_imported_%ld", (long)getpid());
+    char *cache = str_format("%s.cache", bundle);
+    assert_int_equal(setenv("XDG_CACHE_HOME", cache, 1), 0);
+    free(cache);
     assert_ok(import_bundle(&s, NULL, &r));
     import_report_done(&r);
     assert_ok(store_open_h5(GOLDEN "expected.h5", &expected));
@@ -45,7 +49,7 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-    char *cmd = str_format("rm -rf '%s'", bundle);
+    char *cmd = str_format("rm -rf '%s' '%s.cache'", bundle, bundle);
     store_close(expected);
     int rc = system(cmd);
     free(cmd);
@@ -294,6 +298,55 @@ static void every_command_works_on_an_imported_bundle(void **state)
     session_close(s);
 }
 
+/* Copy of the vectors that a model started anew gives to the library's texts; *n numbers. */
+static float *library_texts(size_t *n, size_t *d, char **key)
+{
+    Model *m;
+    const LibraryVectors *l;
+    assert_ok(model_load(bundle, "assets/celltypes", "cpu", NULL, &m));
+    assert_ok(model_library(m, NULL, &l));
+    const ModelDesc *about = model_desc(m);
+    *d = about->dim;
+    *n = l->n_texts * *d;
+    *key = library_kept_key(about->sha256, about->device, l->text_string, l->n_texts);
+    float *v = mem_must(*n * sizeof *v);
+    memcpy(v, l->text, *n * sizeof *v);
+    model_free(m);
+    return v;
+}
+
+static void texts_of_the_library_are_read_once(void **state)
+{
+    size_t n, d;
+    char *key, *again;
+    float *v = library_texts(&n, &d, &key), *w = mem_must(n * sizeof *w), *x;
+    assert_true(library_kept_read(key, n, 1, w) == false); /* another width */
+    x = library_texts(&n, &d, &again);
+    assert_string_equal(key, again);
+    assert_memory_equal(v, x, n * sizeof *v);
+    free(x);
+    free(again);
+    assert_true(library_kept_read(key, n / d, d, w));
+    assert_memory_equal(v, w, n * sizeof *v);
+    for (size_t i = 0; i < n; i++)
+        w[i] = -v[i];
+    library_kept_write(key, n / d, d, w); /* what is kept is what is used */
+    x = library_texts(&n, &d, &again);
+    assert_memory_equal(w, x, n * sizeof *x);
+    free(x);
+    free(again);
+    char *damage = str_format("truncate -s 100 %s.cache/scmmgpt/%s", bundle, key);
+    assert_int_equal(system(damage), 0);
+    x = library_texts(&n, &d, &again);
+    assert_memory_equal(v, x, n * sizeof *x);
+    free(damage);
+    free(x);
+    free(again);
+    free(key);
+    free(v);
+    free(w);
+}
+
 /* Every tensor of a checkpoint under `prefix` in a file of the exported folder, number for number. */
 static size_t same_tensors(const char *file, const char *prefix, StFile *f, const char *other)
 {
@@ -388,6 +441,7 @@ int main(void)
         TEST(bins_are_those_of_numpy),
         TEST(values_of_a_cell_are_what_its_encoder_was_trained_on),
         TEST(every_command_works_on_an_imported_bundle),
+        TEST(texts_of_the_library_are_read_once),
         TEST(what_is_exported_is_what_was_imported),
         TEST(a_cell_encoder_alone_embeds),
     };

@@ -71,13 +71,16 @@ Err cache_list(CacheEntry **out, size_t *n)
     for (struct dirent *file; d && !err && (file = readdir(d));) {
         struct stat st;
         char *path = str_format("%s/%s", str_text(&folder), file->d_name);
-        bool kept = str_ends(file->d_name, KEPT_SUFFIX);
-        if ((kept || str_ends(file->d_name, SIDECAR_SUFFIX)) && lstat(path, &st) == 0 &&
+        bool kept = str_ends(file->d_name, KEPT_SUFFIX),
+             texts = str_ends(file->d_name, CACHE_TEXTS_SUFFIX);
+        if ((kept || texts || str_ends(file->d_name, SIDECAR_SUFFIX)) && lstat(path, &st) == 0 &&
             S_ISREG(st.st_mode)) {
             err = mem_realloc(&e, count + 1, sizeof *e);
             if (!err)
                 e[count++] = (CacheEntry){mem_strdup(file->d_name),
-                                          kept ? kept_describe(path) : sidecar_describe(path),
+                                          texts  ? mem_strdup("texts of a model")
+                                          : kept ? kept_describe(path)
+                                                 : sidecar_describe(path),
                                           (uint64_t)st.st_size, st.st_mtime};
         }
         free(path);

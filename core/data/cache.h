@@ -9,6 +9,9 @@
 #include <stdint.h>
 #include <time.h>
 
+/* Vectors of texts that a model read (core/model/library_kept.h). */
+#define CACHE_TEXTS_SUFFIX ".texts"
+
 /* The folder, made when `create`; ERR_GENERAL when there is no place for it. */
 CHECKED Err cache_folder(bool create, Str *out);
 

@@ -145,8 +145,8 @@ typedef struct LibraryVectors { /* borrowed from the model */
                                  name first */
     const uint8_t *trained;   /* [n_types] 1: training cells of this type or of a descendant */
 } LibraryVectors;
-/* Vectors that the bundle stores are taken from it; texts it does not know are embedded now (slow
- * once). */
+/* Vectors that the bundle stores, or that were kept in the cache folder at an earlier start, are
+ * taken from there; other texts are embedded now. */
 CHECKED Err model_library(Model *m, JobCtl *ctl, const LibraryVectors **out);
 
 /* ---- cell to text ---- */

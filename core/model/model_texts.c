@@ -2,6 +2,7 @@
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "core/model/imported.h"
+#include "core/model/library_kept.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,8 +14,8 @@ static Err words_of(const Model *m, const char *const *texts, size_t n, int32_t 
 {
     if (m->imported)
         return imported_words(m->imported, texts, n, 0, ids, len, width);
-    return wordpiece_encode_rows(text_tower_words(m->tower), texts, n,
-                                 (size_t)m->c.query.positions, ids, len, width);
+    return wordpiece_encode_rows(text_tower_words(m->tower), texts, n, (size_t)m->c.query.positions,
+                                 ids, len, width);
 }
 
 typedef struct Known {
@@ -42,10 +43,9 @@ static Err embed_some(Model *m, const char *const *texts, const Known *k, size_t
     Err err = OK;
     for (size_t j = 0; err == OK && j < m->desc.members; j++) {
         tape_reset(m->tape);
-        err = tensor_read(m->tape,
-                          stage1_texts_inside(m->tape, &m->member[j], ids, len, (int64_t)b,
-                                              (int64_t)width),
-                          buf);
+        err = tensor_read(
+            m->tape,
+            stage1_texts_inside(m->tape, &m->member[j], ids, len, (int64_t)b, (int64_t)width), buf);
         for (size_t i = 0; err == OK && i < b; i++)
             memcpy(vec + k[i].at * m->desc.dim + j * p, buf + i * p, p * sizeof *buf);
     }
@@ -253,6 +253,22 @@ static void mark_trained(Model *m)
     }
 }
 
+/* The library's texts through the model's own layers: read once, then kept. */
+static Err read_library(Model *m, JobCtl *ctl)
+{
+    const Library *l = m->library;
+    char *key = library_kept_key(m->desc.sha256, m->desc.device, l->text, l->n);
+    bool known = *m->desc.sha256 != 0;
+    Err err = OK;
+    if (!known || !library_kept_read(key, l->n, m->desc.dim, m->lib_text)) {
+        err = embed_inside(m, l->text, l->n, ctl, m->lib_text);
+        if (err == OK && known)
+            library_kept_write(key, l->n, m->desc.dim, m->lib_text);
+    }
+    free(key);
+    return err;
+}
+
 static Err make_library(Model *m, JobCtl *ctl)
 {
     TRY(library_new(m->types, m->tower, m->cache, ctl, &m->library));
@@ -262,16 +278,17 @@ static Err make_library(Model *m, JobCtl *ctl)
     TRY(NEW(m->lib_label, l->n_types * d));
     TRY(NEW(m->lib_mean, l->n_types * d));
     TRY(NEW0(m->lib_trained, l->n_types));
-    TRY(m->c.text_width ? model_project_texts(m, l->raw, l->n, m->lib_text)
-                        : embed_inside(m, l->text, l->n, ctl, m->lib_text));
+    TRY(m->c.text_width ? model_project_texts(m, l->raw, l->n, m->lib_text) : read_library(m, ctl));
     for (size_t i = 0; i < l->n_types; i++) {
         memcpy(m->lib_label + i * d, m->lib_text + l->first[i] * d, d * sizeof(float));
         mean_of_type(m, i, m->lib_mean + i * d);
     }
     model_normalise(m, m->lib_mean, l->n_types);
     mark_trained(m);
-    m->lib = (LibraryVectors){l->n_types, l->n,    m->lib_label, m->lib_mean, m->lib_text,   l->raw ? l->raw : m->lib_text,
-                              l->type,    l->kind, l->text,      l->first,    m->lib_trained};
+    m->lib = (LibraryVectors){l->n_types,  l->n,          m->lib_label,
+                              m->lib_mean, m->lib_text,   l->raw ? l->raw : m->lib_text,
+                              l->type,     l->kind,       l->text,
+                              l->first,    m->lib_trained};
     return OK;
 }
 
