@@ -293,10 +293,17 @@ static void a_file_without_map_and_groups_gets_them(void **state)
 static void coarser_resolution_gives_new_groups_and_names(void **state)
 {
     App *a = opened();
+    app_act(a, ACT_DOWN);
+    app_act(a, ACT_DOWN);
+    settle(a);
     int before = fake.annotations;
+    assert_int_equal(a->group, 1);
     app_act(a, ACT_MINUS);
     settle(a);
     assert_int_equal(app_groups(a)->n_groups, 3);
+    assert_int_equal(a->group, 1); /* the cluster of the cells that were chosen is chosen still */
+    assert_int_equal(a->n_selected, app_groups(a)->sizes[1]);
+    assert_int_equal(a->cluster_rows[a->clusters.cursor - 1], 1);
     assert_int_equal(fake.annotations, before + 1);
     assert_int_equal(app_annotation(a)->n, 3);
     app_free(a);

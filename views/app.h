@@ -338,6 +338,8 @@ void app_changed(App *a); /* something that the map or lists show has changed */
 /* ---- clusters by hand: app_groups.c ---- */
 void app_keep_groups(App *a); /* so that undo brings them back */
 void app_undo_groups(App *a);
+/* A new clustering: colours and the chosen cluster follow the cells. Takes g. */
+void app_take_clusters(App *a, Groups *g, double resolution);
 void app_mark_group(App *a, size_t g);
 void app_merge_marked(App *a);
 void app_change_neighbors(App *a, int by);

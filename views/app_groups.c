@@ -36,6 +36,46 @@ void app_keep_groups(App *a)
     a->former[a->n_former++] = (Former){shared_hold(a->groups), a->groups_resolution};
 }
 
+static void choose_group(App *a, int32_t group)
+{
+    for (size_t i = 0; i < a->n_cluster_rows; i++)
+        if (a->cluster_rows[i] == (size_t)group)
+            a->clusters.cursor = i + 1;
+    app_select_group(a, group);
+}
+
+/* The cluster that has most cells of the one that was chosen is chosen now. */
+static void follow_group(App *a, const Groups *before, int group)
+{
+    const Groups *g = app_groups(a);
+    if (group < 0 || before->n_cells != g->n_cells || !g->n_groups)
+        return;
+    size_t *count = mem_must(g->n_groups * sizeof *count), best = 0;
+    for (size_t i = 0; i < g->n_cells; i++)
+        if (before->codes[i] == group && g->codes[i] >= 0)
+            count[g->codes[i]]++;
+    for (size_t k = 1; k < g->n_groups; k++)
+        best = count[k] > count[best] ? k : best;
+    if (count[best])
+        choose_group(a, (int32_t)best);
+    free(count);
+}
+
+void app_take_clusters(App *a, Groups *g, double resolution)
+{
+    Shared *before = a->groups ? shared_hold(a->groups) : NULL;
+    int group = a->group;
+    app_keep_groups(a);
+    if (before && groups_keep_colors(before->p, g) != OK)
+        app_message(a, ROLE_WARN, "%s", err_message()); /* only the colours differ */
+    app_set_groups(a, shared_new(g, (void (*)(void *))groups_free));
+    a->groups_resolution = resolution;
+    a->recolored = before != NULL;
+    if (before)
+        follow_group(a, before->p, group);
+    shared_drop(&before);
+}
+
 void app_undo_groups(App *a)
 {
     if (!a->n_former) {
@@ -43,8 +83,12 @@ void app_undo_groups(App *a)
         return;
     }
     Former f = a->former[--a->n_former];
+    Shared *before = shared_hold(a->groups);
+    int group = a->group;
     a->former[a->n_former].groups = NULL;
     app_set_groups(a, f.groups);
+    follow_group(a, before->p, group);
+    shared_drop(&before);
     a->resolution = a->groups_resolution = f.resolution;
     a->recolored = true; /* perhaps: a table beside the figure is never wrong */
     app_message(a, ROLE_GOOD, "the clusters before: %s (%zu)", app_groups(a)->key,
@@ -85,14 +129,6 @@ static char *joined_name(const Groups *g, const int32_t *which, size_t n)
     if (s.len > MOST)
         str_free(&s);
     return s.len ? str_take(&s) : NULL;
-}
-
-static void choose_group(App *a, int32_t group)
-{
-    for (size_t i = 0; i < a->n_cluster_rows; i++)
-        if (a->cluster_rows[i] == (size_t)group)
-            a->clusters.cursor = i + 1;
-    app_select_group(a, group);
 }
 
 void app_merge_marked(App *a)

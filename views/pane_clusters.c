@@ -171,6 +171,10 @@ static bool act(App *a, Action act_)
     case ACT_RESET:
         if (!a->facts)
             return true;
+        if (!a->groups && a->work[WORK_CLUSTER].state == WORK_BUSY) {
+            app_message(a, ROLE_DIM, "the first clusters are on their way; then + and - change them");
+            return true;
+        }
         if (a->groups) /* else it tries again */
             a->resolution = act_ == ACT_RESET ? 1 : a->resolution * (act_ == ACT_PLUS ? 1.25 : 0.8);
         a->resolution = a->resolution < 0.05 ? 0.05 : a->resolution > 20 ? 20 : a->resolution;

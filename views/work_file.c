@@ -177,13 +177,7 @@ void done_cluster(App *a, AppJob *j)
     if (j->n || !a->groups) {
         Groups *g = c->groups;
         c->groups = NULL;
-        bool recolored = app_groups(a) != NULL;
-        app_keep_groups(a);
-        if (app_groups(a) && groups_keep_colors(app_groups(a), g) != OK)
-            app_message(a, ROLE_WARN, "%s", err_message()); /* only the colours differ */
-        app_set_groups(a, shared_new(g, (void (*)(void *))groups_free));
-        a->groups_resolution = j->resolution;
-        a->recolored = recolored;
+        app_take_clusters(a, g, j->resolution);
     }
     clustering_free(c);
     j->out = NULL;
