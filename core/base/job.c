@@ -70,8 +70,9 @@ static Err progress(JobCtl *ctl, size_t done, bool yields)
     if (!ctl)
         return OK;
     atomic_store(&ctl->done, done);
+    const char *stage = atomic_load(&ctl->stage);
     if (ctl->on_progress)
-        ctl->on_progress(ctl->user, atomic_load(&ctl->stage), done, atomic_load(&ctl->total));
+        ctl->on_progress(ctl->user, stage ? stage : "starting", done, atomic_load(&ctl->total));
     if (ctl->queue)
         run_inside(ctl->queue, yields);
     int why = atomic_load(&ctl->cancel);

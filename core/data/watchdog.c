@@ -2,6 +2,7 @@
 #include "core/data/watchdog.h"
 
 #include <errno.h>
+#include <omp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -39,6 +40,7 @@ static void child(Err (*fn)(void *), void *arg, int fd)
     sigset_t set;
     sigemptyset(&set);
     sigprocmask(SIG_SETMASK, &set, NULL);
+    omp_set_num_threads(1); /* the parent's threads are not here: waiting for them would never end */
     Answer a = {0};
     a.err = fn(arg);
     snprintf(a.message, sizeof a.message, "%s", err_message());
