@@ -291,6 +291,25 @@ static void long_lists_sort_completely(void **state)
     }
 }
 
+static void keep_stage(void *user, const char *stage, size_t done, size_t total)
+{
+    (void)done;
+    (void)total;
+    *(const char **)user = stage;
+}
+
+static void progress_before_the_first_stage_has_a_name(void **state)
+{
+    (void)state;
+    const char *stage = NULL;
+    JobCtl ctl = {.on_progress = keep_stage, .user = &stage};
+    assert_ok(job_look(&ctl));
+    assert_string_equal(stage, "starting");
+    job_stage(&ctl, "reading", 3);
+    assert_ok(job_progress(&ctl, 1));
+    assert_string_equal(stage, "reading");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -309,6 +328,7 @@ int main(void)
         TEST(the_budget_counts_what_is_in_use),
         TEST(keys_sort_as_their_numbers_and_ties_by_place),
         TEST(long_lists_sort_completely),
+        TEST(progress_before_the_first_stage_has_a_name),
     };
     return RUN(tests);
 }
