@@ -61,6 +61,7 @@ static void torch_files_keep_views_types_and_shared_storages(void **state)
 {
     check_views(GOLDEN "views.pt");
     check_views(GOLDEN "views_p4.pt");
+    check_views(GOLDEN "views_p5.pt"); /* inside a dictionary, beside numpy's and Python's own */
     check_views(GOLDEN "views_legacy.pt");
 }
 
@@ -391,6 +392,8 @@ static void adapters_merge_as_peft_does(void **state)
     assert_int_equal(check_numbers(&s, "", "lm/adapter"), 1);
     s.adapter = GOLDEN "dora"; /* weights decomposed, rank-stabilised */
     assert_int_equal(check_numbers(&s, "", "lm/dora"), 1);
+    s.adapter = GOLDEN "adapter_tokens"; /* three tokens with rows of their own */
+    assert_int_equal(check_numbers(&s, "", "lm/adapter_tokens"), 1);
 }
 
 static void an_adapter_beside_its_weights_computes_the_same(void **state)

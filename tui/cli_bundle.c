@@ -21,7 +21,7 @@
 /* Files of a bundle that hold weights, and what they are. */
 static const struct {
     const char *file, *what;
-} PARTS[] = {{"model.safetensors", "cell encoder, Q-Former and text, imported"},
+} PARTS[] = {{"model.safetensors", NULL}, /* of an imported bundle: by its configuration */
              {"lm.safetensors", "language model, imported"},
              {"text.safetensors", "text tower (MiniLM)"},
              {"generator.safetensors", "text to cell"},
@@ -29,6 +29,38 @@ static const struct {
              {"library.safetensors", "sentence vectors of the cell-type library"},
              {"anchors.safetensors", "sentence vectors of the generator's anchors"},
              {"genes.safetensors", "gene statistics"}};
+
+static bool has(const cJSON *config, const char *part)
+{
+    return cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(config, part));
+}
+
+/* What model.safetensors of an imported bundle holds. */
+static void name_parts(const cJSON *config, Str *s)
+{
+    static const struct {
+        const char *key, *what;
+    } parts[] = {{"cell", "cell encoder"},
+                 {"query", "Q-Former"},
+                 {"text", "text (BERT)"},
+                 {"projector", "projector"},
+                 {"expr", "expression decoder"}};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        if (has(config, parts[i].key))
+            str_addf(s, "%s%s", s->len ? ", " : "", parts[i].what);
+    str_add(s, ", imported");
+}
+
+/* Scales are none; a byte of a 4-bit matrix (quantize.h) holds two. */
+static int parameters_an_element(const StFile *f, const StTensor *t)
+{
+    if (str_ends(t->name, ".scale"))
+        return 0;
+    char *scale = str_format("%s.scale", t->name);
+    int n = t->type == ST_U8 && st_find(f, scale) ? 2 : 1;
+    free(scale);
+    return n;
+}
 
 static Err add_part(cJSON *list, const char *dir, const char *file, const char *what,
                     double *parameters)
@@ -46,7 +78,7 @@ static Err add_part(cJSON *list, const char *dir, const char *file, const char *
         for (size_t i = 0; i < st_count(f); i++) {
             const StTensor *t = st_at(f, i);
             n[t->type] += (double)t->elements;
-            all += str_ends(t->name, ".scale") ? 0 : (double)t->elements;
+            all += (double)t->elements * parameters_an_element(f, t);
         }
         cJSON *o = cJSON_CreateObject(), *types = cJSON_AddObjectToObject(o, "dtypes");
         cJSON_AddStringToObject(o, "file", file);
@@ -75,11 +107,17 @@ static Err add_parts(cJSON *root, const cJSON *config, const char *dir)
         snprintf(name, sizeof name, "member%d.safetensors", i);
         TRY(add_part(list, dir, name, "cell encoder, Q-Former and heads", &parameters));
     }
-    for (size_t i = 0; i < sizeof PARTS / sizeof *PARTS; i++) {
+    Str imported = {0};
+    Err err = OK;
+    name_parts(config, &imported);
+    for (size_t i = 0; err == OK && i < sizeof PARTS / sizeof *PARTS; i++) {
         double n = 0;
-        TRY(add_part(list, dir, PARTS[i].file, PARTS[i].what, &n));
+        const char *what = PARTS[i].what ? PARTS[i].what : str_text(&imported);
+        err = add_part(list, dir, PARTS[i].file, what, &n);
         parameters += i < 5 ? n : 0;
     }
+    str_free(&imported);
+    TRY(err);
     cJSON_AddNumberToObject(root, "parameters", parameters);
     return OK;
 }
@@ -110,19 +148,47 @@ static double number(const cJSON *o, const char *key)
     return cJSON_IsNumber(v) ? v->valuedouble : 0;
 }
 
-/* A bundle made by import: what its configuration says. */
+/* The configuration without the sizes of parts that are not there. */
+static cJSON *shape_of(const cJSON *config)
+{
+    static const struct {
+        const char *part, *prefix;
+    } sizes[] = {{"cell", "cell_"},     {"cell", "gene_"}, {"cell", "pad_"},  {"cell", "cls_"},
+                 {"query", "query_"},   {"query", "quer"}, {"query", "proj"}, {"text", "text_"},
+                 {"projector", "llm_"}, {"expr", "expr_"}};
+    cJSON *shape = cJSON_Duplicate(config, 1), *next;
+    for (cJSON *o = shape->child; o; o = next) {
+        bool gone = false;
+        next = o->next;
+        for (size_t i = 0; !gone && i < sizeof sizes / sizeof *sizes; i++)
+            gone = !cJSON_IsBool(o) && !has(config, sizes[i].part) &&
+                   str_starts(o->string, sizes[i].prefix);
+        if (gone)
+            cJSON_Delete(cJSON_DetachItemViaPointer(shape, o));
+    }
+    return shape;
+}
+
+/* A bundle made by import: what its configuration says. Nobody says what it was trained on. */
 static void describe_imported(const cJSON *config, cJSON *root)
 {
     cJSON *v = cJSON_AddObjectToObject(root, "vocabularies");
     const cJSON *lm = cJSON_GetObjectItemCaseSensitive(config, "lm");
     double words = number(config, "query_vocab");
+    if (words <= 0 && has(config, "text"))
+        words = number(config, "text_vocab");
     cJSON_AddNumberToObject(v, "genes", number(config, "gene_rows"));
-    cJSON_AddNumberToObject(v, "word_pieces", words > 0 ? words : number(config, "text_vocab"));
+    cJSON_AddNumberToObject(v, "word_pieces", words);
     cJSON_AddNumberToObject(v, "language_model", number(lm, "vocab_size"));
     copy_item(root, config, "format");
     copy_item(root, config, "kind");
-    copy_item(root, config, "cell_values");
-    cJSON_AddItemToObject(root, "shape", cJSON_Duplicate(config, 1));
+    cJSON_AddNumberToObject(root, "members", 1);
+    if (has(config, "cell"))
+        copy_item(root, config, "cell_values");
+    cJSON_AddItemToObject(root, "shape", shape_of(config));
+    cJSON_AddStringToObject(root, "license", "those of the imported checkpoints");
+    cJSON_AddArrayToObject(root, "data");
+    cJSON_AddArrayToObject(root, "scores");
 }
 
 static Err describe_bundle(const char *dir, cJSON *root)
@@ -180,10 +246,12 @@ static void print_text(FILE *f, const cJSON *root)
     fprintf(f, "name\t%s\ndir\t%s\nsha256\t%s\nparameters\t%.0f\nmembers\t%.0f\n",
             text(root, "name"), text(root, "dir"), text(root, "sha256"), number(root, "parameters"),
             number(root, "members"));
-    fprintf(f,
-            "genes\t%.0f\nword pieces\t%.0f\ncell types with training cells\t%.0f\nlicence\t%s\n",
-            number(v, "genes"), number(v, "word_pieces"), number(root, "types_trained"),
-            text(root, "license"));
+    fprintf(f, "genes\t%.0f\nword pieces\t%.0f\n", number(v, "genes"), number(v, "word_pieces"));
+    if (cJSON_HasObjectItem(v, "language_model"))
+        fprintf(f, "tokens of the language model\t%.0f\n", number(v, "language_model"));
+    if (cJSON_HasObjectItem(root, "types_trained"))
+        fprintf(f, "cell types with training cells\t%.0f\n", number(root, "types_trained"));
+    fprintf(f, "licence\t%s\n", text(root, "license"));
     cJSON_ArrayForEach(o, cJSON_GetObjectItemCaseSensitive(root, "parts"))
     {
         fprintf(f, "part\t%s\t%s\t%.1f MB\t%.0f parameters\t", text(o, "file"), text(o, "what"),
@@ -292,14 +360,17 @@ static Err write_embedding(CliArgs *a, Session *s, const CellEmbedding *e)
     TRY(dataset_sha256(d, a->ctl, hex));
     snprintf(matched, sizeof matched, "%zu", m->genes_matched);
     Provenance p = {a->g->command_line, SCMMGPT_VERSION, hex, m->sha256, a->g->seed, NULL, matched,
-                    m->device, m->matrix};
+                    m->device,          m->matrix};
     Tree *uns = tree_new();
     provenance_to_tree(&p, uns);
     H5adArray obsm[2] = {{"X_scgpt", e->d_cls, e->x_scgpt}, {"X_scmmgpt", e->d_text, e->x_scmmgpt}};
     size_t shared = e->d_text ? 1 : 0; /* a cell encoder alone has no space shared with text */
     H5adBytes queries = {"X_scmmgpt_queries", e->d_queries, e->queries};
-    H5adContent add = {
-        .obsm = obsm, .n_obsm = 1 + shared, .obsm_bytes = &queries, .n_obsm_bytes = shared, .uns = uns};
+    H5adContent add = {.obsm = obsm,
+                       .n_obsm = 1 + shared,
+                       .obsm_bytes = &queries,
+                       .n_obsm_bytes = shared,
+                       .uns = uns};
     if (!shared)
         log_warn("%s: has a cell encoder alone; X_scmmgpt is left out", m->dir);
     Err err = h5ad_write_copy(d, a->g->output, H5AD_AS_IT_IS, &add, a->g->force, a->ctl);

@@ -55,7 +55,8 @@ static Err read_directory(const uint8_t *f, size_t size, Directory *d)
         *d = (Directory){.count = le(f + end64 + 32, 8),
                          .size = le(f + end64 + 40, 8),
                          .offset = le(f + end64 + 48, 8)};
-        if (!same_or_ones(here, d->count, 0xFFFF) || !same_or_ones(le(f + at + 10, 2), d->count, 0xFFFF) ||
+        if (!same_or_ones(here, d->count, 0xFFFF) ||
+            !same_or_ones(le(f + at + 10, 2), d->count, 0xFFFF) ||
             !same_or_ones(le(f + at + 12, 4), d->size, 0xFFFFFFFF) ||
             !same_or_ones(le(f + at + 16, 4), d->offset, 0xFFFFFFFF))
             FAIL(ERR_MODEL, "zip: its two end records contradict each other");
@@ -108,6 +109,8 @@ static Err read_record(const uint8_t *f, uint64_t limit, const uint8_t *c, ZipRe
     int shown = name < 80 ? (int)name : 80;
     if (flags & 0x2041)
         FAIL(ERR_MODEL, "zip: record %.*s: is encrypted", shown, r->name);
+    if (method != 0 && memmem(r->name, name, "/code/", 6))
+        FAIL(ERR_MODEL, "a TorchScript archive; save the state_dict instead");
     if (method != 0)
         FAIL(ERR_MODEL, "zip: record %.*s: is compressed; torch stores records as they are", shown,
              r->name);

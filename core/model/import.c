@@ -265,8 +265,8 @@ static Err collect_main(Import *m)
 
 static Err report_adapter(Import *m, const Lora *l)
 {
-    const CkTensor *const part[3] = {l->a, l->b, l->magnitude};
-    for (int i = 0; i < 3; i++)
+    const CkTensor *const part[4] = {l->a, l->b, l->magnitude, l->rows};
+    for (int i = 0; i < 4; i++)
         if (part[i])
             TRY(report(m->report, "matched", part[i]->name, part[i], part[i]->file));
     return OK;
@@ -343,7 +343,7 @@ static Err add_language(void *user, const char *name, int ndim, const int64_t *d
     TRY(lora_find(m->rules, &m->pool, name, o.src, &o.lora, &o.merge));
     if (o.merge)
         TRY(report_adapter(m, &o.lora));
-    if (o.merge && m->s->keep_adapter && !o.lora.table) {
+    if (o.merge && m->s->keep_adapter && !o.lora.table && !o.lora.rows) {
         o.merge = false;
         TRY(add_adapter(m, &o));
     }
@@ -366,10 +366,12 @@ static Err report_rest(Import *m)
         if (t->used)
             continue;
         TRY(report(m->report, "unused", t->t->name, t->t, t->t->file));
-        if (m->c.lm && str_starts(t->name, "llm.") && (t->adapter || strstr(t->name, ".lora_")))
+        if (m->c.lm && str_starts(t->name, "llm.") &&
+            (t->adapter || strstr(t->name, ".lora_") || strstr(t->name, ".token_adapter.")))
             FAIL(ERR_MODEL,
                  "%s: tensor %s: an adapter part that fits no weight of the model, or of a "
-                 "kind that is not supported",
+                 "kind that is not supported; merge it with peft's merge_and_unload and save the "
+                 "model",
                  t->t->file, t->t->name);
         if (str_starts(t->name, "cell_encoder.model.bn.") && !m->c.cell_bn)
             FAIL(ERR_MODEL, "%s: tensor %s: batch normalisation without its running mean",

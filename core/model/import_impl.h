@@ -26,11 +26,13 @@ PoolTensor *pool_find(const Pool *p, const char *name); /* NULL */
 /* Reads every source of the spec. */
 CHECKED Err pool_fill(Pool *p, const ImportSpec *s);
 
-/* LoRA: the addition to one weight. */
+/* LoRA: the addition to one weight; or new rows for some tokens of a table. */
 typedef struct Lora {
     const CkTensor *a, *b, *magnitude;
     double scale;
-    bool table; /* of a table of tokens: A [rank,out], B [in,rank] */
+    bool table;           /* of a table of tokens: A [rank,out], B [in,rank] */
+    const CkTensor *rows; /* [k,cols] instead of the rows row_ids; NULL */
+    const struct cJSON *row_ids;
 } Lora;
 typedef struct LoraRules LoraRules;
 /* adapter NULL: the scale of the published training script. */

@@ -19,8 +19,16 @@ struct LoraRules {
 static Err check_config(LoraRules *l)
 {
     const char *type = json_text(l->o, "peft_type");
+    bool bias;
     if (type && strcmp(type, "LORA") != 0)
-        FAIL(ERR_MODEL, "peft_type %s is not supported (LORA is)", type);
+        FAIL(ERR_MODEL,
+             "peft_type %s is not supported (LORA is); merge it with peft's merge_and_unload and "
+             "save the model",
+             type);
+    TRY(json_bool(l->o, "lora_bias", false, &bias));
+    if (bias)
+        FAIL(ERR_MODEL, "lora_bias is not supported; merge it with peft's merge_and_unload and "
+                        "save the model");
     /* fan_in_fan_out speaks of layers that store [in,out]; a Llama has none, and peft ignores it */
     TRY(json_bool(l->o, "use_rslora", false, &l->rs));
     TRY(json_number(l->o, "r", 8, &l->r));
@@ -117,6 +125,34 @@ static const CkTensor *take(Pool *p, const char *module, const char *what)
     return t ? t->t : NULL;
 }
 
+/* The tokens of `module` that have rows of their own: a list, or a list for each table. */
+static const cJSON *token_list(const LoraRules *r, const char *module)
+{
+    const cJSON *o = cJSON_GetObjectItemCaseSensitive(r->o, "trainable_token_indices"), *e;
+    if (cJSON_IsArray(o))
+        return o;
+    cJSON_ArrayForEach(e, o) if (str_ends(module, e->string)) return e;
+    return NULL;
+}
+
+static Err find_rows(const LoraRules *r, Pool *p, const char *module, const CkTensor *base,
+                     Lora *out)
+{
+    const CkTensor *t = take(p, module, "token_adapter.trainable_tokens_delta");
+    const cJSON *list = t ? token_list(r, module) : NULL, *e;
+    if (!t)
+        return OK;
+    if (out->a || out->b || t->ndim != 2 || t->dim[1] != base->dim[1] || !cJSON_IsArray(list) ||
+        t->dim[0] != cJSON_GetArraySize(list))
+        FAIL(ERR_MODEL, "%s: tensor %s: does not fit trainable_token_indices", t->file, t->name);
+    cJSON_ArrayForEach(e, list) if (!cJSON_IsNumber(e) ||
+                                    !(e->valuedouble >= 0 && e->valuedouble < (double)base->dim[0]))
+        FAIL(ERR_MODEL, "%s: trainable_token_indices: a token beyond the table", r->path);
+    out->rows = t;
+    out->row_ids = list;
+    return OK;
+}
+
 static bool fits(const Lora *l, const CkTensor *base)
 {
     const CkTensor *a = l->a, *b = l->b;
@@ -142,6 +178,8 @@ Err lora_find(const LoraRules *r, Pool *p, const char *name, const CkTensor *bas
         *out = (Lora){.a = take(p, module, "lora_embedding_A"),
                       .b = take(p, module, "lora_embedding_B"),
                       .table = true};
+    TRY_GOTO(find_rows(r, p, module, base, out));
+    *found = out->rows != NULL;
     if (!out->a && !out->b)
         goto done;
     if (!out->a || !out->b)
@@ -232,8 +270,26 @@ Err lora_factors(const Lora *l, const float *w, int64_t rows, int64_t cols, floa
     return err;
 }
 
+static Err replace_rows(const Lora *l, float *w, int64_t cols)
+{
+    const cJSON *e;
+    float *row, *v;
+    TRY(NEW(v, l->rows->elements));
+    ckpt_read_f32(l->rows, v);
+    row = v;
+    cJSON_ArrayForEach(e, l->row_ids)
+    {
+        memcpy(w + (int64_t)e->valuedouble * cols, row, (size_t)cols * sizeof *w);
+        row += cols;
+    }
+    free(v);
+    return OK;
+}
+
 Err lora_merge(const Lora *l, float *w, int64_t rows, int64_t cols)
 {
+    if (l->rows)
+        return replace_rows(l, w, cols);
     int64_t rank = l->a->dim[0];
     float *a, *b, *gain;
     TRY(lora_factors(l, w, rows, cols, &a, &b, &gain));

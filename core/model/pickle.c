@@ -1,4 +1,4 @@
-/* The machine: a stack, a memo, and one table of the opcodes that torch writes (protocols 2 to 4).
+/* The machine: a stack, a memo, and one table of the opcodes that torch writes (protocols 2 to 5).
  * Everything is bounded by the input's size and by OBJECTS_MAX. */
 #include "core/model/pickle.h"
 #include "core/base/mem.h"
@@ -177,12 +177,13 @@ static Err tuple_of(Machine *m, size_t n)
     return push(m, v);
 }
 
-static Err marked_tuple(Machine *m)
+/* TUPLE, FROZENSET */
+static Err marked_items(Machine *m, PkKind kind)
 {
     size_t mark;
     uint32_t v;
     TRY(find_mark(m, &mark));
-    TRY(pk_new(m->o, PK_TUPLE, &v));
+    TRY(pk_new(m->o, kind, &v));
     TRY(take_marked(m, v, mark));
     return push(m, v);
 }
@@ -388,6 +389,7 @@ static Err step(Machine *m, uint8_t op, bool *stop)
         return push_text(m, 1);
     case 0x8d:
     case 0x8e:
+    case 0x96: /* BYTEARRAY8 */
         return push_text(m, 8);
     case '}':
         return push_new(m, PK_DICT, &v);
@@ -398,7 +400,9 @@ static Err step(Machine *m, uint8_t op, bool *stop)
     case 0x8f: /* EMPTY_SET */
         return push_new(m, PK_LIST, &v);
     case 't':
-        return marked_tuple(m);
+        return marked_items(m, PK_TUPLE);
+    case 0x91:
+        return marked_items(m, PK_LIST);
     case 0x85:
     case 0x86:
     case 0x87:

@@ -69,7 +69,11 @@ Err tok_add_added(Tokenizer *t, const char *text, int32_t id, const cJSON *flags
         t->added[at] = a;
         return OK;
     }
-    TRY(mem_realloc(&t->added, t->n_added + 1, sizeof *t->added));
+    if (t->n_added == t->cap_added) {
+        size_t cap = t->cap_added ? t->cap_added * 2 : 16;
+        TRY(mem_realloc(&t->added, cap, sizeof *t->added));
+        t->cap_added = cap;
+    }
     a.text = mem_strdup(text);
     a.match = mem_strdup(text);
     strmap_put(t->added_at, text, (int64_t)t->n_added);

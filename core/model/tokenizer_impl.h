@@ -81,7 +81,7 @@ struct Tokenizer {
     WordPiece *words;
     bool *special; /* [n] */
     Added *added;
-    size_t n_added;
+    size_t n_added, cap_added;
     StrMap *added_at; /* text -> place in added */
     int32_t unk, bos, eos, byte[256]; /* -1: none */
     bool byte_fallback, fuse_unk, ignore_merges;

@@ -207,6 +207,9 @@ views = OrderedDict(plain=b.view(3, 4), t=b.view(3, 4).t(), part=b[2:8:2], scala
 views["f64"] = views["f64"].double()
 torch.save(views, path("views.pt")); torch.save(views, path("views_legacy.pt"), _use_new_zipfile_serialization=False)
 torch.save(views, path("views_p4.pt"), pickle_protocol=4)
+import collections  # what else a training run leaves in its files
+torch.save({"a": np.arange(5.), "b": np.float32(2), "c": np.zeros((2, 3), order="F"), "d": bytearray(b"ab"), "e": frozenset([1]), "f": collections.defaultdict(list), "g": {1, 2}, "h": torch.Size([2]), "i": torch.float16, "j": torch.device("cpu"),
+            "k": 10**30, "state_dict": views}, path("views_p5.pt"), pickle_protocol=5)
 class Evil:
     def __reduce__(s): return (os.system, ("touch /tmp/scmmgpt_evil",))
 torch.save({"a": torch.ones(2), "b": Evil()}, path("evil.pt"))
