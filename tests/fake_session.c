@@ -403,10 +403,24 @@ static MarkerTable *fake_table(size_t n_groups)
     return t;
 }
 
+const char *marker_method_name(MarkerMethod m)
+{
+    static const char *const names[] = {"wilcoxon", "t-test", "t-test_overestim_var"};
+    return names[m];
+}
+
+static MarkerTable *fake_tested(size_t n_groups, MarkerMethod m)
+{
+    MarkerTable *t = fake_table(n_groups);
+    free(t->method);
+    t->method = mem_strdup(marker_method_name(m));
+    return t;
+}
+
 Err session_markers(Session *s, const Groups *g, MarkerMethod m, size_t top, JobCtl *ctl,
                     MarkerTable **out)
 {
-    *out = fake_table(g->n_groups);
+    *out = fake_tested(g->n_groups, m);
     return OK;
 }
 
@@ -424,7 +438,7 @@ Err session_stored_markers(Session *s, const Groups *g, size_t top, JobCtl *ctl,
 Err session_de(Session *s, const Selection *a, const Selection *b, MarkerMethod m, size_t top,
                JobCtl *ctl, MarkerTable **out)
 {
-    *out = fake_table(1);
+    *out = fake_tested(1, m);
     return OK;
 }
 

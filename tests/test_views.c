@@ -805,6 +805,13 @@ static void a_ranking_of_the_file_is_shown_first_and_computed_on_request(void **
     app_act(a, ACT_RERUN);
     settle(a);
     assert_false(app_markers(a)->precomputed);
+    assert_string_equal(app_markers(a)->method, "wilcoxon");
+    app_act(a, ACT_RERUN);
+    settle(a);
+    assert_shows(a, "Markers of B cell  t-test");
+    app_act(a, ACT_RERUN);
+    settle(a);
+    assert_string_equal(app_markers(a)->method, "t-test_overestim_var");
     app_act(a, ACT_RERUN);
     settle(a);
     assert_true(app_markers(a)->precomputed);

@@ -34,7 +34,7 @@
     X(SORT, "sort", "o", "markers: sort by the next column", "Tables")                             \
     X(REVERSE, "reverse", "O", "markers: the other way round", "")                                 \
     X(FILTER, "filter", "f", "markers: show some: padj<0.05 logFC>1 CD3", "")                      \
-    X(RERUN, "rerun", "r", "markers: compute them; again: those of the file", "")                  \
+    X(RERUN, "rerun", "r", "markers: compute them; again: the next test", "")                  \
     X(TABLE, "write-table", "E", "write this table as .tsv or .csv", "")                           \
     X(NEXT_PLOT, "plot", "p", "pane 7: dots, violins, histogram, composition; again: the next",    \
       "")                                                                                          \

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/base/mem.h"
+#include "core/data/stored_ranks.h"
 #include "views/pane.h"
 
 /* The rows of group g lie together, groups in order. */
@@ -55,8 +56,13 @@ static void title(const App *a, char *out, size_t cap)
     else
         snprintf(out, cap, "Markers");
     n = strlen(out);
-    if (t && t->precomputed && !a->show_de)
-        snprintf(out + n, cap - n, "  of the file");
+    if (t && t->precomputed && !a->show_de) {
+        const char *reference = t->stored ? t->stored->reference : "rest";
+        bool rest = !*reference || strcmp(reference, "rest") == 0;
+        snprintf(out + n, cap - n, "  of the file%s%.40s", rest ? "" : ", against ", rest ? "" : reference);
+    } else if (t && strcmp(t->method, marker_method_name(MARKERS_WILCOXON)) != 0) {
+        snprintf(out + n, cap - n, "  %s", t->method);
+    }
     n = strlen(out);
     if (*a->marker_filter_text)
         snprintf(out + n, cap - n, "  [%.60s]", a->marker_filter_text);
@@ -224,13 +230,17 @@ static void sort_by(App *a, MarkerColumn column, bool reverse)
                 reverse ? ", the other way round" : "");
 }
 
+/* The table on the screen by the next test; after the last one the file's own, or the first one. */
 static void rerun(App *a)
 {
-    const MarkerTable *t = shared_get(a->markers);
-    if (!a->groups || !t)
+    const MarkerTable *t = app_markers(a);
+    int next = 0;
+    if (!t || !a->groups)
         return;
-    a->show_de = false;
-    app_start(a, WORK_MARKERS, t->precomputed ? "anew" : NULL);
+    while (!t->precomputed && next <= MARKERS_OVERESTIMATED && strcmp(t->method, marker_method_name(next++)) != 0)
+        ;
+    const char *method = next <= MARKERS_OVERESTIMATED ? marker_method_name(next) : NULL;
+    app_start(a, a->show_de ? WORK_DE : WORK_MARKERS, method);
 }
 
 static bool act(App *a, Action act_)

@@ -205,6 +205,14 @@ void done_subcluster(App *a, AppJob *j)
         app_split_groups(a, c->groups, j->name);
 }
 
+static MarkerMethod test_of(const AppJob *j)
+{
+    for (MarkerMethod m = MARKERS_WILCOXON; j->text && m <= MARKERS_OVERESTIMATED; m++)
+        if (strcmp(j->text, marker_method_name(m)) == 0)
+            return m;
+    return MARKERS_WILCOXON;
+}
+
 Err run_markers(JobCtl *ctl, AppJob *j)
 {
     enum { MOST_ROWS = 2000000 };
@@ -214,12 +222,12 @@ Err run_markers(JobCtl *ctl, AppJob *j)
         top = MOST_ROWS / g->n_groups + 1;
     MarkerTable *t = NULL;
     Err err = ERR_NOT_FOUND;
-    if (!j->text) /* the file's own, where it has some */
+    if (!j->text) /* the file's own, where it has some; else by the test asked for */
         err = session_stored_markers(j->session, g, top, ctl, &t);
     if (err == ERR_CANCELLED)
         return err;
     if (err != OK) /* none, or unreadable: a warning of the dataset says so */
-        TRY(session_markers(j->session, g, MARKERS_WILCOXON, top, ctl, &t));
+        TRY(session_markers(j->session, g, test_of(j), top, ctl, &t));
     j->out = t;
     j->n = top;
     return OK;
@@ -237,7 +245,7 @@ void done_markers(App *a, AppJob *j)
 Err run_de(JobCtl *ctl, AppJob *j)
 {
     MarkerTable *t = NULL;
-    TRY(session_de(j->session, j->selection, j->other, MARKERS_WILCOXON, 0, ctl, &t));
+    TRY(session_de(j->session, j->selection, j->other, test_of(j), 0, ctl, &t));
     j->out = t;
     return OK;
 }

@@ -21,6 +21,12 @@ static void add_view(Str *s, const App *a)
         str_add(s, " --reverse");
 }
 
+static void add_method(Str *s, const MarkerTable *t)
+{
+    if (strcmp(t->method, marker_method_name(MARKERS_WILCOXON)) != 0)
+        app_add_option(s, "--method", t->method);
+}
+
 static char *markers_command(const App *a, const MarkerTable *t, const char *output)
 {
     const Groups *g = app_groups(a);
@@ -32,6 +38,8 @@ static char *markers_command(const App *a, const MarkerTable *t, const char *out
     app_add_option(&s, g->computed ? "--groups" : "--groupby", g->computed ? beside : g->key);
     if (t->precomputed)
         str_add(&s, " --stored");
+    else
+        add_method(&s, t);
     if (a->markers_top)
         str_addf(&s, " --top %zu", a->markers_top);
     app_add_option(&s, "--group", a->group >= 0 ? g->names[a->group] : NULL);
@@ -57,6 +65,7 @@ static void fill_de_table(const App *a, AppJob *j)
     str_add(&head, "scmmgpt de ");
     app_add_quoted(&head, a->opt.path);
     app_add_reading(&head, a, 0);
+    add_method(&tail, j->table->p);
     add_view(&tail, a);
     app_add_option(&tail, "-o", j->text);
     j->command = str_take(&head);
