@@ -39,6 +39,7 @@ static const Option options[] = {
     {" plot ", "--legend right|data|both|none", "where the names of groups stand"},
     {" plot ", "--frame arrows|full|none", "axes"},
     {" plot ", "--letters", "a, b, c before the titles of panels"},
+    {" plot ", "--glyphs", "each group its own shape too, for print without colours"},
     {" plot ", "--ncols N", "panels in a row"},
     {" plot ", "--size-scale 1", "points larger or smaller"},
     {" plot ", "--cmap viridis|magma|cividis|rdbu", "colours of numbers"},

@@ -210,6 +210,7 @@ static Err take_looks(CliArgs *a, PlotParams *p)
     p->transparent = cli_take_flag(a, "--transparent");
     p->strip_metadata = cli_take_flag(a, "--strip-metadata");
     p->letters = cli_take_flag(a, "--letters");
+    p->glyphs = cli_take_flag(a, "--glyphs");
     p->zero_grey = cli_take_flag(a, "--zero-grey");
     p->free_scales = cli_take_flag(a, "--free-scales");
     p->force = a->g->force;

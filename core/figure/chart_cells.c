@@ -7,7 +7,7 @@
 #include "core/base/mem.h"
 #include "core/base/str.h"
 
-static const double ROW = 9, ROW_MAX = 26, ROW_MIN = 5, STRIP = 4, LIST_GAP = 6;
+static const double ROW = 9, ROW_MAX = 26, ROW_MIN = 5.6, STRIP = 4, LIST_GAP = 6;
 
 typedef struct Cells {
     const CellPlot *c;
@@ -147,7 +147,7 @@ static Err draw_all(const Cells *c, JobCtl *ctl)
     const CellPlot *p = c->c;
     Draw *d = c->page.d;
     double zoom = c->page.p->zoom > 0 ? c->page.p->zoom : 1;
-    TextStyle gene = {.size = fmin(FIGURE_TEXT, c->row * 0.95), .italic = true, .align = ALIGN_RIGHT, .color = FIGURE_INK};
+    TextStyle gene = {.size = fmax(FIGURE_TEXT_MIN, fmin(FIGURE_TEXT, c->row * 0.95)), .italic = true, .align = ALIGN_RIGHT, .color = FIGURE_INK};
     TextStyle name = {.size = FIGURE_TEXT, .align = ALIGN_CENTER, .color = FIGURE_INK};
     for (size_t k = 0; k < c->n; k++) {
         double x = c->left + c->x[k], w = c->x[k + 1] - c->x[k] - c->gap, y = c->top - STRIP - 1.2;

@@ -172,7 +172,7 @@ static void draw_dot(const Grid *c, double x, double y, double fraction, uint32_
     if (size < 0.4)
         return;
     draw_glyph(c->page.d, 0, x, y, size, color);
-    draw_ring(c->page.d, x, y, size, 0.3, 0x777777);
+    draw_ring(c->page.d, x, y, size, fmin(0.5, size / 5), 0x777777);
 }
 
 static void draw_cells(const Grid *c)

@@ -78,7 +78,7 @@ static void draw_violin(const Violins *c, const Spread *s, double x, double y, d
             xy[2 * k + 1] = xy[4 * DENSITY_POINTS - 1 - 2 * k] = at;
         }
         draw_polygon(d, xy, 2 * DENSITY_POINTS, color);
-        draw_outline(d, xy, 2 * DENSITY_POINTS, 0.35, 0x404040);
+        draw_outline(d, xy, 2 * DENSITY_POINTS, 0.5, 0x404040);
     } else {
         draw_line(d, x - half, y_median, x + half, y_median, 1, color);
     }
@@ -109,7 +109,7 @@ static void draw_row(const Violins *c, size_t r)
     for (int k = 0; k < n; k++) {
         double at = y + height_of(c, ticks[k], lo, hi);
         axis_text(ticks[k] * by, step, text, sizeof text);
-        draw_line(d, c->left, at, c->left + wide, at, 0.3, 0xE4E4E4);
+        draw_line(d, c->left, at, c->left + wide, at, 0.5, 0xE4E4E4);
         draw_line(d, c->left - 2, at, c->left, at, 0.5, FIGURE_INK);
         draw_text(d, c->left - 3.5, at + small.size * 0.36, &small, text);
     }

@@ -416,37 +416,75 @@ static void point_end(Draw *d, const Bar *b, double x, double y, double w, doubl
     draw_polygon(d, flat ? (high ? right : left) : (high ? up : down), 3, color_map(b->map, high));
 }
 
-void bar_draw(Draw *d, const Bar *b, double x, double y, double height)
+/* What stands beside a bar. */
+typedef struct BarText {
+    double ticks[5], step, by, widest; /* by: of the power of ten that the unit names */
+    int n, n_lines;
+    char *lines[2]; /* of the unit, turned */
+} BarText;
+
+static const double BAR_WIDE = 4.5, BAR_TICK = 3, BAR_LINE = 1.1;
+static const TextStyle bar_style = {.size = FIGURE_TEXT - 0.5, .color = FIGURE_INK};
+
+static void bar_tick(const BarText *t, int k, char *out, size_t n)
 {
-    double ticks[5], w = 4.5;
+    axis_text(t->ticks[k] * t->by, t->step * t->by, out, n);
+}
+
+static void bar_text(Draw *d, const Bar *b, double height, BarText *t)
+{
     char text[32];
-    TextStyle style = {.size = FIGURE_TEXT - 0.5, .color = FIGURE_INK};
-    int n = axis_ticks(b->lo, b->hi, 5, ticks);
-    double step = n > 1 ? ticks[1] - ticks[0] : fabs(ticks[0]), widest = 0;
     int power;
     char *unit = axis_unit(b->unit, b->lo, b->hi, &power);
-    double by = pow(10, -power);
-    strip(d, b, x, y, w, height, false);
+    *t = (BarText){.by = pow(10, -power)};
+    t->n = axis_ticks(b->lo, b->hi, 5, t->ticks);
+    t->step = t->n > 1 ? t->ticks[1] - t->ticks[0] : fabs(t->ticks[0]);
+    for (int k = 0; k < t->n; k++) {
+        bar_tick(t, k, text, sizeof text);
+        t->widest = fmax(t->widest, draw_text_width(d, &bar_style, text));
+    }
+    t->n_lines = unit[0] ? wrap_text(d, &bar_style, height + 12, unit, t->lines, 2) : 0;
+    free(unit);
+}
+
+static void bar_text_done(BarText *t)
+{
+    for (int k = 0; k < t->n_lines; k++)
+        free(t->lines[k]);
+}
+
+double bar_width(Draw *d, const Bar *b, double height)
+{
+    BarText t;
+    bar_text(d, b, height, &t);
+    double w = BAR_WIDE + BAR_TICK + t.widest + t.n_lines * BAR_LINE * bar_style.size + 1;
+    bar_text_done(&t);
+    return w;
+}
+
+void bar_draw(Draw *d, const Bar *b, double x, double y, double height)
+{
+    BarText t;
+    char text[32];
+    TextStyle style = bar_style;
+    bar_text(d, b, height, &t);
+    strip(d, b, x, y, BAR_WIDE, height, false);
     if (b->beyond_lo)
-        point_end(d, b, x, y, w, height, false, false);
+        point_end(d, b, x, y, BAR_WIDE, height, false, false);
     if (b->beyond_hi)
-        point_end(d, b, x, y, w, height, false, true);
-    for (int k = 0; k < n; k++) {
-        double at = y + height * (1 - (ticks[k] - b->lo) / (b->hi - b->lo));
-        axis_text(ticks[k] * by, step * by, text, sizeof text);
-        draw_line(d, x + w, at, x + w + 1.8, at, 0.4, FIGURE_INK);
-        draw_text(d, x + w + 3, at + style.size * 0.36, &style, text);
-        widest = fmax(widest, draw_text_width(d, &style, text));
+        point_end(d, b, x, y, BAR_WIDE, height, false, true);
+    x += BAR_WIDE;
+    for (int k = 0; k < t.n; k++) {
+        double at = y + height * (1 - (t.ticks[k] - b->lo) / (b->hi - b->lo));
+        bar_tick(&t, k, text, sizeof text);
+        draw_line(d, x, at, x + 1.8, at, 0.5, FIGURE_INK);
+        draw_text(d, x + BAR_TICK, at + style.size * 0.36, &style, text);
     }
     style.rotate = 90;
     style.align = ALIGN_CENTER;
-    char *lines[2];
-    int n_lines = unit[0] ? wrap_text(d, &style, height + 12, unit, lines, 2) : 0;
-    for (int k = 0; k < n_lines; k++) {
-        draw_text(d, x + w + 3 + widest + style.size * (1.1 + 1.1 * k), y + height / 2, &style, lines[k]);
-        free(lines[k]);
-    }
-    free(unit);
+    for (int k = 0; k < t.n_lines; k++)
+        draw_text(d, x + BAR_TICK + t.widest + style.size * BAR_LINE * (k + 1), y + height / 2, &style, t.lines[k]);
+    bar_text_done(&t);
 }
 
 void bar_draw_flat(Draw *d, const Bar *b, double x, double y, double width, double room)
@@ -476,7 +514,7 @@ void bar_draw_flat(Draw *d, const Bar *b, double x, double y, double width, doub
     for (int k = 0; k < n; k++) {
         double at = x + width * (ticks[k] - b->lo) / (b->hi - b->lo);
         axis_text(ticks[k] * by, step * by, text, sizeof text);
-        draw_line(d, at, top + h, at, top + h + 1.8, 0.4, FIGURE_INK);
+        draw_line(d, at, top + h, at, top + h + 1.8, 0.5, FIGURE_INK);
         draw_text(d, at, top + h + 2.5 + style.size * 0.9, &style, text);
     }
 }

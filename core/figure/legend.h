@@ -48,9 +48,11 @@ typedef struct Bar { /* a continuous scale */
     bool zero_grey; /* 0 is drawn in COLOR_ZERO */
     bool beyond_lo, beyond_hi; /* values lie outside: that end gets a point */
 } Bar;
-#define BAR_ROOM 34.0 /* width that a vertical bar takes */
+#define BAR_ROOM 34.0 /* most width that a vertical bar takes */
 #define COLOR_ZERO 0xDADADAu
 void bar_draw(Draw *d, const Bar *b, double x, double y, double height);
+/* The width that it takes. */
+double bar_width(Draw *d, const Bar *b, double height);
 /* Lying: width x about 20 high (28 with a long unit), unit above, wrapped at `room`. */
 void bar_draw_flat(Draw *d, const Bar *b, double x, double y, double width, double room);
 /* The colour of a value. */

@@ -9,13 +9,15 @@
 #define COLOR_PLAIN 0x4477AAu   /* what has no groups */
 #define COLOR_BACKGROUND_CELLS 0xE3E3E3u /* cells outside the highlighted groups */
 
-/* Okabe-Ito up to 8 groups, then a palette of 20 that differs in lightness too, then repeated (the glyphs of
- * palette_glyph tell the repeats apart). Fills colors[n]. */
+/* Okabe-Ito for 8 groups, twelve more up to 20, then repeated (the glyphs of palette_glyph tell the repeats apart).
+ * Fills colors[n]. */
 void palette_categorical(uint32_t *colors, size_t n);
 /* 0 disc, 1 ring, 2 square, 3 diamond, 4 triangle, 5 cross, 6 triangle upside down, 7 plus: the glyph of group i among n
  * (0 up to 20 groups). Rings are left to generated cells until all others are taken. */
 enum { N_GLYPHS = 8 };
 int palette_glyph(size_t i, size_t n);
+/* The glyph of group i where each has its own, as far as they go: for printers without colours. */
+int palette_own_glyph(size_t i);
 /* How often the colour of group i has been used before it: 0 up to 20 groups. */
 int palette_repeat(size_t i, size_t n);
 
@@ -31,6 +33,6 @@ enum { SIMULATE_KINDS = 4 };
 uint32_t color_simulate(uint32_t rgb, int kind);
 /* "deuteranopia", "deutan", "protanopia", "tritanopia", "greyscale", ... -> kind; ERR_USAGE lists them. */
 CHECKED Err color_simulate_find(const char *name, int *kind);
-/* Distance in CIELAB (CIE76); below about 10 two legend colours are hard to tell apart. */
+/* CIEDE2000; below about 10 two small points are hard to tell apart by their colours, below 5 two areas are. */
 double color_distance(uint32_t a, uint32_t b);
 #endif

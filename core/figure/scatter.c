@@ -48,28 +48,27 @@ bool scatter_one_scale(const ScatterPanel *a, const ScatterPanel *b)
     return a->values == b->values || (a->unit && a->unit[0] && b->unit && strcmp(a->unit, b->unit) == 0);
 }
 
-void scatter_range(const Scatter *s, const ScatterPanel *p, double *lo, double *hi)
+Range scatter_range(const Scatter *s, const ScatterPanel *p)
 {
-    *lo = p->vmin;
-    *hi = p->vmax;
-    if (*lo < *hi)
-        return;
-    *lo = INFINITY;
-    *hi = -INFINITY;
+    Range r = {p->vmin, p->vmax};
+    if (r.lo < r.hi)
+        return r;
+    r = (Range){INFINITY, -INFINITY};
     for (size_t k = 0; k < s->n_panels; k++) {
         const ScatterPanel *q = &s->panels[k];
         if (!q->values || q->codes || !scatter_one_scale(p, q) || (k && q->values == q[-1].values))
             continue;
         for (size_t i = 0; i < s->n; i++)
             if (isfinite(q->values[i])) {
-                *lo = fmin(*lo, q->values[i]);
-                *hi = fmax(*hi, q->values[i]);
+                r.lo = fmin(r.lo, q->values[i]);
+                r.hi = fmax(r.hi, q->values[i]);
             }
     }
-    if (!(*lo <= *hi))
-        *lo = *hi = 0;
-    if (*lo == *hi)
-        *hi = *lo + 1;
+    if (!(r.lo <= r.hi))
+        r.lo = r.hi = 0;
+    if (r.lo == r.hi)
+        r.hi = r.lo + 1;
+    return r;
 }
 
 void scatter_choose_points(Page *g, size_t finite)
@@ -84,9 +83,10 @@ void scatter_choose_points(Page *g, size_t finite)
 
 static void draw_arrows(const Page *g, double left, double top)
 {
-    double n = fmin(40, fmax(14, g->side * 0.14)), x = left - ARROW_ROOM / 2 + 2, y = top + g->side + ARROW_ROOM / 2 - 2;
+    double x = left - ARROW_ROOM / 2 + 2, y = top + g->side + ARROW_ROOM / 2 - 2;
     TextStyle style = {.size = FIGURE_TEXT_MIN + 0.5, .color = FIGURE_INK};
     char *one = str_format("%s1", g->s->basis), *two = str_format("%s2", g->s->basis);
+    double n = fmin(40, fmax(draw_text_width(g->d, &style, two) + 5, g->side * 0.14)); /* as long as its name */
     draw_arrow(g->d, x, y, x + n, y, 0.6, FIGURE_INK);
     draw_arrow(g->d, x, y, x, y - n, 0.6, FIGURE_INK);
     draw_text(g->d, x, y + style.size + 0.5, &style, one);
@@ -162,6 +162,13 @@ Err scatter_render(const Scatter *s, const char *path, const RenderParams *p, Jo
     Err err = OK;
     Page g = {.s = s, .p = p};
     g.legends = mem_must(s->n_panels * sizeof *g.legends + 1);
+    g.ranges = mem_must(s->n_panels * sizeof *g.ranges + 1);
+    for (size_t k = 0; k < s->n_panels; k++) {
+        const ScatterPanel *q = &s->panels[k];
+        bool same = k && q->values == q[-1].values && q->vmin == q[-1].vmin && q->vmax == q[-1].vmax;
+        if (q->values && !q->codes)
+            g.ranges[k] = same ? g.ranges[k - 1] : scatter_range(s, q);
+    }
     job_stage(ctl, "figure", s->n);
     /* Text is measured on a page that is thrown away: the height follows from the legends. */
     TRY_GOTO(draw_open(path, &(DrawParams){.width = 10, .height = 10, .dpi = 72, .force = p->force}, &g.d));
@@ -185,6 +192,7 @@ done:
     for (int k = 0; k < g.n_caption; k++)
         free(g.caption_lines[k]);
     free(g.legends);
+    free(g.ranges);
     free(g.column_x);
     free(g.row_y);
     return err;

@@ -49,6 +49,7 @@ typedef struct Scatter {
     LegendPlace legend; /* names on the data leave the list out, unless there are generated cells or missing values to name */
     FrameKind frame;
     bool letters;         /* a, b, c before the titles */
+    bool glyphs;          /* groups differ in their glyphs too */
     const char *caption;  /* under the figure; NULL none */
     double width_mm, height_mm; /* height 0: follows from the content */
     double point_scale;   /* 1 */

@@ -50,7 +50,7 @@ static void fill_legend(const Page *g, const ScatterPanel *p, Legend *l)
     l->title = p->legend_title;
     for (size_t k = 0; p->codes && (place != LEGEND_ON_DATA || g->numbered) && k < p->n_groups; k++)
         if (sizes[k] && (!p->highlight || p->highlight[k]))
-            add_counted(l, palette_glyph(k, p->n_groups), p->colors[k], group_text(p->names[k]), sizes[k], g->numbered ? (int)k + 1 : 0);
+            add_counted(l, scatter_glyph(g, p, k), p->colors[k], group_text(p->names[k]), sizes[k], g->numbered ? (int)k + 1 : 0);
     if (sizes[p->n_groups])
         add_counted(l, 0, COLOR_MISSING, "NA", sizes[p->n_groups], 0);
     free(sizes);
@@ -86,7 +86,6 @@ static bool one_legend(const Page *g)
 {
     const Scatter *s = g->s;
     const ScatterPanel *a = s->panels;
-    double lo, hi, lo2, hi2;
     if (s->n_panels < 2 || s->legend == LEGEND_NONE)
         return false;
     for (size_t k = 1; k < s->n_panels; k++) {
@@ -95,9 +94,8 @@ static bool one_legend(const Page *g)
             if (a->codes != b->codes || a->names != b->names)
                 return false;
         } else if (a->values && b->values) {
-            scatter_range(s, a, &lo, &hi);
-            scatter_range(s, b, &lo2, &hi2);
-            if (lo != lo2 || hi != hi2 || a->map != b->map || a->zero_grey != b->zero_grey || !same_text(a->unit, b->unit))
+            const Range *r = g->ranges;
+            if (r[0].lo != r[k].lo || r[0].hi != r[k].hi || a->map != b->map || a->zero_grey != b->zero_grey || !same_text(a->unit, b->unit))
                 return false;
         } else if (a->values != b->values) {
             return false;
@@ -115,7 +113,10 @@ static size_t n_legends(const Page *g)
 static double beside_width(const Page *g, size_t k)
 {
     double w = g->legends[k].n ? g->legends[k].width : 0;
-    return scatter_has_bar(g, &g->s->panels[k]) ? fmax(w, BAR_ROOM) : w;
+    if (!scatter_has_bar(g, &g->s->panels[k]))
+        return w;
+    Bar b = {.lo = g->ranges[k].lo, .hi = g->ranges[k].hi, .unit = g->s->panels[k].unit};
+    return fmax(w, fmin(BAR_ROOM, bar_width(g->d, &b, bar_height(g))));
 }
 
 static double below_height(const Page *g, size_t k)
@@ -402,8 +403,8 @@ void scatter_lay_out(Page *g)
 
 static Bar bar_of(const Page *g, const ScatterPanel *p)
 {
-    Bar b = {.map = p->map, .unit = p->unit, .zero_grey = p->zero_grey};
-    scatter_range(g->s, p, &b.lo, &b.hi);
+    Range r = g->ranges[p - g->s->panels];
+    Bar b = {.map = p->map, .lo = r.lo, .hi = r.hi, .unit = p->unit, .zero_grey = p->zero_grey};
     for (size_t k = 0; k < (g->shared ? g->s->n_panels : 1); k++)
         for (size_t i = 0; i < g->s->n; i++) {
             b.beyond_lo |= p[k].values[i] < b.lo;

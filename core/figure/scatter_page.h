@@ -9,6 +9,10 @@
 #define MARGIN 6.0
 #define ARROW_ROOM 11.0 /* left of the plots and below them */
 #define LEGEND_GAP 7.0
+typedef struct Range {
+    double lo, hi;
+} Range;
+
 typedef struct Page {
     const Scatter *s;
     const RenderParams *p;
@@ -31,6 +35,7 @@ typedef struct Page {
     double point;         /* diameter */
     bool raster;
     Legend *legends; /* [n_panels] */
+    Range *ranges;   /* [n_panels] of the colours of numbers */
 } Page;
 
 /* Finds all places; text is measured on g->d. */
@@ -42,8 +47,8 @@ void scatter_bounds(const Scatter *s, double box[4]);
 double scatter_title_width(const Page *g);
 /* Size of the points, and whether they become an image. */
 void scatter_choose_points(Page *g, size_t finite);
-/* The limits of a continuous panel: its own, else those of all panels with its unit. */
-void scatter_range(const Scatter *s, const ScatterPanel *p, double *lo, double *hi);
+/* The limits of a continuous panel: its own, else those of all panels with its unit. Looks at all cells. */
+Range scatter_range(const Scatter *s, const ScatterPanel *p);
 static inline bool scatter_finite(const float *xy, size_t i)
 {
     return isfinite(xy[2 * i]) && isfinite(xy[2 * i + 1]);
@@ -57,6 +62,10 @@ static inline void scatter_place(const Page *g, const float *xy, size_t i, doubl
 static inline bool scatter_inside(const Page *g, double x, double y)
 {
     return x >= 0 && y >= 0 && x <= g->side && y <= g->side;
+}
+static inline int scatter_glyph(const Page *g, const ScatterPanel *p, size_t group)
+{
+    return g->s->glyphs ? palette_own_glyph(group) : palette_glyph(group, p->n_groups);
 }
 double scatter_generated_diameter(const Page *g);
 CHECKED Err scatter_draw_points(const Page *g, const ScatterPanel *p, double left, double top, JobCtl *ctl);

@@ -74,9 +74,9 @@ static uint32_t color_of(const ScatterPanel *p, size_t i, const Dots *o)
     }
 }
 
-static int glyph_of(const ScatterPanel *p, size_t i)
+static int glyph_of(const Page *g, const ScatterPanel *p, size_t i)
 {
-    return kind_of(p, i) == DOT_GROUP ? palette_glyph((size_t)p->codes[i], p->n_groups) : 0;
+    return kind_of(p, i) == DOT_GROUP ? scatter_glyph(g, p, (size_t)p->codes[i]) : 0;
 }
 
 static uint64_t place_in_order(const Page *g, const ScatterPanel *p, size_t i, const Dots *o)
@@ -144,8 +144,10 @@ static Err collect_dots(const Page *g, const ScatterPanel *p, Dots *o)
 {
     const Scatter *s = g->s;
     o->hi = 1;
-    if (p->values && !p->codes)
-        scatter_range(s, p, &o->lo, &o->hi);
+    if (p->values && !p->codes) {
+        o->lo = g->ranges[p - s->panels].lo;
+        o->hi = g->ranges[p - s->panels].hi;
+    }
     if (g->raster && s->n > BINNED_FROM) {
         TRY(collect_tops(g, p, o));
     } else {
@@ -207,7 +209,7 @@ static Err raster_points(const Page *g, const ScatterPanel *p, const Dots *o, do
         size_t cell = (uint32_t)o->v[i];
         scatter_place(g, g->s->xy, cell, &x, &y);
         uint32_t color = color_of(p, cell, o);
-        point_image_stamp(&image, glyphs[glyph_of(p, cell)], x * k + dx, y * k + dy, vector ? color : draw_seen(g->d, color));
+        point_image_stamp(&image, glyphs[glyph_of(g, p, cell)], x * k + dx, y * k + dy, vector ? color : draw_seen(g->d, color));
         if (i % 65536 == 0)
             TRY_GOTO(job_progress(ctl, i));
     }
@@ -233,7 +235,7 @@ static void vector_points(const Page *g, const ScatterPanel *p, const Dots *o, d
         size_t cell = (uint32_t)o->v[i];
         scatter_place(g, g->s->xy, cell, &x, &y);
         if (scatter_inside(g, x, y))
-            draw_glyph(g->d, glyph_of(p, cell), left + x, top + y, g->point, color_of(p, cell, o));
+            draw_glyph(g->d, glyph_of(g, p, cell), left + x, top + y, g->point, color_of(p, cell, o));
     }
     for (size_t i = 0; i < g->s->n_generated; i++) {
         if (!scatter_finite(g->s->generated_xy, i))

@@ -344,7 +344,7 @@ typedef struct PlotParams {
     const char *simulate; /* "deuteranopia", ...: as such a viewer sees it; NULL */
     const char *frame;    /* "arrows", "full", "none" */
     const char *vcenter;  /* a number in the middle of the scale, equally far from both ends; NULL */
-    bool letters, zero_grey, free_scales; /* free_scales: each panel of numbers its own limits */
+    bool letters, glyphs, zero_grey, free_scales; /* glyphs: groups differ in shape too; free_scales: each panel of numbers its own limits */
     const Map *map;             /* NULL: the session's */
     const Groups *groups;       /* a panel coloured by these, before colors; NULL */
     const Values *values;       /* the same of numbers; NULL */

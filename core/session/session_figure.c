@@ -455,6 +455,7 @@ Err session_plot(Session *s, const PlotParams *pp, JobCtl *ctl)
     TRY(find_legend(pp->legend, &f.legend));
     TRY(find_frame(pp->frame, &f.frame));
     f.letters = pp->letters;
+    f.glyphs = pp->glyphs;
     if (!pp->map)
         TRY_GOTO(session_map(s, pp->basis, ctl, &map));
     const Map *m = pp->map ? pp->map : map;
