@@ -184,6 +184,7 @@ static Err draw(Import *m, const Param *p, OutTensor *o)
         TRY(check_shape(words->t, 2, (int64_t[]){p->t.dim[0] - 1, p->t.dim[1]}));
         ckpt_read_f32(words->t, o->own);
         words->used = true;
+        str_addf(&m->drawn, "- `%s`: its last row, [DEC]\n", p->name);
         return report(m->report, "matched", p->name, words->t, words->t->file);
     }
     str_addf(&m->drawn, "- `%s`\n", p->name);

@@ -201,8 +201,8 @@ static Err query_config(const ImportSpec *s, const Pool *p, PartsConfig *c)
         .text_ffn = s->from_parts || find(p, LAYER "0.intermediate.dense.weight"),
         .eps = b.eps,
     };
-    c->heads = s->from_parts || find(p, "cell_proj.weight");
-    c->proj = dim(p, "cell_proj.weight", 0, 256);
+    c->heads = s->from_parts || find(p, "cell_proj.weight") || find(p, "text_proj.weight");
+    c->proj = dim(p, "cell_proj.weight", 0, dim(p, "text_proj.weight", 0, 256));
     c->match = s->from_parts || find(p, "gtm_head.weight");
     c->caption = c->q.vocab && find(p, "Qformer.cls.predictions.transform.dense.weight") &&
                  (dim(p, "Qformer.cls.predictions.decoder.bias", 0, 0) == c->q.vocab ||

@@ -32,6 +32,9 @@ $S model "$T/b" --json | tr -d '\n\t ' >"$T/model"
 grep -q '"vocabularies":{"genes":43,"word_pieces":[1-9][0-9]*,"language_model":50}' "$T/model" && grep -q '"license":"[^"]' "$T/model" || fail "model --json"
 $S import -q --scgpt $G/scgpt -o "$T/cells" >/dev/null && $S model "$T/cells" --json | tr -d '\n\t ' >"$T/model"
 grep -q '"vocabularies":{"genes":43,"word_pieces":0,"language_model":0}' "$T/model" && ! grep -q text_width "$T/model" || fail "model --json of a cell encoder"
+$S import -q --scgpt $G/scgpt --bert $G/bert --from-parts -o "$T/parts" >"$T/report" && grep -q "^gtm_head.weight	drawn" "$T/report" || fail "from parts"
+[ "$(grep -c "	drawn	" "$T/report")" -eq "$(grep -c '^- `.*`$' "$T/parts/MODEL_CARD.md")" ] || fail "card"
+grep -q "word_embeddings.weight.: its last row" "$T/parts/MODEL_CARD.md" || fail "card without [DEC]"
 $S forward --model "$T/b" --input $G/in.h5 --output "$T/o.h5" || fail forward
 $S tokenize --model "$T/b" --tower text "w1 w2" --json | tr -d '\n\t ' | grep -q '"ids":\[2,6,7,3\]' || fail tokenize
 [ "$($S tokenize --model "$T/b" --tower lm --decode "$($S tokenize --model "$T/b" --tower lm -- "-5 cells" | tail -n +3 | cut -f1 | tr '\n' ' ')")" = "-5 cells" ] || fail decode
