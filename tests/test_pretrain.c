@@ -253,7 +253,7 @@ static double number_in(const char *file, const char *key)
 static void stop_at_22(void *user, const char *stage, size_t done, size_t total)
 {
     (void)total;
-    if (strcmp(stage, "pre-training") == 0 && done == 22)
+    if (stage && strcmp(stage, "pre-training") == 0 && done == 22)
         atomic_store(&((JobCtl *)user)->cancel, ERR_TERMINATED);
 }
 

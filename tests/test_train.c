@@ -181,7 +181,7 @@ static int setup(void **state)
 static void stop_at_17(void *user, const char *stage, size_t done, size_t total)
 {
     (void)total;
-    if (strcmp(stage, "training stage 1") == 0 && done == 17)
+    if (stage && strcmp(stage, "training stage 1") == 0 && done == 17)
         atomic_store(&((JobCtl *)user)->cancel, ERR_TERMINATED);
 }
 

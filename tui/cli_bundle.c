@@ -1,6 +1,7 @@
 /* `scmmgpt model`: what a bundle holds, and whether it is whole. `scmmgpt embed`: cell vectors into
  * a file. */
 #include "tui/cli_commands.h"
+#include "tui/cli_model.h"
 
 #include <cjson/cJSON.h>
 #include <stdlib.h>
@@ -276,12 +277,9 @@ static void print_text(FILE *f, const cJSON *root)
 
 static Err bundle_folder(const CliArgs *a, Str *dir)
 {
-    const char *given = a->argc > 1   ? a->argv[1]
-                        : a->g->model ? a->g->model
-                                      : getenv("SCMMGPT_MODEL");
-    if (!given || !*given)
-        return assets_path("model/mini-1", dir);
-    str_add(dir, given);
+    if (a->argc < 2)
+        return cli_model_folder(a, dir);
+    str_add(dir, a->argv[1]);
     return OK;
 }
 

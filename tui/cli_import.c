@@ -1,6 +1,7 @@
 /* `scmmgpt import`: a bundle from public checkpoints. `scmmgpt forward`: raw tensors through its
  * parts, HDF5 in and out. */
 #include "tui/cli_commands.h"
+#include "tui/cli_model.h"
 
 #include <cjson/cJSON.h>
 #include <stdlib.h>
@@ -217,15 +218,13 @@ static Err forward_to(CliArgs *a, const Parts *p, const PartsInput *in, const ch
 
 Err cli_forward(CliArgs *a)
 {
-    const char *usage = "--model BUNDLE --input IN.h5 --output OUT.h5", *input = NULL;
+    const char *usage = "[--model BUNDLE] --input IN.h5 --output OUT.h5", *input = NULL;
     TRY(cli_take_string(a, "--input", &input));
     TRY(cli_finish(a, 0, 0, usage));
-    if (!a->g->model || !input || !a->g->output)
-        FAIL(ERR_USAGE, "%s is missing; usage: scmmgpt forward %s",
-             !a->g->model ? "--model"
-             : input      ? "--output"
-                          : "--input",
+    if (!input || !a->g->output)
+        FAIL(ERR_USAGE, "%s is missing; usage: scmmgpt forward %s", input ? "--output" : "--input",
              usage);
+    Str dir = {0};
     PartsInput in = {0};
     Parts p = {0};
     Device *d = NULL;
@@ -233,9 +232,11 @@ Err cli_forward(CliArgs *a)
     Err err = read_input(input, &in);
     if (err == OK)
         err = device_open("cpu", &d);
+    if (err == OK)
+        err = cli_model_folder(a, &dir);
     if (err == OK) {
         a->file = a->g->model;
-        err = parts_open(a->g->model, d, in.gene_ids || in.text_ids, in.lm_ids != NULL, a->ctl, &p);
+        err = parts_open(str_text(&dir), d, in.gene_ids || in.text_ids, in.lm_ids != NULL, a->ctl, &p);
     }
     if (err == OK) {
         a->file = input;
@@ -244,6 +245,7 @@ Err cli_forward(CliArgs *a)
     parts_done(&p);
     if (d)
         device_close(d);
+    str_free(&dir);
     free(in.gene_ids);
     free(in.values);
     free(in.text_ids);

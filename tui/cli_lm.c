@@ -1,6 +1,7 @@
 /* `scmmgpt tokenize` and `scmmgpt lm`: the tokenizers and the language model of an imported bundle.
  */
 #include "tui/cli_commands.h"
+#include "tui/cli_model.h"
 
 #include <cjson/cJSON.h>
 #include <errno.h>
@@ -139,8 +140,9 @@ static Err pick_tower(const char *dir, const char **tower)
 Err cli_tokenize(CliArgs *a)
 {
     const char *usage =
-        "--model DIR [--tower text|lm] [\"TEXT\" | --file F | --decode \"1 2 3\"] [--json]";
-    const char *tower = NULL, *ids = NULL, *file = NULL, *dir = a->g->model;
+        "[--model DIR] [--tower text|lm] [\"TEXT\" | --file F | --decode \"1 2 3\"] [--json]";
+    const char *tower = NULL, *ids = NULL, *file = NULL;
+    Str folder = {0};
     Tokenizer *t = NULL;
     char *text = NULL;
     size_t len = 0;
@@ -148,9 +150,6 @@ Err cli_tokenize(CliArgs *a)
     TRY(cli_take_string(a, "--decode", &ids));
     TRY(cli_take_string(a, "--file", &file));
     TRY(cli_finish(a, ids || file ? 0 : 1, ids || file ? 0 : 1, usage));
-    if (!dir)
-        FAIL(ERR_USAGE, "--model DIR is missing; usage: scmmgpt tokenize %s", usage);
-    TRY(pick_tower(dir, &tower));
     if (file) {
         a->file = file;
         TRY(str_read_file(file, (size_t)1 << 30, ERR_INPUT, &text, &len));
@@ -158,11 +157,16 @@ Err cli_tokenize(CliArgs *a)
         text = mem_strdup(a->argv[1]);
         len = strlen(text);
     }
-    a->file = dir;
-    Err err = tokenizer_open_bundle(dir, tower, &t);
+    Err err = cli_model_folder(a, &folder);
+    a->file = a->g->model;
+    if (err == OK)
+        err = pick_tower(str_text(&folder), &tower);
+    if (err == OK)
+        err = tokenizer_open_bundle(str_text(&folder), tower, &t);
     if (err == OK)
         err = ids ? decode(a, t, ids) : encode(a, t, text, len);
     tokenizer_free(t);
+    str_free(&folder);
     free(text);
     return err;
 }
@@ -263,23 +267,24 @@ done:
 
 Err cli_lm(CliArgs *a)
 {
-    const char *usage = "--model DIR \"PROMPT\" [--max-new-tokens 64] [--greedy|--beams "
+    const char *usage = "[--model DIR] \"PROMPT\" [--max-new-tokens 64] [--greedy|--beams "
                         "B|--temperature T --top-p P] "
                         "[--logprobs] [--json]";
     LmDecode how;
     Parts p = {0};
     Device *d = NULL;
     Tokenizer *t = NULL;
+    Str dir = {0};
     TRY(take_decoding(a, &how));
     TRY(cli_finish(a, 1, 1, usage));
-    if (!a->g->model)
-        FAIL(ERR_USAGE, "--model DIR is missing; usage: scmmgpt lm %s", usage);
     a->file = a->g->model;
-    Err err = tokenizer_open_bundle(a->g->model, "lm", &t);
+    Err err = cli_model_folder(a, &dir);
+    if (err == OK)
+        err = tokenizer_open_bundle(str_text(&dir), "lm", &t);
     if (err == OK)
         err = device_open("cpu", &d);
     if (err == OK)
-        err = parts_open(a->g->model, d, false, true, a->ctl, &p);
+        err = parts_open(str_text(&dir), d, false, true, a->ctl, &p);
     if (err == OK && !p.lm)
         err = err_set(ERR_MODEL, "the bundle has no language model");
     if (err == OK)
@@ -288,5 +293,6 @@ Err cli_lm(CliArgs *a)
     if (d)
         device_close(d);
     tokenizer_free(t);
+    str_free(&dir);
     return err;
 }

@@ -2,8 +2,20 @@
 #include "tui/cli_model.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+
+#include "core/base/assets.h"
 
 #include "tui/cli_commands.h"
+
+Err cli_model_folder(const CliArgs *a, Str *dir)
+{
+    const char *given = a->g->model ? a->g->model : getenv("SCMMGPT_MODEL");
+    if (!given || !*given)
+        return assets_path("model/mini-1", dir);
+    str_add(dir, given);
+    return OK;
+}
 
 Err cli_provenance(CliArgs *a, Session *s, const char *prompt, CliProvenance *out)
 {

@@ -51,6 +51,7 @@ CHECKED Err text_tower_open(const char *dir, Device *d, TextTower **out);
 void text_tower_free(TextTower *t); /* NULL ok */
 const BertConfig *text_tower_config(const TextTower *t);
 const WordPiece *text_tower_words(const TextTower *t);
+Bert *text_tower_bert(const TextTower *t);
 size_t text_tower_parameters(const TextTower *t);
 /* out[n,W]: mean of the last hidden rows, normalised. */
 CHECKED Err text_tower_embed(TextTower *t, const char *const *texts, size_t n, JobCtl *ctl,

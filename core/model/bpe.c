@@ -99,6 +99,11 @@ size_t bpe_size(const Bpe *b)
     return b->n;
 }
 
+const int32_t *bpe_merge(const Bpe *b, int32_t id)
+{
+    return b->merge[id - BPE_MERGED];
+}
+
 /* Length of the next word: a blank and what follows up to the next blank; punctuation stands alone.
  */
 static size_t word_length(const char *s, size_t n)

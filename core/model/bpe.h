@@ -19,6 +19,9 @@ CHECKED Err bpe_read(const cJSON *o, Bpe **out);
 cJSON *bpe_write(const Bpe *b);
 void bpe_free(Bpe *b);         /* NULL ok */
 size_t bpe_size(const Bpe *b); /* ids */
+const int32_t *bpe_merge(const Bpe *b, int32_t id); /* the two ids that became id, >= BPE_MERGED */
+/* The same tokenizer as a tokenizer.json (bpe_json.c). */
+cJSON *bpe_tokenizer_json(const Bpe *b);
 /* Appends the ids of text to *ids (caller frees; grown as needed); no <s>, </s>. */
 CHECKED Err bpe_encode(const Bpe *b, const char *text, size_t len, int32_t **ids, size_t *n,
                        size_t *cap);

@@ -47,6 +47,34 @@ cJSON *describer_config_write(const DescriberConfig *c)
     return o;
 }
 
+cJSON *describer_lm_config(const DescriberConfig *c)
+{
+    const struct {
+        const char *name;
+        double v;
+    } f[] = {{"hidden_size", (double)c->lm.width},
+             {"num_hidden_layers", (double)c->lm.layers},
+             {"num_attention_heads", (double)c->lm.heads},
+             {"num_key_value_heads", (double)c->lm.kv_heads},
+             {"intermediate_size", (double)c->lm.ffn},
+             {"vocab_size", (double)c->lm.vocab},
+             {"rms_norm_eps", 1e-5}, /* a float32 of the configuration would show its rounding */
+             {"rope_theta", c->lm.theta},
+             {"max_position_embeddings", 2048},
+             {"pad_token_id", BPE_PAD},
+             {"bos_token_id", BPE_BOS},
+             {"eos_token_id", BPE_EOS}};
+    cJSON *o = cJSON_CreateObject();
+    cJSON_AddStringToObject(o, "model_type", "llama");
+    cJSON *list = cJSON_AddArrayToObject(o, "architectures");
+    cJSON_AddItemToArray(list, cJSON_CreateString("LlamaForCausalLM"));
+    cJSON_AddStringToObject(o, "hidden_act", "silu");
+    for (size_t i = 0; i < sizeof f / sizeof *f; i++)
+        cJSON_AddNumberToObject(o, f[i].name, f[i].v);
+    cJSON_AddBoolToObject(o, "tie_word_embeddings", true);
+    return o;
+}
+
 static Err init_parts(const DescriberConfig *c, uint64_t seed, Describer *x)
 {
     TRY(llama_init(x->ps, "llm_model.", &c->lm, seed, &x->lm));

@@ -16,6 +16,8 @@ typedef struct DescriberConfig {
 } DescriberConfig;
 CHECKED Err describer_config_read(const cJSON *o, DescriberConfig *c);
 cJSON *describer_config_write(const DescriberConfig *c);
+/* Its Llama as a config.json of transformers. */
+cJSON *describer_lm_config(const DescriberConfig *c);
 
 typedef struct Describer {
     DescriberConfig c;

@@ -4,6 +4,7 @@
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "core/model/bundle.h"
+#include "core/model/describer.h"
 #include "core/model/json_read.h"
 #include "core/model/torch_write.h"
 #include <cjson/cJSON.h>
@@ -358,25 +359,14 @@ static Err export_imported_lm(Export *x, const char *at)
     return err;
 }
 
-static cJSON *own_lm_config(const cJSON *from)
+static cJSON *own_tokenizer_config(void)
 {
-    static const char *const same[] = {"hidden_size",         "num_hidden_layers",
-                                       "num_attention_heads", "num_key_value_heads",
-                                       "intermediate_size",   "vocab_size"};
     cJSON *o = cJSON_CreateObject();
-    cJSON_AddStringToObject(o, "model_type", "llama");
-    cJSON *list = cJSON_AddArrayToObject(o, "architectures");
-    cJSON_AddItemToArray(list, cJSON_CreateString("LlamaForCausalLM"));
-    for (size_t i = 0; i < sizeof same / sizeof *same; i++)
-        copy_number(o, same[i], from, same[i], 0);
-    cJSON_AddStringToObject(o, "hidden_act", "silu");
-    cJSON_AddNumberToObject(o, "rms_norm_eps", 1e-5);
-    cJSON_AddNumberToObject(o, "rope_theta", 10000);
-    cJSON_AddNumberToObject(o, "max_position_embeddings", 2048);
-    cJSON_AddBoolToObject(o, "tie_word_embeddings", true);
-    cJSON_AddNumberToObject(o, "pad_token_id", 0);
-    cJSON_AddNumberToObject(o, "bos_token_id", 1);
-    cJSON_AddNumberToObject(o, "eos_token_id", 2);
+    cJSON_AddStringToObject(o, "tokenizer_class", "PreTrainedTokenizerFast");
+    cJSON_AddStringToObject(o, "bos_token", "<s>");
+    cJSON_AddStringToObject(o, "eos_token", "</s>");
+    cJSON_AddStringToObject(o, "pad_token", "<pad>");
+    cJSON_AddBoolToObject(o, "clean_up_tokenization_spaces", false);
     return o;
 }
 
@@ -387,19 +377,26 @@ static Err export_own_lm(Export *x)
     StFile *f = NULL;
     StWriter *lm = st_writer_new(), *rest = st_writer_new();
     cJSON *from = NULL;
+    Bpe *bpe = NULL;
     size_t n = 0;
     char *path = bundle_path(x->s->bundle, "decoder.json");
     Err err = OK;
+    DescriberConfig d;
     TRY_GOTO(json_read_object(path, 64 << 20, &from));
+    TRY_GOTO(describer_config_read(from, &d));
     TRY_GOTO(open_file(x, "decoder.safetensors", &f));
     TRY_GOTO(make_folder(x, "lm"));
     TRY_GOTO(add_all(lm, f, "llm_model.", "", &n));
     TRY_GOTO(save(x, lm, "lm/model.safetensors"));
-    TRY_GOTO(write_json(x, "lm/config.json", own_lm_config(from)));
+    TRY_GOTO(write_json(x, "lm/config.json", describer_lm_config(&d)));
+    TRY_GOTO(bpe_read(cJSON_GetObjectItemCaseSensitive(from, "tokenizer"), &bpe));
+    TRY_GOTO(write_json(x, "lm/tokenizer.json", bpe_tokenizer_json(bpe)));
+    TRY_GOTO(write_json(x, "lm/tokenizer_config.json", own_tokenizer_config()));
     TRY_GOTO(add_all(rest, f, "llm_proj.", "blip2lm.llm_proj.", &n));
     TRY_GOTO(add_all(rest, f, "gene_tokens.", "gene_tokens.", &n));
     TRY_GOTO(save(x, rest, "stage2.safetensors"));
 done:
+    bpe_free(bpe);
     cJSON_Delete(from);
     st_close(f);
     st_writer_free(lm);

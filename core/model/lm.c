@@ -179,7 +179,9 @@ static Err load_one(void *user, const char *name, int ndim, const int64_t *dim)
     Lm *m = l->m;
     Param *p;
     char suffix[16];
-    const StTensor *t = st_find(m->f, name);
+    char *stored = str_format("%s%s", m->c.prefix, name);
+    const StTensor *t = st_find(m->f, stored);
+    free(stored);
     if (!t)
         FAIL(ERR_MODEL, "%s: tensor %s: is missing", st_path(m->f), name);
     if (!stored_fits(m->f, t, ndim, dim))

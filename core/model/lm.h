@@ -17,6 +17,7 @@ typedef struct LmConfig {
     bool tied, attention_bias, mlp_bias;
     int32_t bos, eos[LM_EOS_MAX];
     int n_eos;
+    char prefix[16]; /* what stands before the names in the file; "" */
 } LmConfig;
 /* A config.json of transformers; ERR_MODEL names the member that is missing or not supported. */
 CHECKED Err lm_config_read(const cJSON *o, LmConfig *c);

@@ -3,6 +3,7 @@
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "core/model/json_read.h"
+#include "core/model/parts_own.h"
 #include "core/model/weights.h"
 #include <string.h>
 
@@ -107,7 +108,7 @@ Err parts_open_lm(const char *dir, JobCtl *ctl, Parts *p)
         return OK;
     if (!p->c.lm)
         FAIL(ERR_MODEL, "%s: the bundle has no language model (import --llama)", dir);
-    char *path = str_format("%s/lm.safetensors", dir);
+    char *path = str_format("%s/%s.safetensors", dir, p->own ? "decoder" : "lm");
     Err err = st_open(path, &f);
     free(path);
     return err == OK ? lm_open(&p->c.l, f, p->d, ctl, &p->lm) : err;
@@ -118,7 +119,7 @@ static Err load(const char *dir, bool with_parts, bool with_lm, JobCtl *ctl, Par
     StFile *f = NULL;
     Err err = OK;
     char *path = str_format("%s/model.safetensors", dir);
-    if (with_parts && (p->c.cell || p->c.query || p->c.text)) {
+    if (!p->own && with_parts && (p->c.cell || p->c.query || p->c.text)) {
         TRY_GOTO(st_open(path, &f));
         TRY_GOTO(weights_load(p->ps, f, ""));
     }
@@ -130,26 +131,34 @@ done:
     return err;
 }
 
-Err parts_open(const char *dir, Device *d, bool with_parts, bool with_lm, JobCtl *ctl, Parts *p)
+static Err open_imported(const cJSON *config, bool with_parts, Parts *p)
 {
     PartsConfig c;
+    TRY(parts_config_read(config, &c));
+    if (with_parts)
+        return parts_init(p->d, &c, PARAMS_BLANK, p);
+    p->c = c;
+    return OK;
+}
+
+Err parts_open(const char *dir, Device *d, bool with_parts, bool with_lm, JobCtl *ctl, Parts *p)
+{
     cJSON *o;
+    *p = (Parts){.d = d};
     char *path = str_format("%s/config.json", dir);
     Err err = json_read_object(path, CONFIG_MAX, &o);
-    if (err == OK) {
-        err = parts_config_read(o, &c);
+    if (err == OK && cJSON_HasObjectItem(o, "stage1")) {
+        err = parts_own_open(dir, o, with_parts, p);
+        cJSON_Delete(o);
+    } else if (err == OK) {
+        err = open_imported(o, with_parts, p);
         cJSON_Delete(o);
         if (err != OK)
             err = err_context(err, "%s", path);
     }
     free(path);
-    TRY(err);
-    if (!with_parts) {
-        *p = (Parts){.c = c, .d = d};
-    } else {
-        TRY(parts_init(d, &c, PARAMS_BLANK, p));
-    }
-    err = load(dir, with_parts, with_lm, ctl, p);
+    if (err == OK)
+        err = load(dir, with_parts, with_lm, ctl, p);
     if (err != OK)
         parts_done(p);
     return err;
@@ -158,11 +167,15 @@ Err parts_open(const char *dir, Device *d, bool with_parts, bool with_lm, JobCtl
 void parts_done(Parts *p)
 {
     lm_free(p->lm);
-    bert_free(p->bert);
-    if (p->c.cell)
-        scgpt_done(&p->cell);
-    if (p->c.query)
-        qformer_done(&p->qf);
-    params_free(p->ps);
+    if (p->own) {
+        parts_own_done(p->own);
+    } else {
+        bert_free(p->bert);
+        if (p->c.cell)
+            scgpt_done(&p->cell);
+        if (p->c.query)
+            qformer_done(&p->qf);
+        params_free(p->ps);
+    }
     *p = (Parts){0};
 }

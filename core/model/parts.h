@@ -40,10 +40,12 @@ typedef struct Parts {
     Linear expr_cell, expr_out, mlp0, mlp2;
     Bert *bert;
     Lm *lm; /* NULL until parts_open */
+    struct PartsOwn *own; /* of a bundle of this project; NULL: imported (parts_own.h) */
 } Parts;
 /* Parameters only, drawn from the seed. */
 CHECKED Err parts_init(Device *d, const PartsConfig *c, uint64_t seed, Parts *p);
-/* DIR/config.json and its weights; with_lm: the language model too. */
+/* DIR/config.json and its weights; with_lm: the language model too. A bundle of this project is
+ * read as parts too. */
 CHECKED Err parts_open(const char *dir, Device *d, bool with_parts, bool with_lm, JobCtl *ctl,
                        Parts *p);
 void parts_done(Parts *p);

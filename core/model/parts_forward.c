@@ -1,7 +1,7 @@
 /* The forward pass of every part, for comparison with the programs that published them. Padding is
  * where the gene is <pad>, wherever it stands; -1e4 masks of the original are hard ones here. */
 #include "core/base/mem.h"
-#include "core/model/parts.h"
+#include "core/model/parts_own.h"
 #include <string.h>
 
 typedef struct Run {
@@ -11,6 +11,7 @@ typedef struct Run {
     PartsEmit *emit;
     void *user;
     float *cell_feats, *text_feats; /* host, for sim */
+    Tensor *raw;                    /* [B,W] sentence vectors of a text tower; NULL: none */
 } Run;
 
 #define SHAPE(...) ((const uint64_t[]){__VA_ARGS__})
@@ -84,6 +85,7 @@ static Tensor *mask_input(Tape *t, const PartsInput *in, const uint8_t *used, in
 
 typedef struct Cells {
     Tensor *hidden, *genes, *mask; /* [B,L,C] rows, LN of them, u8 [B,L] */
+    Tensor *start;                 /* [B,Q,W] queries before the first layer */
 } Cells;
 
 static Err run_cells(Run *r, Cells *out)
@@ -107,6 +109,9 @@ static Err run_cells(Run *r, Cells *out)
     out->mask = mask_input(r->t, in, used, in->l, 0);
     Tensor *ids = tape_input_i32(r->t, in->gene_ids, 2, in->b, in->l);
     Tensor *value = tape_input_f32(r->t, v, 2, in->b, in->l);
+    if (p->c.query)
+        out->start = p->own ? parts_own_start(r->t, p, in, used)
+                            : op_repeat(r->t, &p->query_tokens->t, in->b);
     free(used);
     free(v);
     AttnSpec mask = {.key_mask = out->mask};
@@ -156,7 +161,7 @@ static Err run_queries(Run *r, const Cells *cells)
     Tape *t = r->t;
     Tensor *h;
     uint64_t b = (uint64_t)r->in->b, q = (uint64_t)p->c.queries, w = (uint64_t)p->c.q.width;
-    QformerInput in = {.query = op_repeat(t, &p->query_tokens->t, r->in->b),
+    QformerInput in = {.query = cells->start,
                        .genes = cells->genes,
                        .gene_mask = cells->mask};
     qformer_forward(t, &p->qf, &in, &h, NULL);
@@ -181,6 +186,31 @@ static uint8_t *text_mask(const PartsInput *in)
     return m;
 }
 
+/* Mean of the rows in use, to unit length. */
+static Tensor *pool_mean(Tape *t, Tensor *h, const uint8_t *used, int64_t b, int64_t n)
+{
+    float *w = mem_must((size_t)(b * n) * sizeof *w);
+    for (int64_t i = 0; i < b; i++) {
+        int64_t count = 0;
+        for (int64_t k = 0; k < n; k++)
+            count += used[i * n + k];
+        for (int64_t k = 0; count && k < n; k++)
+            w[i * n + k] = used[i * n + k] ? 1.0f / (float)count : 0;
+    }
+    Tensor *x = op_token_sum(t, h, tape_input_f32(t, w, 2, b, n));
+    free(w);
+    return op_l2norm(t, x);
+}
+
+/* A text tower's sentence vectors, and where they lie in the shared space. */
+static Err run_tower(Run *r, Tensor *hidden, const uint8_t *used)
+{
+    const PartsInput *in = r->in;
+    r->raw = pool_mean(r->t, hidden, used, in->b, in->tokens);
+    return emit(r, "text_feats", stage1_texts(r->t, &r->p->own->s, r->raw), 2,
+                SHAPE((uint64_t)in->b, (uint64_t)r->p->c.proj), &r->text_feats);
+}
+
 /* Through the Q-Former's own layers, or a BERT alone. */
 static Err run_texts(Run *r, const uint8_t *used)
 {
@@ -192,7 +222,8 @@ static Err run_texts(Run *r, const uint8_t *used)
     if (!p->c.query || p->c.q.vocab == 0) {
         AttnSpec spec = {.key_mask = mask};
         h = bert_forward_masked(t, p->bert, in->text_ids, &spec, in->b, in->tokens);
-        return emit(r, "text_hidden", h, 3, SHAPE(b, n, (uint64_t)p->c.t.width), NULL);
+        TRY(emit(r, "text_hidden", h, 3, SHAPE(b, n, (uint64_t)p->c.t.width), NULL));
+        return p->own ? run_tower(r, h, used) : OK;
     }
     QformerInput q = {.text = qformer_embed(t, &p->qf, in->text_ids, in->b, in->tokens),
                       .self_mask = mask};
@@ -219,11 +250,13 @@ static Err run_joint(Run *r, const Cells *cells, const uint8_t *used)
     const PartsInput *in = r->in;
     Tape *t = r->t;
     Tensor *h;
-    QformerInput q = {.query = op_repeat(t, &p->query_tokens->t, in->b),
-                      .text = qformer_embed(t, &p->qf, in->text_ids, in->b, in->tokens),
-                      .genes = cells->genes,
-                      .gene_mask = cells->mask,
-                      .self_mask = mask_input(t, in, used, in->tokens, p->c.queries)};
+    QformerInput q = {.query = cells->start, .genes = cells->genes, .gene_mask = cells->mask};
+    if (r->raw) {
+        q.text = stage1_text_token(t, &p->own->s, r->raw);
+    } else {
+        q.text = qformer_embed(t, &p->qf, in->text_ids, in->b, in->tokens);
+        q.self_mask = mask_input(t, in, used, in->tokens, p->c.queries);
+    }
     if (p->c.match) {
         qformer_forward(t, &p->qf, &q, &h, NULL);
         Tensor *logits = linear_forward(t, &p->gtm_head, h, ACT_NONE);
@@ -280,7 +313,7 @@ static Err run_all(Run *r, JobCtl *ctl, const uint8_t *used)
     TRY(job_progress(ctl, 2));
     if (r->cell_feats && r->text_feats)
         TRY(run_sim(r));
-    if (has_cells && has_text && inside && c->q.text_ffn)
+    if (has_cells && has_text && (r->raw || (inside && c->q.text_ffn)))
         TRY(run_joint(r, &cells, used));
     TRY(job_progress(ctl, 3));
     return in->lm_ids && r->p->lm ? run_lm(r) : OK;

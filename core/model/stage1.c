@@ -215,18 +215,19 @@ void cell_input_set(CellInput *in, int64_t i, const int32_t *gene, const float *
     in->len[i] = (int32_t)n + 1;
 }
 
-static Tensor *start_queries(Tape *t, const Stage1 *s, const CellInput *in, const Tensor *gene)
+Tensor *stage1_start(Tape *t, const Stage1 *s, const Tensor *gene, Tensor *bag)
 {
-    Tensor *q = op_repeat(t, &s->query_tokens->t, in->b);
+    int64_t cells = gene->dim[0];
+    Tensor *q = op_repeat(t, &s->query_tokens->t, cells);
     if (!s->c.bag)
         return q;
     Tensor *emb = op_gather(t, &s->cell.embedding->t, gene);
-    Tensor *b = op_token_sum(t, emb, tape_input_f32(t, in->bag, 2, in->b, in->t));
+    Tensor *b = op_token_sum(t, emb, bag);
     b = linear_forward(t, &s->bag_proj, norm_forward(t, &s->bag_norm, b), ACT_NONE); /* [B,C] */
-    int32_t *index = mem_must((size_t)(in->b * s->c.queries) * sizeof *index);
-    for (int64_t i = 0; i < in->b * s->c.queries; i++)
+    int32_t *index = mem_must((size_t)(cells * s->c.queries) * sizeof *index);
+    for (int64_t i = 0; i < cells * s->c.queries; i++)
         index[i] = (int32_t)(i / s->c.queries); /* the cell's row for each of its queries */
-    Tensor *rows = op_gather(t, b, tape_input_i32(t, index, 2, in->b, s->c.queries));
+    Tensor *rows = op_gather(t, b, tape_input_i32(t, index, 2, cells, s->c.queries));
     free(index);
     return op_add(t, q, rows);
 }
@@ -238,7 +239,10 @@ CellOutput stage1_cells(Tape *t, const Stage1 *s, const CellInput *in)
     Tensor *value = tape_input_f32(t, in->value, 2, in->b, in->t);
     o.len = tape_input_i32(t, in->len, 1, in->b);
     bool queries = s->query_tokens != NULL;
-    o.start = queries ? start_queries(t, s, in, gene) : NULL;
+    if (queries) {
+        Tensor *bag = s->c.bag ? tape_input_f32(t, in->bag, 2, in->b, in->t) : NULL;
+        o.start = stage1_start(t, s, gene, bag);
+    }
     o.hidden = scgpt_forward(t, &s->cell, gene, value, o.len);
     o.cls = op_take(t, o.hidden, 0);
     if (!queries) /* a cell encoder alone */
@@ -296,11 +300,15 @@ static Tensor *match(Tape *t, const Stage1 *s, const CellOutput *cells, Tensor *
     return op_token_sum(t, logits, tape_fill(t, 1.0f / (float)q, TAPE_DIMS(2, b, q)));
 }
 
+Tensor *stage1_text_token(Tape *t, const Stage1 *s, Tensor *raw)
+{
+    Tensor *x = linear_forward(t, &s->match_text, raw, ACT_NONE);
+    return op_reshape(t, x, TAPE_DIMS(3, x->dim[0], 1, s->c.query.width));
+}
+
 Tensor *stage1_match(Tape *t, const Stage1 *s, const CellOutput *cells, Tensor *raw)
 {
-    Tensor *x = linear_forward(t, &s->match_text, raw, ACT_NONE); /* the text as one token */
-    x = op_reshape(t, x, TAPE_DIMS(3, x->dim[0], 1, s->c.query.width));
-    return match(t, s, cells, x, NULL);
+    return match(t, s, cells, stage1_text_token(t, s, raw), NULL);
 }
 
 Tensor *stage1_match_inside(Tape *t, const Stage1 *s, const CellOutput *cells, const int32_t *ids,

@@ -61,6 +61,9 @@ typedef struct CellOutput {
     Tensor *query; /* [B,Q,C] last rows of the queries */
     Tensor *feat;  /* [B,Q,P] unit rows */
 } CellOutput;
+/* Query rows [B,Q,W] before the first layer: gene i32 [B,T], bag [B,T] as in CellInput (NULL where
+ * the shape has none). */
+Tensor *stage1_start(Tape *t, const Stage1 *s, const Tensor *gene, Tensor *bag);
 CellOutput stage1_cells(Tape *t, const Stage1 *s, const CellInput *in);
 /* raw[N,text_width] (text tower vectors) -> [N,P] unit rows. */
 Tensor *stage1_texts(Tape *t, const Stage1 *s, Tensor *raw);
@@ -69,6 +72,8 @@ Tensor *stage1_texts_inside(Tape *t, const Stage1 *s, const int32_t *ids, const 
                             int64_t b, int64_t n);
 /* Mean embedding of gene sets [N,K] (i32, negative: none) -> [N,P] unit rows. */
 Tensor *stage1_gene_words(Tape *t, const Stage1 *s, const int32_t *genes, int64_t n, int64_t k);
+/* What the matching head reads of a text: raw[B,text_width] as one token [B,1,W]. */
+Tensor *stage1_text_token(Tape *t, const Stage1 *s, Tensor *raw);
 /* Matching logits [B,2] of cell b with text b; class 1 = belongs together. raw[B,text_width], or
  * ids as above. */
 Tensor *stage1_match(Tape *t, const Stage1 *s, const CellOutput *cells, Tensor *raw);

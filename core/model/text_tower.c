@@ -124,6 +124,11 @@ const WordPiece *text_tower_words(const TextTower *t)
     return t->words;
 }
 
+Bert *text_tower_bert(const TextTower *t)
+{
+    return t->bert;
+}
+
 size_t text_tower_parameters(const TextTower *t)
 {
     return (size_t)params_elements(t->ps, false);

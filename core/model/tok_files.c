@@ -1,6 +1,7 @@
 /* Tokenizers that are several files: BERT's vocab.txt, GPT-2's vocab.json and merges.txt, each with
  * tokenizer_config.json beside it; and which of all forms a bundle holds. */
 #include "core/base/mem.h"
+#include "core/model/bpe.h"
 #include "core/model/json_read.h"
 #include "core/model/tokenizer_impl.h"
 #include <stdio.h>
@@ -271,17 +272,35 @@ static Err add_cell_tokens(const cJSON *config, Tokenizer *t)
     return OK;
 }
 
+/* The decoder of this project carries its byte pairs. */
+static Err open_own(const char *path, Tokenizer **out)
+{
+    cJSON *o, *json;
+    Bpe *bpe;
+    TRY(json_read_object(path, SETTINGS_MAX, &o));
+    Err err = bpe_read(cJSON_GetObjectItemCaseSensitive(o, "tokenizer"), &bpe);
+    cJSON_Delete(o);
+    if (err != OK)
+        return err_context(err, "%s", path);
+    json = bpe_tokenizer_json(bpe);
+    bpe_free(bpe);
+    err = tok_json_open(json, path, out);
+    cJSON_Delete(json);
+    return err;
+}
+
 static Err open_any(const char *dir, const char *tower, const cJSON *config, Tokenizer **out)
 {
-    enum { SPM, VOCAB, JSON, PIECES, MERGES, PLAIN, SETTINGS, N };
+    enum { SPM, VOCAB, JSON, PIECES, MERGES, PLAIN, SETTINGS, OWN, N };
     static const char *const ends[N] = {"_tokenizer.model",      "_vocab.txt",  "_tokenizer.json",
                                         "_vocab.json",           "_merges.txt", NULL,
-                                        "_tokenizer_config.json"};
+                                        "_tokenizer_config.json", NULL};
     bool text = strcmp(tower, "text") == 0;
     char *path[N];
     for (int i = 0; i < N; i++)
         path[i] =
-            ends[i] ? str_format("%s/%s%s", dir, tower, ends[i]) : str_format("%s/vocab.txt", dir);
+            ends[i] ? str_format("%s/%s%s", dir, tower, ends[i])
+                    : str_format("%s/%s", dir, i == OWN ? "decoder.json" : "vocab.txt");
     long long rows;
     Err err = json_int(config, "query_vocab", 0, 1 << 24, 0, &rows);
     if (err != OK)
@@ -296,6 +315,8 @@ static Err open_any(const char *dir, const char *tower, const cJSON *config, Tok
         err = tokenizer_open_merges(path[PIECES], path[MERGES], path[SETTINGS], out);
     else if (text && exists(path[PLAIN]))
         err = tokenizer_open_vocab(path[PLAIN], path[SETTINGS], (size_t)rows, out);
+    else if (!text && exists(path[OWN]))
+        err = open_own(path[OWN], out);
     else
         err = err_set(ERR_MODEL, "%s: has no tokenizer for the tower %s", dir, tower);
     for (int i = 0; i < N; i++)

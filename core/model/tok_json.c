@@ -12,7 +12,7 @@ static bool plain_byte(int b)
     return (b >= 0x21 && b <= 0x7E) || (b >= 0xA1 && b <= 0xAC) || b >= 0xAE;
 }
 
-static int32_t char_of_byte(int b)
+int32_t tok_char_of_byte(int b)
 {
     int32_t extra = 0;
     if (plain_byte(b))
@@ -30,7 +30,7 @@ static int byte_of_char(int32_t c)
         for (int i = 0; i < 0x144; i++)
             __atomic_store_n(&table[i], (int16_t)-1, __ATOMIC_RELAXED);
         for (int b = 0; b < 256; b++)
-            __atomic_store_n(&table[char_of_byte(b)], (int16_t)b, __ATOMIC_RELAXED);
+            __atomic_store_n(&table[tok_char_of_byte(b)], (int16_t)b, __ATOMIC_RELAXED);
         __atomic_store_n(&ready, true, __ATOMIC_RELEASE);
     }
     return c >= 0 && c < 0x144 ? table[c] : -1;
@@ -203,7 +203,7 @@ static Err map_bytes(void *user, const char *text, size_t len)
 {
     Str s = {0};
     for (size_t i = 0; i < len; i++)
-        add_char(&s, char_of_byte((unsigned char)text[i]));
+        add_char(&s, tok_char_of_byte((unsigned char)text[i]));
     Err err = next_step(user, str_text(&s), s.len);
     str_free(&s);
     return err;

@@ -101,6 +101,7 @@ static Err split_step(const cJSON *o, Step *s)
     s->split = is(regex, GPT2)     ? SPLIT_GPT2
                : is(regex, LLAMA3) ? SPLIT_LLAMA3
                : is(regex, QWEN)   ? SPLIT_QWEN
+               : is(regex, TOK_OWN_WORDS) ? SPLIT_OWN
                                    : SPLIT_NONE;
     if (s->split == SPLIT_NONE)
         FAIL(ERR_MODEL, "pre_tokenizer Split: the pattern %.60s is not supported", regex);

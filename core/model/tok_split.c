@@ -4,6 +4,7 @@
  * Alternatives in order, each as long as it can be. */
 #include "core/base/mem.h"
 #include "core/model/tokenizer_impl.h"
+#include <string.h>
 #include <utf8proc.h>
 
 bool tok_is_space(int32_t c)
@@ -115,6 +116,22 @@ static size_t match_llama3(const Text *t, size_t i, size_t digits)
     return blanks(t, i);
 }
 
+static bool is_mark(int32_t c)
+{
+    return c > 0 && c < 0x80 && strchr(".,;:()", c);
+}
+
+/* A blank and what follows up to the next; punctuation stands alone. */
+static size_t match_own(const Text *t, size_t i)
+{
+    size_t e = i + (t->c[i] == ' ' && i + 1 < t->n);
+    if (is_mark(t->c[e]))
+        return e + 1;
+    while (e < t->n && t->c[e] != ' ' && !is_mark(t->c[e]))
+        e++;
+    return e > i ? e : i + 1;
+}
+
 Err tok_split(SplitKind kind, const char *text, size_t len, SplitPart *each, void *user)
 {
     Text t = {0};
@@ -135,8 +152,9 @@ Err tok_split(SplitKind kind, const char *text, size_t len, SplitPart *each, voi
     }
     t.at[t.n] = len;
     for (size_t i = 0; i < t.n;) {
-        size_t e = kind == SPLIT_GPT2 ? match_gpt2(&t, i)
-                                      : match_llama3(&t, i, kind == SPLIT_LLAMA3 ? 3 : 1);
+        size_t e = kind == SPLIT_GPT2  ? match_gpt2(&t, i)
+                   : kind == SPLIT_OWN ? match_own(&t, i)
+                                       : match_llama3(&t, i, kind == SPLIT_LLAMA3 ? 3 : 1);
         TRY_GOTO(each(user, text + t.at[i], t.at[e] - t.at[i]));
         i = e;
     }

@@ -20,7 +20,15 @@ typedef struct Added {  /* a token taken literally out of the text */
     bool special, lstrip, rstrip, single, normalized;
 } Added;
 
-typedef enum SplitKind { SPLIT_NONE, SPLIT_GPT2, SPLIT_LLAMA3, SPLIT_QWEN } SplitKind;
+typedef enum SplitKind {
+    SPLIT_NONE,
+    SPLIT_GPT2,
+    SPLIT_LLAMA3,
+    SPLIT_QWEN,
+    SPLIT_OWN
+} SplitKind;
+/* SPLIT_OWN, as a pattern: words of the decoder of this project (bpe.h). */
+#define TOK_OWN_WORDS " ?[.,;:()]| ?[^ .,;:()]+| "
 /* Lengths in bytes of the parts of valid UTF-8 text, one after another. */
 typedef Err SplitPart(void *user, const char *text, size_t len);
 CHECKED Err tok_split(SplitKind kind, const char *text, size_t len, SplitPart *each, void *user);
@@ -113,4 +121,6 @@ Err tok_decode_json(const Tokenizer *t, const int32_t *ids, size_t n, bool skip,
  * sequence as Rust does. */
 void tok_lossy(Str *out, const char *bytes, size_t n, bool each);
 bool tok_is_space(int32_t c);
+/* The character that stands for a byte in byte-level vocabularies (GPT-2's). */
+int32_t tok_char_of_byte(int b);
 #endif

@@ -35,6 +35,15 @@ if lm:
     run("import", "--llama", lm, "-o", tmp + "/l")
     with torch.no_grad(): want = llama(torch.tensor(ids)).logits.numpy()
     worst("Llama", forward(tmp + "/l", lm_ids=ids.astype(np.int32))["lm_logits"], want, 1e-4)
+    if not bundle:
+        lt = transformers.AutoTokenizer.from_pretrained(lm); llama.generation_config.pad_token_id = 0
+        for t in ["This is a", "It expresses", "  two  blanks (caf\u00e9), end.", ""]:
+            for beams in ("1", "5"):
+                j = json.loads(subprocess.check_output([program, "lm", t, "--json", "--max-new-tokens", "24", "--beams", beams]))
+                ids = torch.tensor([j["prompt_ids"]]); assert lt(t).input_ids == j["prompt_ids"], "the decoder's tokens differ"
+                o = llama.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=24, do_sample=False, num_beams=int(beams), early_stopping=False, length_penalty=1.0)[0, ids.shape[1]:].tolist()
+                assert o == j["ids"] and lt.decode(o, skip_special_tokens=True) == j["text"], "the decoder's words differ"
+        print("decoder: tokens, greedy and five beams equal")
 # scGPT: loaded with weights_only, run by torch's own layers
 args, vocab = json.load(open(tmp + "/scgpt/args.json")), json.load(open(tmp + "/scgpt/vocab.json"))
 sd = torch.load(tmp + "/scgpt/best_model.pt", weights_only=True)
