@@ -164,7 +164,7 @@ static void the_decoder_s_tokenizer_is_the_one_it_was_trained_with(void **state)
         assert_int_equal(got[0], BPE_BOS);
         for (size_t j = 0; j < n; j++)
             assert_int_equal(got[j + 1], want[j]);
-        assert_ok(tokenizer_decode(t, got, k, true, &back));
+        assert_ok(tokenizer_decode(t, got, k, true, &back, NULL));
         assert_string_equal(back, text[i]);
         free(back);
         free(got);
