@@ -588,8 +588,7 @@ static void neighbours_change_with_a_key_and_the_map_follows(void **state)
     assert_shows(a, "leiden r=1.00 k=20 (5)");
     char *command = app_export_command(a, "x.png", false);
     assert_string_equal(
-        command, "scmmgpt cluster fake.h5ad --neighbors 20 --resolution 1 -o "
-                 "clustered.h5ad && scmmgpt plot clustered.h5ad --groups x.png.groups.tsv -o x.png");
+        command, "scmmgpt plot fake.h5ad --cluster --neighbors 20 --groups x.png.groups.tsv -o x.png");
     free(command);
     type(a, ACT_EMBEDDING, "X_umap");
     assert_false(app_map(a)->computed);
@@ -940,12 +939,12 @@ static void the_command_of_a_figure_names_the_question_and_the_generated_cells(v
     type(a, ACT_GENERATE, "plasma cells");
     type(a, ACT_COMMAND, "seed 8");
     type(a, ACT_GENERATE, "B cell's kin");
-    assert_command(a, "scmmgpt plot fake.h5ad --seed 8 --query 'cells that make antibodies' "
-                      "--generate 'B cell'\\''s kin' -n 30 --basis umap -o x.png");
+    assert_command(a, "scmmgpt plot fake.h5ad --query 'cells that make antibodies' "
+                      "--generate 'B cell'\\''s kin' -n 30 --generate-seed 8 --basis umap -o x.png");
     app_act(a, ACT_REMOVE_GENERATED);
     type(a, ACT_COLOR, "MS4A1");
-    assert_command(a, "scmmgpt plot fake.h5ad --seed 7 --color MS4A1 --generate 'plasma cells' "
-                      "-n 30 --basis umap -o x.png");
+    assert_command(a, "scmmgpt plot fake.h5ad --color MS4A1 --generate 'plasma cells' "
+                      "-n 30 --generate-seed 7 --basis umap -o x.png");
     type(a, ACT_EXPORT, "x.png");
     assert_string_equal(fake.last_plot, "x.png color MS4A1 generated 7");
     app_act(a, ACT_REMOVE_GENERATED);

@@ -108,13 +108,33 @@ typedef struct Asked {
     bool annotate; /* colour by the type of every cell */
     const char *query, *generate;
     const char *table;     /* "T.tsv" or "T.tsv:COLUMN": groups of the cells */
-    size_t n;              /* cells to generate */
+    size_t n, seed;        /* cells to generate, and the seed of them */
+    bool cluster;          /* the map is computed, and so are clusters where nothing else colours it */
+    ClusterParams params;
+    Clustering *computed;
     const char *generated; /* a file of cells made before */
     Groups *types;
     QueryResult *answer;
     Generated *made;
     Map *map;
 } Asked;
+
+static Err take_clustering(CliArgs *a, const PlotParams *p, Asked *k)
+{
+    k->params = cluster_params_default();
+    size_t neighbors = 0;
+    double resolution = 0;
+    k->cluster = cli_take_flag(a, "--cluster");
+    TRY(cli_take_size(a, "--neighbors", 2, 1000, &neighbors));
+    TRY(cli_take_number(a, "--resolution", 0, 1e6, &resolution));
+    if ((neighbors || resolution > 0) && !k->cluster)
+        FAIL(ERR_USAGE, "--neighbors, --resolution: --cluster is missing, which they are of");
+    if (k->cluster && p->basis)
+        FAIL(ERR_USAGE, "--cluster, --basis: one of them gives the map");
+    k->params.neighbors = neighbors ? (int)neighbors : k->params.neighbors;
+    k->params.resolution = resolution > 0 ? resolution : k->params.resolution;
+    return OK;
+}
 
 static Err take_asked(CliArgs *a, const PlotParams *p, Asked *k)
 {
@@ -124,6 +144,9 @@ static Err take_asked(CliArgs *a, const PlotParams *p, Asked *k)
     TRY(cli_take_string(a, "--groups", &k->table));
     TRY(cli_take_size(a, "-n", 1, 10000000, &k->n));
     k->annotate = cli_take_flag(a, "--annotate");
+    k->seed = (size_t)a->g->seed;
+    TRY(cli_take_size(a, "--generate-seed", 0, SIZE_MAX, &k->seed));
+    TRY(take_clustering(a, p, k));
     if ((k->query != NULL) + k->annotate + (k->table != NULL) > 1)
         FAIL(ERR_USAGE, "--query, --annotate, --groups: one of them, in the first panel");
     if (k->query && p->highlight)
@@ -157,12 +180,25 @@ static Err ask_query(CliArgs *a, Session *s, const char *text, PlotParams *p, Qu
     return OK;
 }
 
+static Err find_map(CliArgs *a, Session *s, PlotParams *p, Asked *k)
+{
+    if (!k->cluster) {
+        TRY(session_map(s, p->basis, a->ctl, &k->map));
+        p->map = k->map;
+        return OK;
+    }
+    TRY(session_cluster(s, &k->params, a->ctl, &k->computed));
+    p->map = k->computed->map;
+    if (!p->n_colors && !k->table && !k->annotate && !k->query)
+        p->groups = k->computed->groups;
+    return OK;
+}
+
 /* The map first: without one there is no figure, and the model need not be asked. */
 static Err ask(CliArgs *a, Session *s, PlotParams *p, Asked *k)
 {
     enum { CELLS = 200 };
-    TRY(session_map(s, p->basis, a->ctl, &k->map));
-    p->map = k->map;
+    TRY(find_map(a, s, p, k));
     if (k->table) {
         TRY(cli_read_groups(s, k->table, &k->types));
         p->groups = k->types;
@@ -174,8 +210,8 @@ static Err ask(CliArgs *a, Session *s, PlotParams *p, Asked *k)
     if (k->query)
         TRY(ask_query(a, s, k->query, p, &k->answer));
     if (k->generate) {
-        GenerateParams g = {.prompt = k->generate, .n = k->n ? k->n : CELLS, .seed = a->g->seed, .place_only = true};
-        TRY(session_generate(s, &g, k->map, a->ctl, &k->made));
+        GenerateParams g = {.prompt = k->generate, .n = k->n ? k->n : CELLS, .seed = k->seed, .place_only = true};
+        TRY(session_generate(s, &g, p->map, a->ctl, &k->made));
         log_info("--generate: understood as: %s", k->made->understood);
         if (!k->made->xy)
             FAIL(ERR_INPUT, "--generate: the new cells get no place on the map: the file has no "
@@ -281,7 +317,7 @@ static Err plot_chart(CliArgs *a, ChartParams *c, PlotParams *p, const char **co
 
 static Err plot_map(CliArgs *a, PlotParams *p)
 {
-    static const char usage[] = "FILE [--query \"TEXT\" | --annotate | --groups T.tsv[:COLUMN]] [--color KEY_OR_GENE] [--color ...] "
+    static const char usage[] = "FILE [--cluster] [--query \"TEXT\" | --annotate | --groups T.tsv[:COLUMN]] [--color KEY_OR_GENE] [--color ...] "
                                 "-o FIG.png|.svg|.pdf [--basis umap] [--split-by KEY] [--highlight A,B] [--cells RULE] "
                                 "[--generate \"TEXT\" [-n N] | --generated CELLS.h5ad] [--size 85mm|170mm|slide|square] [--dpi 300] "
                                 "[--view X0,Y0,X1,Y1] [--simulate deuteranopia]; --kind dotplot|matrix|heatmap|violin|histogram|composition: other plots";
@@ -307,6 +343,7 @@ static Err plot_map(CliArgs *a, PlotParams *p)
     query_result_free(asked.answer);
     generated_free(asked.made);
     map_free(asked.map);
+    clustering_free(asked.computed);
     session_close(s);
     return err;
 }

@@ -256,7 +256,7 @@ char *app_figure_color(const App *a)
     }
     if (query || app_figure_needs_table(a) || (!v && g && groups_are_annotation(g)))
         return NULL;
-    return v ? mem_strdup(v->name) : g ? mem_strdup(g->key) : NULL;
+    return v ? mem_strdup(v->name) : g && !g->computed ? mem_strdup(g->key) : NULL; /* else those of --cluster */
 }
 
 /* " --cells RULE" */
@@ -295,6 +295,8 @@ static void add_content(Str *s, const App *a, const Generated *made, const char 
     if (made) {
         app_add_option(s, "--generate", made->prompt);
         str_addf(s, " -n %zu", made->counts.rows);
+        if (made->seed != a->opt.session.seed)
+            str_addf(s, " --generate-seed %llu", (unsigned long long)made->seed);
     }
     if (query || made || annotation)
         app_add_option(s, "--model", a->opt.session.model_dir);
@@ -364,21 +366,15 @@ char *app_export_command(const App *a, const char *output, bool cells_in_file)
     Str s = {0};
     if (made && !made->xy)
         made = NULL; /* made before there was a map: the figure has no place for them */
-    bool own = m && m->computed;
-    if (own) {
-        str_add(&s, "scmmgpt cluster ");
-        app_add_quoted(&s, a->opt.path);
-        app_add_reading(&s, a, seed);
+    str_add(&s, "scmmgpt plot ");
+    app_add_quoted(&s, a->opt.path);
+    app_add_reading(&s, a, seed);
+    if (m && m->computed) {
+        str_add(&s, " --cluster");
         if (a->map_neighbors != cluster_params_default().neighbors)
             str_addf(&s, " --neighbors %d", a->map_neighbors);
-        str_addf(&s, " --resolution %g -o clustered.h5ad && scmmgpt plot clustered.h5ad",
-                 a->groups_resolution);
-        if (made || seed)
-            str_addf(&s, " --seed %llu", (unsigned long long)(made ? made->seed : seed));
-    } else {
-        str_add(&s, "scmmgpt plot ");
-        app_add_quoted(&s, a->opt.path);
-        app_add_reading(&s, a, made ? made->seed : seed);
+        if (a->groups_resolution != cluster_params_default().resolution)
+            str_addf(&s, " --resolution %.9g", a->groups_resolution);
     }
     add_content(&s, a, made, output);
     add_selection(&s, a, output, cells_in_file);

@@ -180,7 +180,7 @@ static void draw_axis(const Frame *f, int x, int w, double lo, double hi)
 
 static void draw_violins(Frame *f)
 {
-    int tail = f->r.w - f->name_w > 36 ? (f->chart->gene ? 14 : 8) : 0;
+    int tail = f->r.w - f->name_w >= 34 ? (f->chart->gene ? 14 : 8) : 0;
     int x = f->r.x + f->name_w, w = f->r.w - f->name_w - tail - 1, h = f->r.h - 2;
     if (w < 4)
         return;

@@ -15,7 +15,6 @@
 void fill_figure(App *a, AppJob *j)
 {
     char text[32];
-    const Groups *g = app_groups(a);
     j->command = app_export_command(a, j->text, false);
     j->command_cells = app_export_command(a, j->text, true);
     j->color = app_figure_color(a);
@@ -28,10 +27,6 @@ void fill_figure(App *a, AppJob *j)
         if (app_figure_only(a))
             j->only = app_figure_group_name(a, (size_t)a->group);
         return;
-    }
-    if (g && g->computed && !app_color_values(a)) { /* a column of the file that `cluster` writes */
-        free(j->color);
-        j->color = NULL;
     }
     app_view_box(a, j->view);
     for (int i = 0; i < 4; i++) { /* as the command says it */
