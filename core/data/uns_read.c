@@ -10,7 +10,7 @@
 #include "core/data/column.h"
 #include "core/data/tree.h"
 
-enum { DEPTH = 16, MOST_VALUES = 1 << 22, MOST_NODES = 100000 };
+enum { DEPTH = 16, MOST_VALUES = 1 << 22, MOST_NODES = 20000 };
 
 static Err read_texts(Array *a, const char *name, Tree *into)
 {
