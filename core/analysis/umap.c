@@ -6,6 +6,7 @@
 
 #include "core/analysis/linalg.h"
 #include "core/analysis/on_device.h"
+#include "core/analysis/umap_internal.h"
 #include "core/base/mem.h"
 
 UmapParams umap_params_default(void)
@@ -80,8 +81,8 @@ Err umap_fit_ab(double min_dist, double spread, double *a_out, double *b_out)
 }
 
 /* Moving everybody at the same time, each by both pulls of an edge, costs maps of few cells with hubs up to 0.005 of
- * trustworthiness: there the pulls come one by one. */
-enum { HALVES_CELLS = 2000 };
+ * trustworthiness: there the pulls come one by one. Of very few it costs more: there the cells move in turn. */
+enum { IN_TURN_CELLS = 250, HALVES_CELLS = 2000 };
 
 static int default_epochs(size_t n)
 {
@@ -136,6 +137,8 @@ static Err run(Device *d, const UmapParams *p, const Edges *e, bool halves, Layo
     l->to = e->to;
     l->period = e->period;
     job_stage(ctl, "map", (size_t)l->epochs);
+    if (!l->fixed && l->n <= IN_TURN_CELLS)
+        return umap_in_turn(l, ctl);
     on_device(&on, d, ctl);
     l->watch = on_device_watch(&on);
     on.d->ops->layout(on.d, l);
@@ -161,7 +164,7 @@ Err umap_layout(Device *d, const Csr *g, const UmapParams *p, JobCtl *ctl, float
     Err err = OK;
     size_t n = g->rows;
     int epochs = p->epochs > 0 ? p->epochs : default_epochs(n);
-    bool halves = n <= HALVES_CELLS;
+    bool halves = n > IN_TURN_CELLS && n <= HALVES_CELLS;
     Edges e = {0};
     TRY_GOTO(make_room(&e, n, g->values, csr_nnz(g)));
     for (size_t i = 0; i < n; i++) {

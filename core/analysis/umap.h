@@ -1,6 +1,7 @@
 /* UMAP layout in two dimensions (McInnes, Healy and Melville 2018; umap-learn 0.5's objective, schedule
  * and start). Parallel and deterministic: in each epoch every cell moves itself, reading where the
- * others were at the epoch's beginning, so that nothing depends on who comes first. */
+ * others were at the epoch's beginning, so that nothing depends on who comes first. Up to 250 cells move in turn, on one
+ * thread. */
 #ifndef SCMM_ANALYSIS_UMAP_H
 #define SCMM_ANALYSIS_UMAP_H
 #include "core/base/job.h"

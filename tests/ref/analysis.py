@@ -79,6 +79,10 @@ for name, m in (("conn", C), ("dist", D)):
 put("ab", [v for s, d in ((1.0, 0.5), (1.0, 0.1), (2.0, 0.3)) for v in find_ab_params(s, d)])
 sc.tl.umap(a)
 put("umap_trust", [trustworthiness(a.obsm["X_pca"], a.obsm["X_umap"], n_neighbors=15)])
+few = ad.AnnData(sp.csr_matrix((20, 1)), obsm={"X_pca": a.obsm["X_pca"][:20]})
+sc.pp.neighbors(few, n_neighbors=15, use_rep="X_pca")
+maps = [sc.tl.umap(few, random_state=seed, copy=True).obsm["X_umap"] for seed in range(40)]
+put("umap_trust_few", [np.mean([trustworthiness(few.obsm["X_pca"], xy, n_neighbors=9) for xy in maps])])
 
 g = igraph.Graph.Weighted_Adjacency(sp.triu(C).tocoo(), mode="undirected")
 best = max(

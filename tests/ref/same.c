@@ -1,6 +1,7 @@
-/* What the analysis library finds, in full precision, for same.py: `same FILE.h5ad GROUPS.i32 NGROUPS DIR` reads X
- * (counts), writes each result as plain numbers into DIR: variable genes, components, neighbours, graph, maps of several
- * seeds, clusters at several resolutions, tests, module score and quality measures. Made by `make build/tests/ref/same`. */
+/* What the analysis library finds, in full precision, for same.py: `same FILE.h5ad GROUPS.i32 NGROUPS DIR SEEDS`
+ * reads X (counts), writes each result as plain numbers into DIR: variable genes, components, neighbours, graph, maps of
+ * several seeds, clusters at several resolutions, tests, module score and quality measures; `same --space FILE.f32 N DIM
+ * SEEDS DIR` does neighbours to clusters of points. Made by `make build/tests/ref/same`. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,10 +41,10 @@ static Err genes_and_components(const Rows *counts, const Rows *lognorm, size_t 
 {
     Hvg h;
     Csr x;
-    TRY(hvg_seurat_v3(counts, top, 0.3, NULL, &h));
-    put("hvg_v3", h.selected, h.n * sizeof *h.selected);
-    put("hvg_v3_variance", h.dispersion, h.genes * sizeof *h.dispersion);
-    hvg_done(&h);
+    if (hvg_seurat_v3(counts, top, 0.3, NULL, &h) == OK) { /* it refuses what has too few different means */
+        put("hvg_v3", h.selected, h.n * sizeof *h.selected);
+        hvg_done(&h);
+    }
     TRY(hvg_seurat(lognorm, top, NULL, &h));
     put("hvg", h.selected, h.n * sizeof *h.selected);
     put("hvg_dispersion", h.dispersion, h.genes * sizeof *h.dispersion);
@@ -58,45 +59,76 @@ static Err genes_and_components(const Rows *counts, const Rows *lognorm, size_t 
     return OK;
 }
 
-static Err graph_and_map(const Pca *pca)
+static Err map_and_clusters(const Csr *g, const float *space, size_t dim, uint64_t seed, float *xy, int32_t *label)
 {
-    enum { SEEDS = 3 };
     static const double resolution[] = {0.2, 0.5, 1, 2};
-    Knn knn;
-    Csr g, d;
-    float *xy;
-    int32_t *label;
+    char name[32];
     size_t groups;
-    TRY(knn_exact(NULL, pca->scores, pca->n, pca->k, 15, NULL, &knn));
-    put("knn", knn.indices, knn.n * knn.k * sizeof *knn.indices);
-    put("knn_distance", knn.distances, knn.n * knn.k * sizeof *knn.distances);
-    TRY(graph_connectivities(&knn, NULL, &g));
-    TRY(graph_distances(&knn, NULL, &d));
-    put_csr("graph", &g);
-    put_csr("distances", &d);
-    TRY(knn_approximate(NULL, pca->scores, pca->n, pca->k, 15, 0.99, 0, NULL, &knn));
-    put("near", knn.indices, knn.n * knn.k * sizeof *knn.indices);
-    put("near_recall", &knn.recall, sizeof knn.recall);
-    TRY(NEW(xy, 2 * pca->n));
-    TRY(NEW(label, pca->n));
-    for (uint64_t seed = 0; seed < SEEDS; seed++) {
-        char name[32];
-        UmapParams p = umap_params_default();
-        p.seed = seed;
-        TRY(umap_spectral_start(&g, pca->scores, pca->k, seed, NULL, xy));
-        TRY(umap_layout(NULL, &g, &p, NULL, xy));
-        snprintf(name, sizeof name, "umap%d", (int)seed);
-        put(name, xy, 2 * pca->n * sizeof *xy);
-        for (size_t r = 0; r < sizeof resolution / sizeof *resolution; r++) {
-            LeidenParams l = leiden_params_default();
-            l.resolution = resolution[r];
-            l.seed = seed;
-            TRY(leiden(&g, &l, NULL, label, &groups, NULL));
-            snprintf(name, sizeof name, "leiden%d_%g", (int)seed, resolution[r]);
-            put(name, label, pca->n * sizeof *label);
-        }
+    UmapParams p = umap_params_default();
+    p.seed = seed;
+    TRY(umap_spectral_start(g, space, dim, seed, NULL, xy));
+    TRY(umap_layout(NULL, g, &p, NULL, xy));
+    snprintf(name, sizeof name, "umap%d", (int)seed);
+    put(name, xy, 2 * g->rows * sizeof *xy);
+    for (size_t r = 0; r < sizeof resolution / sizeof *resolution; r++) {
+        LeidenParams l = leiden_params_default();
+        l.resolution = resolution[r];
+        l.seed = seed;
+        TRY(leiden(g, &l, NULL, label, &groups, NULL));
+        snprintf(name, sizeof name, "leiden%d_%g", (int)seed, resolution[r]);
+        put(name, label, g->rows * sizeof *label);
     }
     return OK;
+}
+
+static Err graph_and_maps(const float *space, size_t n, size_t dim, int seeds)
+{
+    static const size_t sizes[] = {15, 5, 30};
+    Knn knn;
+    Csr g = {0}, d, other;
+    float *xy;
+    int32_t *label;
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        char name[32];
+        TRY(knn_exact(NULL, space, n, dim, sizes[i], NULL, &knn));
+        TRY(graph_connectivities(&knn, NULL, i ? &other : &g));
+        snprintf(name, sizeof name, i ? "graph%zu" : "graph", sizes[i]);
+        put_csr(name, i ? &other : &g);
+        if (i)
+            continue;
+        put("knn", knn.indices, knn.n * knn.k * sizeof *knn.indices);
+        put("knn_distance", knn.distances, knn.n * knn.k * sizeof *knn.distances);
+        TRY(graph_distances(&knn, NULL, &d));
+        put_csr("distances", &d);
+    }
+    TRY(knn_approximate(NULL, space, n, dim, 15, 0.99, 0, NULL, &knn));
+    put("near", knn.indices, knn.n * knn.k * sizeof *knn.indices);
+    put("near_recall", &knn.recall, sizeof knn.recall);
+    TRY(NEW(xy, 2 * n));
+    TRY(NEW(label, n));
+    for (int seed = 0; seed < seeds; seed++)
+        TRY(map_and_clusters(&g, space, dim, (uint64_t)seed, xy, label));
+    return OK;
+}
+
+static Err read_all(const char *path, void *data, size_t bytes)
+{
+    FILE *f = fopen(path, "rb");
+    if (!f || fread(data, 1, bytes, f) != bytes)
+        FAIL(ERR_GENERAL, "%s: too short", path);
+    fclose(f);
+    return OK;
+}
+
+/* argv: --space FILE.f32 N DIM SEEDS DIR */
+static Err run_space(char **argv)
+{
+    size_t n = (size_t)atol(argv[3]), dim = (size_t)atol(argv[4]);
+    float *space;
+    folder = argv[6];
+    TRY(NEW(space, n * dim));
+    TRY(read_all(argv[2], space, n * dim * sizeof *space));
+    return graph_and_maps(space, n, dim, atoi(argv[5]));
 }
 
 static Err tests(const Rows *lognorm, const int32_t *codes, size_t groups)
@@ -141,10 +173,7 @@ static Err run(char **argv)
     TRY(NEW(q, 4 * x.rows));
     TRY(NEW0(mito, x.cols));
     TRY(NEW0(none, x.cols));
-    FILE *f = fopen(argv[2], "rb");
-    if (!f || fread(codes, sizeof *codes, x.rows, f) != x.rows)
-        return ERR_GENERAL;
-    fclose(f);
+    TRY(read_all(argv[2], codes, x.rows * sizeof *codes));
     for (size_t i = 0; i < 10; i++)
         set[i] = (int32_t)(i * (x.cols / 10));
     for (size_t i = 0; i < x.cols; i += 50)
@@ -155,13 +184,14 @@ static Err run(char **argv)
     TRY(qc_measure(&counts, mito, none, NULL, q, q + x.rows, q + 2 * x.rows, q + 3 * x.rows));
     put("qc", q, 3 * x.rows * sizeof *q);
     TRY(genes_and_components(&counts, &lognorm, x.cols < 4000 ? x.cols / 2 : 2000, &pca));
-    return graph_and_map(&pca);
+    return graph_and_maps(pca.scores, pca.n, pca.k, atoi(argv[5]));
 }
 
 int main(int argc, char **argv)
 {
-    if (argc != 5 || run(argv)) {
-        fprintf(stderr, "same: %s\n", argc == 5 ? err_message() : "FILE.h5ad GROUPS.i32 NGROUPS DIR");
+    bool space = argc == 7 && strcmp(argv[1], "--space") == 0;
+    if ((!space && argc != 6) || (space ? run_space(argv) : run(argv))) {
+        fprintf(stderr, "same: %s\n", argc == 6 || space ? err_message() : "FILE.h5ad GROUPS.i32 NGROUPS DIR SEEDS");
         return 1;
     }
     return 0;
