@@ -6,7 +6,7 @@
 #include <fontconfig/fontconfig.h>
 #include <pthread.h>
 #include <stdio.h>
-#include <string.h>
+#include <stdlib.h>
 
 #include "core/base/log.h"
 
@@ -36,6 +36,12 @@ static bool open_file(const char *path, long index, Font *out)
     return true;
 }
 
+/* What fontconfig keeps looks like a leak, as it refers to itself by offsets. */
+static void forget_configuration(void)
+{
+    FcFini();
+}
+
 /* The system's choice; character 0: any. */
 static bool open_matching(int style, uint32_t character, Font *out)
 {
@@ -43,6 +49,9 @@ static bool open_matching(int style, uint32_t character, Font *out)
     FcChar8 *file;
     int index = 0;
     bool found = false;
+    static bool asked;
+    if (!asked)
+        asked = atexit(forget_configuration) == 0;
     FcPattern *wanted = FcPatternCreate();
     FcPatternAddString(wanted, FC_FAMILY, (const FcChar8 *)"Liberation Sans");
     FcPatternAddString(wanted, FC_FAMILY, (const FcChar8 *)"sans-serif");

@@ -18,6 +18,19 @@ static int32_t add_group(Groups *g, const char *name, size_t size)
     return (int32_t)g->n_groups++;
 }
 
+/* The palette without its grey, which is left to the rest. */
+enum { REST_COLOR = 0x666666 };
+static void color_types(uint32_t *colors, size_t n)
+{
+    uint32_t *all = mem_must((n + 1) * sizeof *all);
+    palette_categorical(all, n + 1);
+    for (size_t i = 0, k = 0; i < n; i++, k++) {
+        k += all[k] == REST_COLOR;
+        colors[i] = all[k <= n ? k : n];
+    }
+    free(all);
+}
+
 Groups *annotation_groups(const Annotation *an)
 {
     size_t n = an->n_labels, least = an->n / 200 > 5 ? an->n / 200 : 5, others = 0;
@@ -40,13 +53,13 @@ Groups *annotation_groups(const Annotation *an)
         else
             others += count[l];
     }
-    palette_categorical(g->colors, g->n_groups);
+    color_types(g->colors, g->n_groups);
     id[n] = count[n] ? add_group(g, "unknown", count[n]) : -1;
     int32_t rest = others ? add_group(g, "other types", others) : -1;
     if (id[n] >= 0)
         g->colors[id[n]] = 0xAAAAAA;
     if (rest >= 0)
-        g->colors[rest] = 0x777777;
+        g->colors[rest] = REST_COLOR;
     for (size_t i = 0; i < an->n; i++) {
         int32_t k = id[label_index(an, i)];
         g->codes[i] = k < 0 ? rest : k;
