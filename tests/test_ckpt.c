@@ -13,6 +13,7 @@
 #include "core/base/str.h"
 #include "core/data/store.h"
 #include "core/model/ckpt.h"
+#include "core/model/export.h"
 #include "core/model/import.h"
 #include "core/model/parts.h"
 
@@ -396,6 +397,26 @@ static void adapters_merge_as_peft_does(void **state)
     assert_int_equal(check_numbers(&s, "", "lm/adapter_tokens"), 1);
 }
 
+/* What the program adds while it runs is merged when it goes out. */
+static void an_adapter_beside_its_weights_is_exported_merged(void **state)
+{
+    static const char *const adapter[] = {GOLDEN "adapter", GOLDEN "dora"};
+    static const char *const numbers[] = {"lm/adapter", "lm/dora"};
+    for (int i = 0; i < 2; i++) {
+        char *bundle = temp_path("kept"), *hf = temp_path("hf");
+        ImportSpec s = {.llama = GOLDEN "llama", .adapter = adapter[i], .keep_adapter = true, .out = bundle};
+        ImportReport r;
+        assert_ok(import(&s, &r));
+        import_report_done(&r);
+        assert_ok(export_bundle(&(ExportSpec){.bundle = bundle, .out = hf}, NULL));
+        assert_int_equal(check_numbers(&(ImportSpec){.llama = hf}, "", numbers[i]), 1);
+        clean(bundle);
+        clean(hf);
+        free(bundle);
+        free(hf);
+    }
+}
+
 static void an_adapter_beside_its_weights_computes_the_same(void **state)
 {
     ImportSpec s = {.llama = GOLDEN "llama", .adapter = GOLDEN "adapter", .keep_adapter = true};
@@ -531,6 +552,7 @@ int main(void)
         TEST(llama_in_all_its_forms_agrees_with_transformers),
         TEST(adapters_merge_as_peft_does),
         TEST(an_adapter_beside_its_weights_computes_the_same),
+        TEST(an_adapter_beside_its_weights_is_exported_merged),
         TEST(decoding_writes_what_transformers_writes),
         TEST(a_missing_tensor_is_named_and_nothing_is_left),
         TEST(a_tokenizer_larger_than_the_table_is_refused),

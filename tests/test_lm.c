@@ -13,6 +13,7 @@
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "core/model/describer.h"
+#include "core/model/export.h"
 #include "core/model/import.h"
 #include "core/model/json_read.h"
 #include "core/model/lm_compare.h"
@@ -261,6 +262,27 @@ static void remove_all(const char *dir)
     free(cmd);
 }
 
+/* The codes go out as the float32 numbers they stand for. */
+static void exported_computes_the_same(const char *bundle, Parts *p)
+{
+    char *hf = temp_file(), *again = temp_file();
+    ImportReport r;
+    Parts plain;
+    LmDifference d;
+    assert_ok(export_bundle(&(ExportSpec){.bundle = bundle, .out = hf}, NULL));
+    assert_ok(import_bundle(&(ImportSpec){.llama = hf, .out = again}, NULL, &r));
+    import_report_done(&r);
+    assert_ok(parts_open(again, dev, false, true, NULL, &plain));
+    (void)lm_set_exact(p->lm, true);
+    assert_ok(lm_compare(p->lm, plain.lm, ids, (int64_t)n_ids, NULL, &d));
+    assert_true(d.logits < 1e-5);
+    parts_done(&plain);
+    remove_all(hf);
+    remove_all(again);
+    free(hf);
+    free(again);
+}
+
 static void import_stores_what_was_asked_for(void **state)
 {
     char *hf = temp_file(), *file = str_format("%s/model.safetensors", hf);
@@ -300,6 +322,7 @@ static void import_stores_what_was_asked_for(void **state)
         assert_ok(parts_open(out, dev, false, true, NULL, &p));
         assert_ok(lm_compare(p.lm, ref, ids, (int64_t)n_ids, NULL, &d));
         assert_true(d.logits < (type == STORED_Q4 ? 0.2 : 0.03) && d.logits > 1e-4);
+        exported_computes_the_same(out, &p);
         parts_done(&p);
         remove_all(out);
         free(out);

@@ -5,6 +5,7 @@
 #include "core/base/str.h"
 #include "core/model/bundle.h"
 #include "core/model/describer.h"
+#include "core/model/export_impl.h"
 #include "core/model/json_read.h"
 #include "core/model/torch_write.h"
 #include <cjson/cJSON.h>
@@ -25,18 +26,6 @@ typedef struct Export {
     bool any;
 } Export;
 
-/* Weights that say how another tensor is stored are no tensors of their own. */
-static bool is_scale(const StFile *f, const StTensor *t)
-{
-    char *base = mem_strdup(t->name);
-    bool scale = str_ends(base, ".scale");
-    if (scale)
-        base[strlen(base) - strlen(".scale")] = '\0';
-    scale = scale && st_find(f, base);
-    free(base);
-    return scale;
-}
-
 /* One tensor of f as float32 under another name. */
 static Err add(StWriter *w, const StFile *f, const StTensor *t, const char *name)
 {
@@ -54,7 +43,7 @@ static Err add_all(StWriter *w, const StFile *f, const char *prefix, const char 
 {
     for (size_t i = 0; i < st_count(f); i++) {
         const StTensor *t = st_at(f, i);
-        if (!str_starts(t->name, prefix) || is_scale(f, t))
+        if (!str_starts(t->name, prefix) || export_is_scale(f, t))
             continue;
         char *name = str_format("%s%s", other, t->name + strlen(prefix));
         Err err = add(w, f, t, name);
@@ -139,38 +128,55 @@ static Err open_stage1(const Export *x, StFile **f)
 
 typedef struct Source {
     const StFile *f;
-    const StTensor **t;
+    const StTensor **t; /* [own] */
+    size_t own;
+    double value[2]; /* of the elements of two more */
+    int64_t width;
 } Source;
 
 static Err fill(void *user, size_t i, float *out)
 {
     const Source *s = user;
-    return st_read_f32(s->f, s->t[i], out);
+    if (i < s->own)
+        return st_read_f32(s->f, s->t[i], out);
+    for (int64_t k = 0; k < s->width; k++)
+        out[k] = (float)s->value[i - s->own];
+    return OK;
+}
+
+/* Batch normalisation is kept as a scale and a shift: the same with mean 0 and variance 1. */
+static const char *public_name(const char *name)
+{
+    return strcmp(name, "bn.scale") == 0 ? "bn.weight" : strcmp(name, "bn.shift") == 0 ? "bn.bias" : name;
 }
 
 static Err write_cells(Export *x, const StFile *f)
 {
     size_t n = 0, all = st_count(f);
-    Source s = {.f = f};
+    Source s = {.f = f, .value = {0, 1 - 6.1e-5}};
+    const StTensor *shift = NULL;
     TorchTensor *t = NULL;
     char *path = bundle_path(x->dir, "best_model.pt");
     Err err = OK;
     TRY_GOTO(NEW(s.t, all));
-    TRY_GOTO(NEW(t, all));
+    TRY_GOTO(NEW(t, all + 2));
     for (size_t i = 0; i < all; i++) {
         const StTensor *p = st_at(f, i);
-        if (!str_starts(p->name, CELL) || is_scale(f, p))
+        if (!str_starts(p->name, CELL) || export_is_scale(f, p))
             continue;
-        if (strstr(p->name, ".bn."))
-            FAIL_GOTO(ERR_MODEL,
-                      "%s: the encoder's batch normalisation was folded at import and has no "
-                      "public form",
-                      x->s->bundle);
-        t[n] = (TorchTensor){p->name + strlen(CELL), p->ndim, p->dim};
+        if (str_ends(p->name, ".bn.shift"))
+            shift = p;
+        t[n] = (TorchTensor){public_name(p->name + strlen(CELL)), p->ndim, p->dim};
         s.t[n++] = p;
     }
     if (!n)
         FAIL_GOTO(ERR_MODEL, "%s: has no cell encoder", x->s->bundle);
+    s.own = n;
+    s.width = shift ? shift->dim[0] : 0;
+    if (shift) {
+        t[n++] = (TorchTensor){"bn.running_mean", 1, shift->dim};
+        t[n++] = (TorchTensor){"bn.running_var", 1, shift->dim};
+    }
     TRY_GOTO(torch_write(path, t, n, fill, &s));
     x->any = true;
 done:
@@ -325,28 +331,15 @@ static Err make_folder(const Export *x, const char *name)
 
 static Err export_imported_lm(Export *x, const char *at)
 {
-    static const char *const files[] = {"tokenizer.model", "tokenizer.json",
+    static const char *const files[] = {"tokenizer.model",       "tokenizer.json", "vocab.json", "merges.txt",
                                         "tokenizer_config.json", "added_tokens.json"};
-    StFile *f;
-    bool quantised = false, adapter = false;
-    char *to = str_format("%smodel.safetensors", at), *config = str_format("%sconfig.json", at);
-    TRY(open_file(x, "lm.safetensors", &f));
-    for (size_t i = 0; i < st_count(f); i++)
-        quantised |= is_scale(f, st_at(f, i)), adapter |= str_ends(st_at(f, i)->name, ".lora_A");
-    st_close(f);
-    Err err = adapter ? err_set(ERR_MODEL,
-                                "%s: lm.safetensors: has an adapter beside its weights; import "
-                                "it without --no-merge to export it",
-                                x->s->bundle)
-              : quantised
-                  ? err_set(ERR_MODEL,
-                            "%s: lm.safetensors: is quantised; import it without --quantize "
-                            "to export it",
-                            x->s->bundle)
-                  : copy(x, "lm.safetensors", to); /* the names are the public ones */
+    char *to = str_format("%s/%smodel.safetensors", x->dir, at), *config = str_format("%sconfig.json", at);
+    cJSON *o = cJSON_Duplicate(cJSON_GetObjectItemCaseSensitive(x->config, "lm"), 1);
+    Err err = export_lm_weights(x->s->bundle, to, o);
     if (err == OK)
-        err = write_json(x, config,
-                         cJSON_Duplicate(cJSON_GetObjectItemCaseSensitive(x->config, "lm"), 1));
+        err = write_json(x, config, o);
+    else
+        cJSON_Delete(o);
     for (size_t i = 0; err == OK && i < sizeof files / sizeof *files; i++) {
         char *a = str_format("lm_%s", files[i]), *b = str_format("%s%s", at, files[i]);
         err = copy(x, a, b);
@@ -414,7 +407,7 @@ static Err export_stage1(Export *x)
     Err err = open_stage1(x, &f);
     for (size_t i = 0; err == OK && i < st_count(f); i++) {
         const StTensor *t = st_at(f, i);
-        if (is_scale(f, t) || str_starts(t->name, "bert."))
+        if (export_is_scale(f, t) || str_starts(t->name, "bert."))
             continue;
         bool second = str_starts(t->name, "llm_proj.") || str_starts(t->name, "expr_decoder.");
         char *name = str_format("%s%s", second ? "blip2lm." : "blip2qformer.", t->name);
