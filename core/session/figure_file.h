@@ -37,4 +37,9 @@ CHECKED Err figure_highlight(const Groups *g, const char *list, uint8_t **marks)
 CHECKED Err figure_limits(const float *v, size_t n, const PlotParams *pp, double *lo, double *hi);
 /* --cmap, else rdbu around a centre, else the usual one. */
 CHECKED Err figure_map(const PlotParams *pp, const char *usual, ColorMap *out);
+/* figure_warn.c: what a person should know of a figure, said in the log; nothing is changed. */
+void figure_warn_values(const Values *v, const PlotParams *pp);
+void figure_warn_map(const Map *m, const PlotParams *pp);
+void figure_warn_colors(const Groups *g);
+void figure_warn_size(const PlotParams *pp, const RenderParams *r, size_t points);
 #endif

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "core/figure/legend.h"
@@ -196,33 +195,11 @@ Err figure_map(const PlotParams *pp, const char *usual, ColorMap *out)
     return color_map_find(pp->cmap ? pp->cmap : pp->vcenter ? "rdbu" : usual, out);
 }
 
-/* A few cells far out leave one colour for all others: said, not changed. A sample of the cells shows it. */
-static void warn_of_outliers(const Values *v, const PlotParams *pp)
-{
-    enum { SAMPLE = 20000 };
-    float *some, lo = INFINITY, hi = -INFINITY;
-    size_t m = 0, step = v->n / SAMPLE + 1;
-    if (pp->vmin || pp->vmax || pp->vcenter || NEW(some, v->n / step + 1) != OK)
-        return;
-    for (size_t i = 0; i < v->n; i++)
-        if (isfinite(v->v[i])) {
-            lo = fminf(lo, v->v[i]);
-            hi = fmaxf(hi, v->v[i]);
-            if (i % step == 0)
-                some[m++] = v->v[i];
-        }
-    qsort(some, m, sizeof *some, compare_floats);
-    float most = m ? some[(m - 1) * 99 / 100] - some[(m - 1) / 100] : 0;
-    if (most > 0 && hi - lo > 5 * most)
-        log_warn("%s: a few cells far from the others take most of the colours; --vmin p1 --vmax p99 keeps the colours for the rest", v->name);
-    free(some);
-}
-
 static Err panel_of_values(const Values *v, const PlotParams *pp, bool gene, ScatterPanel *p)
 {
     *p = (ScatterPanel){.title = v->name, .values = v->v, .unit = v->unit, .italic_title = gene, .zero_grey = pp->zero_grey};
     TRY(figure_map(pp, "viridis", &p->map));
-    warn_of_outliers(v, pp);
+    figure_warn_values(v, pp);
     return figure_limits(v->v, v->n, pp, &p->vmin, &p->vmax);
 }
 
@@ -387,39 +364,6 @@ static Err find_frame(const char *name, FrameKind *out)
     FAIL(ERR_USAGE, "--frame: '%s'; use arrows, full or none", name);
 }
 
-/* Stored colours that one of four viewers cannot tell apart: said once, for the closest pair. */
-static void warn_of_colors(const Groups *g, const size_t *sizes)
-{
-    static const char *const viewers[] = {"deuteranopia", "protanopia", "tritanopia"};
-    enum { TOO_CLOSE = 5 };
-    double least = TOO_CLOSE;
-    size_t a = 0, b = 0;
-    int kind = -1;
-    for (size_t i = 0; i < g->n_groups && g->n_groups <= 20; i++)
-        for (size_t j = 0; j < i; j++)
-            for (int k = 0; sizes[i] && sizes[j] && k < 3; k++) {
-                double d = color_distance(color_simulate(g->colors[i], k), color_simulate(g->colors[j], k));
-                if (d < least) {
-                    least = d;
-                    a = j;
-                    b = i;
-                    kind = k;
-                }
-            }
-    if (kind >= 0)
-        log_warn("%s: '%s' and '%s' have nearly the same colour with %s; --simulate %s shows it, --legend both names groups on the map",
-                 g->key, g->names[a], g->names[b], viewers[kind], viewers[kind]);
-}
-
-/* Viewers and layout programs choke on such files. */
-static void warn_of_size(const PlotParams *pp, const RenderParams *r, size_t points)
-{
-    enum { MANY = 100000, BYTES = 76 };
-    if (r->vector_points == 1 && points > MANY && !str_ends_nocase(pp->output, ".png"))
-        log_warn("%s: %zu points as vectors, about %zu MB; without --vector-points always they become one image", pp->output, points,
-                 points * BYTES >> 20);
-}
-
 static Err write_sidecar(const PlotParams *pp, const FigureFile *file, const Scatter *f)
 {
     Strings titles = {mem_must((f->n_panels + 1) * sizeof(char *)), f->n_panels};
@@ -460,6 +404,7 @@ Err session_plot(Session *s, const PlotParams *pp, JobCtl *ctl)
         TRY_GOTO(session_map(s, pp->basis, ctl, &map));
     const Map *m = pp->map ? pp->map : map;
     TRY_GOTO(check_map(m));
+    figure_warn_map(m, pp);
     TRY_GOTO(make_panels(s, pp, &o, ctl));
     for (size_t i = 0; pp->free_scales && i < o.n; i++)
         if (o.panels[i].values)
@@ -468,7 +413,7 @@ Err session_plot(Session *s, const PlotParams *pp, JobCtl *ctl)
         share_limits(o.panels, o.n);
     for (size_t i = 0; i < o.n; i++)
         if (o.groups[i])
-            warn_of_colors(o.groups[i], o.groups[i]->sizes);
+            figure_warn_colors(o.groups[i]);
     if (pp->rule)
         TRY_GOTO(choose_cells(s, pp, &o, ctl));
     if (pp->split_by) {
@@ -493,7 +438,7 @@ Err session_plot(Session *s, const PlotParams *pp, JobCtl *ctl)
     f.caption = caption = make_caption(pp, &o, f.n_generated > 0);
     FigureFile file;
     TRY_GOTO(figure_file_begin(s, pp, f.n_generated > 0, f.seed, ctl, &file));
-    warn_of_size(pp, &file.render, f.n * f.n_panels);
+    figure_warn_size(pp, &file.render, f.n * f.n_panels);
     TRY_GOTO(scatter_render(&f, pp->output, &file.render, ctl));
     if (pp->sidecar)
         TRY_GOTO(write_sidecar(pp, &file, &f));
