@@ -271,11 +271,6 @@ size_t dataset_n_var(const Dataset *d, int matrix)
     return matrix < 0 ? d->var.n_slots : d->matrices[matrix].var->n_slots;
 }
 
-const char *dataset_var_name(const Dataset *d, int matrix, size_t i)
-{
-    return var_frame((Dataset *)d, matrix)->slots[i].name;
-}
-
 ColumnKind dataset_var_kind(const Dataset *d, int matrix, size_t i)
 {
     return var_frame((Dataset *)d, matrix)->slots[i].kind;
@@ -338,11 +333,6 @@ Err dataset_read_rows(Dataset *d, int matrix, size_t row0, size_t n, JobCtl *ctl
     TRY(matrix_check(m));
     assert(row0 <= m->info.rows && n <= m->info.rows - row0);
     return matrix_read_rows(d, m, row0, n, ctl, out);
-}
-
-size_t dataset_block_rows(const Dataset *d, int matrix)
-{
-    return matrix_block_rows(&d->matrices[matrix]);
 }
 
 Err dataset_read_gene(Dataset *d, int matrix, size_t col, JobCtl *ctl, float *out)

@@ -119,7 +119,6 @@ CHECKED Err dataset_cell_names_block(Dataset *d, size_t row0, size_t n, char **o
 CHECKED Err dataset_var_index(Dataset *d, int matrix, const char *const **names);
 /* Columns of var (of raw/var for raw/X); matrix -1: var. */
 size_t dataset_n_var(const Dataset *d, int matrix);
-const char *dataset_var_name(const Dataset *d, int matrix, size_t i);
 ColumnKind dataset_var_kind(const Dataset *d, int matrix, size_t i);
 CHECKED Err dataset_var(Dataset *d, int matrix, size_t i, const Column **out);
 
@@ -145,17 +144,12 @@ CHECKED Err dataset_obsm_bytes(Dataset *d, size_t i, int8_t **out /* [n, d], cal
 
 /* uns as a tree (tree_free); what has no place in one is left out with a warning. */
 CHECKED Err dataset_uns(Dataset *d, struct Tree **out);
-/* obsp entries (cell x cell): names, and one as Csr with float32 values (csr_done). ERR_NOT_FOUND
- * without it. */
-CHECKED Err dataset_obsp_names(Dataset *d, char ***names /* caller frees each and all */,
-                               size_t *n);
+/* An entry of obsp (cell x cell) as Csr with float32 values (csr_done). ERR_NOT_FOUND without it. */
 CHECKED Err dataset_obsp(Dataset *d, const char *name, JobCtl *ctl, Csr *out);
 
 /* Rows row0 .. row0+n-1 of a matrix; *out is initialised on OK (csr_done). CSC matrices cost a pass
  * over the file the first time (a transposed copy is kept while it fits the memory budget). */
 CHECKED Err dataset_read_rows(Dataset *d, int matrix, size_t row0, size_t n, JobCtl *ctl, Csr *out);
-/* A number of rows that makes blocks of about 16 MB, for streaming. */
-size_t dataset_block_rows(const Dataset *d, int matrix);
 /* One gene's stored values for all cells, out[cells]. */
 CHECKED Err dataset_read_gene(Dataset *d, int matrix, size_t col, JobCtl *ctl, float *out);
 /* The same without rounding to float32; slower where the file has float64 or large integers. */

@@ -122,16 +122,6 @@ void tree_set_numbers(Tree *t, const char *name, const double *v, size_t rows, s
         memcpy(s->numbers, v, count * sizeof *v);
 }
 
-void tree_remove(Tree *t, const char *name)
-{
-    for (size_t i = 0; i < t->n; i++)
-        if (strcmp(t->items[i]->name, name) == 0) {
-            tree_free(t->items[i]);
-            memmove(t->items + i, t->items + i + 1, (--t->n - i) * sizeof *t->items);
-            return;
-        }
-}
-
 bool tree_has(const Tree *t, const char *name)
 {
     return find(t, name, strlen(name)) != NULL;

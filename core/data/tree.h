@@ -43,7 +43,6 @@ void tree_set_texts(Tree *t, const char *name, const char *const *texts, size_t 
 /* cols 0: a list of `rows` numbers. `integers`: stored as int64. */
 void tree_set_numbers(Tree *t, const char *name, const double *v, size_t rows, size_t cols,
                       bool integers);
-void tree_remove(Tree *t, const char *name);
 bool tree_has(const Tree *t, const char *name); /* a dict, an item of it */
 /* "neighbors/params/method"; NULL when it is not there. */
 const Tree *tree_get(const Tree *t, const char *path);

@@ -118,15 +118,6 @@ Err dataset_uns(Dataset *d, Tree **out)
     return OK;
 }
 
-Err dataset_obsp_names(Dataset *d, char ***names, size_t *n)
-{
-    *names = NULL;
-    *n = 0;
-    if (!d->store || store_kind(d->store, "obsp") != NODE_GROUP)
-        return OK;
-    return store_list(d->store, "obsp", names, n);
-}
-
 Err dataset_obsp(Dataset *d, const char *name, JobCtl *ctl, Csr *out)
 {
     char *path = path_join("obsp", name);

@@ -120,11 +120,6 @@ size_t report_count(const Report *r)
     return r->n;
 }
 
-const ReportRow *report_at(const Report *r, size_t i)
-{
-    return &r->row[i];
-}
-
 const ReportRow *report_find(const Report *r, const char *task, const char *variant,
                              const char *measure)
 {

@@ -39,7 +39,6 @@ void report_example(Report *r, const char *task, const char *name, const char *c
                     const char *const *values, size_t n);
 
 size_t report_count(const Report *r);
-const ReportRow *report_at(const Report *r, size_t i);
 /* First row that fits; NULL variant: the model's. NULL when there is none. */
 const ReportRow *report_find(const Report *r, const char *task, const char *variant,
                              const char *measure);

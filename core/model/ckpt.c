@@ -259,15 +259,6 @@ const CkTensor *ckpt_find(const Ckpt *c, const char *name)
     return i < 0 ? NULL : &c->t[i];
 }
 
-bool ckpt_rename(Ckpt *c, size_t i, const char *name)
-{
-    if (strcmp(c->t[i].name, name) == 0)
-        return true;
-    if (strmap_get(c->by_name, name, -1) >= 0 || keep_text(c, name, &c->t[i].name) != OK)
-        return false;
-    return strmap_put(c->by_name, name, (int64_t)i);
-}
-
 /* Calls f(i, element) in row-major order. */
 static void gather_rows(const CkTensor *t, char *out)
 {

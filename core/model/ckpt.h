@@ -30,8 +30,6 @@ CHECKED Err ckpt_add_folder(Ckpt *c, const char *dir, const char *stem, const ch
 size_t ckpt_count(const Ckpt *c);
 const CkTensor *ckpt_at(const Ckpt *c, size_t i);
 const CkTensor *ckpt_find(const Ckpt *c, const char *name); /* NULL */
-/* Another name for a tensor (prefixes stripped, old names). False when the name is taken. */
-bool ckpt_rename(Ckpt *c, size_t i, const char *name);
 /* Row-major float32 [elements]; the same without conversion (st_type_size each). */
 void ckpt_read_f32(const CkTensor *t, float *out);
 void ckpt_read_raw(const CkTensor *t, void *out);

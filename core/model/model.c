@@ -201,11 +201,6 @@ int32_t model_find_gene(const Model *m, const char *name)
     return genespace_find(m->genes, name);
 }
 
-const float *model_gene_fraction(const Model *m)
-{
-    return m->genes->fraction;
-}
-
 const float *model_gene_mean(const Model *m)
 {
     return m->genes->mean;

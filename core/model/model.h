@@ -55,9 +55,7 @@ CHECKED Err model_verify(const char *dir);
 const char *model_gene_name(const Model *m, size_t gene);
 /* By symbol: exact, then alias (old symbols, Ensembl ids), then ignoring case; -1. */
 int32_t model_find_gene(const Model *m, const char *name);
-/* Per gene [G]: mean expression fraction in the corpus; mean and standard deviation of x over cell
- * types. */
-const float *model_gene_fraction(const Model *m);
+/* Per gene [G]: mean and standard deviation of x over cell types. */
 const float *model_gene_mean(const Model *m);
 const float *model_gene_sd(const Model *m);
 

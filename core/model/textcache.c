@@ -33,11 +33,6 @@ void textcache_free(TextCache *c)
     free(c);
 }
 
-size_t textcache_count(const TextCache *c)
-{
-    return c->n;
-}
-
 static void key_of(uint64_t h, char key[17])
 {
     snprintf(key, 17, "%016" PRIx64, h);

@@ -12,7 +12,6 @@ void textcache_free(TextCache *c); /* NULL ok */
 CHECKED Err textcache_load(TextCache *c, const char *path);
 /* Only the texts named (NULL: all). */
 CHECKED Err textcache_save(const TextCache *c, const char *path, const char *const *only, size_t n);
-size_t textcache_count(const TextCache *c);
 /* out[n,W] unit rows; unknown texts are read by the tower and kept. Known and new ones give the
  * same numbers (both pass through the stored form). */
 CHECKED Err textcache_embed(TextCache *c, TextTower *t, const char *const *texts, size_t n,

@@ -420,22 +420,3 @@ done:
     free(used);
     return err;
 }
-
-char *wordpiece_decode(const WordPiece *w, const int32_t *ids, size_t n)
-{
-    Str s = {0};
-    for (size_t i = 0; i < n; i++) {
-        if (ids[i] < 0 || (size_t)ids[i] >= w->n || ids[i] == w->cls || ids[i] == w->sep ||
-            ids[i] == w->pad)
-            continue;
-        const char *t = w->token[ids[i]];
-        if (str_starts(t, "##")) {
-            str_add(&s, t + 2);
-            continue;
-        }
-        if (s.len)
-            str_add_char(&s, ' ');
-        str_add(&s, t);
-    }
-    return str_take(&s);
-}

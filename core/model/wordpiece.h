@@ -39,6 +39,4 @@ CHECKED Err wordpiece_encode(const WordPiece *w, const char *text, size_t max, i
  * [n,width], len [n], the caller's to free. */
 CHECKED Err wordpiece_encode_rows(const WordPiece *w, const char *const *texts, size_t n,
                                   size_t max, int32_t **ids, int32_t **len, size_t *width);
-/* Tokens joined by blanks, " ##" removed; special tokens are left out. Caller frees. */
-char *wordpiece_decode(const WordPiece *w, const int32_t *ids, size_t n);
 #endif

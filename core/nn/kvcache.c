@@ -168,10 +168,6 @@ void kvcache_set_batch(KvCache *c, int64_t batch)
     c->batch = batch;
     c->ready = c->length;
 }
-int64_t kvcache_batch(const KvCache *c)
-{
-    return c->batch;
-}
 int64_t kvcache_length(const KvCache *c)
 {
     return c->length;
@@ -179,13 +175,6 @@ int64_t kvcache_length(const KvCache *c)
 void kvcache_advance(KvCache *c, int64_t tokens)
 {
     c->length += tokens;
-}
-void kvcache_truncate(KvCache *c, int64_t length)
-{
-    assert(length >= 0 && length <= c->length);
-    for (int64_t b = 0; b < c->batch; b++)
-        drop_pages(c, &c->seq[b], (length + KV_PAGE - 1) / KV_PAGE);
-    c->length = c->ready = length;
 }
 
 Err kvcache_reorder(KvCache *c, const int32_t *parent)

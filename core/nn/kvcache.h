@@ -19,7 +19,6 @@ void kvcache_reset(KvCache *c, int64_t batch);
 /* Changes the number of sequences and keeps what was read: sequences that are new hold nothing sensible until
  * kvcache_reorder() fills them (one prompt continued as several beams). */
 void kvcache_set_batch(KvCache *c, int64_t batch);
-int64_t kvcache_batch(const KvCache *c);
 int64_t kvcache_length(const KvCache *c); /* tokens read so far (all sequences advance together) */
 /* Attention of new tokens: q[B,T,H*D], k, v [B,T,HK*D] (already rotated). k and v are written
  * behind what layer holds, then every query sees all older tokens and the new ones up to itself.
@@ -29,8 +28,6 @@ int64_t kvcache_length(const KvCache *c); /* tokens read so far (all sequences a
 Tensor *kvcache_attend(Tape *t, KvCache *c, int64_t layer, Tensor *q, Tensor *k, Tensor *v,
                        const AttnSpec *spec, const Tensor *start);
 void kvcache_advance(KvCache *c, int64_t tokens);
-/* Drops the tokens from `length` on (speculation, a second continuation of the same prompt). */
-void kvcache_truncate(KvCache *c, int64_t length);
 size_t kvcache_bytes(const KvCache *c); /* of pages in use */
 /* Sequence b continues what sequence parent[b] held (beam search); host array of batch entries. */
 CHECKED Err kvcache_reorder(KvCache *c, const int32_t *parent);

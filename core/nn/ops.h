@@ -112,6 +112,4 @@ Tensor *op_reparam(Tape *t, Tensor *mu, Tensor *logvar);
 /* 1/B sum over rows of KL(N(mu,exp(logvar)) || N(0,1)); mu, logvar [B,D]. */
 Tensor *op_kl(Tape *t, Tensor *mu, Tensor *logvar);
 
-/* ---- without gradient ---- */
-Tensor *op_argmax(Tape *t, const Tensor *x); /* [...,V] -> i32 [...]; first on ties */
 #endif

@@ -243,13 +243,3 @@ Tensor *op_softmax(Tape *t, Tensor *x)
         OPS(t)->softmax(DEV(t), tensor_rows(x), tensor_cols(x), tensor_f32(x), tensor_f32(y));
     return y;
 }
-
-Tensor *op_argmax(Tape *t, const Tensor *x)
-{
-    assert(tensor_cols(x) > 0);
-    int ndim = x->ndim > 1 ? x->ndim - 1 : 1;
-    Tensor *y = tape_result_i32(t, ndim, x->ndim > 1 ? x->dim : (const int64_t[]){1});
-    if (tape_live(t))
-        OPS(t)->argmax(DEV(t), tensor_rows(x), tensor_cols(x), tensor_f32(x), (int32_t *)y->data);
-    return y;
-}

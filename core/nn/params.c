@@ -141,23 +141,6 @@ Err param_write_grad(ParamSet *ps, Param *p, const float *values)
     ps->d->ops->upload(ps->d, p->t.grad, values, bytes_of(p));
     return device_check(ps->d);
 }
-Err params_copy(ParamSet *dst, const ParamSet *src)
-{
-    for (size_t i = 0; i < src->count; i++) {
-        const Param *s = src->param[i];
-        Param *p = params_find(dst, s->name);
-        float *values = NULL;
-        if (!p || tensor_size(&p->t) != tensor_size(&s->t))
-            FAIL(ERR_MODEL, "%s: the two models differ here", s->name);
-        TRY(NEW(values, (size_t)tensor_size(&s->t)));
-        Err err = param_read((ParamSet *)src, s, values);
-        if (err == OK)
-            err = param_write(dst, p, values);
-        free(values);
-        TRY(err);
-    }
-    return OK;
-}
 
 /* ---- starting values ---- */
 typedef enum Kind { NORMAL, UNIFORM } Kind;

@@ -57,7 +57,4 @@ CHECKED Err params_grad_norm(ParamSet *ps, double *norm);
  * gpu/cpu/README.md). */
 CHECKED Err params_pack(ParamSet *ps, const char *prefix, WeightForm form);
 void params_unpack(ParamSet *ps);
-/* Copies all values (not moments) from another set with the same names and shapes; used for
- * checkpoints in memory. */
-CHECKED Err params_copy(ParamSet *dst, const ParamSet *src);
 #endif

@@ -114,13 +114,6 @@ uint64_t tape_next_seed(Tape *t)
 {
     return t->seed * 0x9E3779B97F4A7C15ull + ++t->stream;
 }
-size_t tape_bytes(const Tape *t)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < t->chunks && i <= t->now; i++)
-        n += t->chunk[i].used;
-    return n;
-}
 size_t tape_reserved(const Tape *t)
 {
     size_t n = 0;

@@ -34,8 +34,7 @@ void tape_set_recording(Tape *t, bool record);
 void tape_set_seed(Tape *t, uint64_t seed);
 uint64_t tape_next_seed(Tape *t);
 CHECKED Err tape_error(Tape *t);
-/* Bytes of arena in use now, and reserved. */
-size_t tape_bytes(const Tape *t);
+/* Bytes of arena reserved. */
 size_t tape_reserved(const Tape *t);
 
 /* Data going up; host arrays of product(dims) elements, copied. ndim 1..4, then ndim dimensions
