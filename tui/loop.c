@@ -102,9 +102,12 @@ static WorkKind waits_for(const Loop *l, const Event *e)
 /* Handles an event, or keeps it while what it is about is on its way; Esc and Ctrl-C drop those kept. */
 static void take_event(Loop *l, const Event *e)
 {
-    if (l->n_held && e->kind == EVENT_KEY && (!strcmp(e->name, "Esc") || !strcmp(e->name, "C-c"))) {
+    bool escape = e->kind == EVENT_KEY && !strcmp(e->name, "Esc");
+    if (l->n_held && (escape || (e->kind == EVENT_KEY && !strcmp(e->name, "C-c")))) {
         l->n_held = 0;
         app_message(l->app, ROLE_DIM, "the keys typed ahead are dropped");
+        if (escape)
+            return; /* Ctrl-C stops the work too */
     }
     WorkKind work = l->n_held ? N_WORK : waits_for(l, e);
     if (!l->n_held && work == N_WORK) {
