@@ -374,6 +374,40 @@ static void bert_alone_has_no_token_types(void **state)
     assert_int_equal(check_numbers(&s, "bert_hidden", ""), 1);
 }
 
+static void put(const char *dir, const char *file, const char *text)
+{
+    char *path = str_format("%s/%s", dir, file);
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    assert_true(fputs(text, f) >= 0);
+    fclose(f);
+    free(path);
+}
+
+/* Its rows stay those of a BERT alone; its sentence vectors are with the first token type. What follows the pooling
+ * and is not computed leaves no sentence vectors. */
+static void a_folder_of_sentence_transformers_gives_sentence_vectors(void **state)
+{
+    char *dir = temp_path("sentence"), *pool = str_format("%s/1_Pooling", dir),
+         *cmd = str_format("cp -r " GOLDEN "bert '%s' && mkdir '%s'", dir, pool);
+    ImportSpec s = {.bert = dir};
+    assert_int_equal(system(cmd), 0);
+    put(dir, "modules.json",
+        "[{\"path\": \"\", \"type\": \"sentence_transformers.models.Transformer\"},"
+        " {\"path\": \"1_Pooling\", \"type\": \"sentence_transformers.models.Pooling\"},"
+        " {\"path\": \"2_Normalize\", \"type\": \"sentence_transformers.models.Normalize\"}]");
+    put(pool, "config.json", "{\"pooling_mode_mean_tokens\": true, \"pooling_mode_cls_token\": false}");
+    assert_int_equal(check_numbers(&s, "bert_hidden", ""), 2);
+    put(pool, "config.json", "{\"pooling_mode_max_tokens\": true, \"pooling_mode_mean_tokens\": true}");
+    assert_int_equal(check_numbers(&s, "bert_hidden", ""), 1);
+    put(dir, "modules.json", "[{\"path\": \"2_Dense\", \"type\": \"sentence_transformers.models.Dense\"}]");
+    assert_int_equal(check_numbers(&s, "bert_hidden", ""), 1);
+    clean(dir);
+    free(dir);
+    free(pool);
+    free(cmd);
+}
+
 static void llama_in_all_its_forms_agrees_with_transformers(void **state)
 {
     static const char *const form[] = {"llama", "llama_tied", "llama_linear", "llama_dynamic",
@@ -549,6 +583,7 @@ int main(void)
         TEST(both_stages_with_a_lightning_file_agree_with_torch),
         TEST(scgpt_in_every_spelling_agrees_with_torch),
         TEST(bert_alone_has_no_token_types),
+        TEST(a_folder_of_sentence_transformers_gives_sentence_vectors),
         TEST(llama_in_all_its_forms_agrees_with_transformers),
         TEST(adapters_merge_as_peft_does),
         TEST(an_adapter_beside_its_weights_computes_the_same),

@@ -51,7 +51,7 @@ Tensor *bert_ffn_forward(Tape *t, const BertFfn *f, Tensor *x)
 
 struct Bert {
     BertConfig c;
-    Param *word, *position;
+    Param *word, *position, *type; /* type NULL: none */
     Norm norm;
     BertAttn *attn; /* [layers] */
     BertFfn *ffn;
@@ -67,6 +67,9 @@ static Err init_parts(ParamSet *ps, const char *prefix, uint64_t seed, Bert *b)
     TRY(embedding_init(ps, name, c->vocab, c->width, 0.02f, seed, &b->word));
     snprintf(name, NAME, "%s.embeddings.position_embeddings", prefix);
     TRY(embedding_init(ps, name, c->positions, c->width, 0.02f, seed, &b->position));
+    snprintf(name, NAME, "%s.embeddings.token_type_embeddings", prefix);
+    if (c->types)
+        TRY(embedding_init(ps, name, c->types, c->width, 0.02f, seed, &b->type));
     snprintf(name, NAME, "%s.embeddings.LayerNorm", prefix);
     TRY(layernorm_init(ps, name, c->width, c->eps, &b->norm));
     for (int64_t i = 0; i < c->layers; i++) {
@@ -101,11 +104,13 @@ void bert_free(Bert *b)
 }
 
 Tensor *bert_forward_masked(Tape *t, const Bert *b, const int32_t *ids, const AttnSpec *mask,
-                            int64_t batch, int64_t tokens)
+                            bool typed, int64_t batch, int64_t tokens)
 {
     Tensor *index = tape_input_i32(t, ids, 2, batch, tokens);
     Tensor *x = op_gather(t, &b->word->t, index);
     x = op_add(t, x, op_slice(t, &b->position->t, 0, 0, tokens));
+    if (typed && b->type)
+        x = op_add(t, x, op_slice(t, &b->type->t, 0, 0, 1));
     x = norm_forward(t, &b->norm, x);
     AttnSpec spec = *mask;
     spec.heads = b->c.heads;
@@ -125,5 +130,5 @@ Tensor *bert_forward(Tape *t, const Bert *b, const int32_t *ids, const int32_t *
                      int64_t tokens)
 {
     AttnSpec mask = {.len = tape_input_i32(t, len, 1, batch)};
-    return bert_forward_masked(t, b, ids, &mask, batch, tokens);
+    return bert_forward_masked(t, b, ids, &mask, false, batch, tokens);
 }

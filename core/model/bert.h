@@ -28,6 +28,7 @@ Tensor *bert_ffn_forward(Tape *t, const BertFfn *f, Tensor *x);
 
 typedef struct BertConfig {
     int64_t width, layers, heads, ffn, vocab, positions;
+    int64_t types; /* token types that are kept; 0: none */
     float eps;
 } BertConfig;
 
@@ -40,9 +41,10 @@ void bert_free(Bert *b); /* NULL ok; not its parameters */
 /* ids [B,T] host, len[B] tokens in use -> hidden [B,T,W]. ids < vocab, T <= positions. */
 Tensor *bert_forward(Tape *t, const Bert *b, const int32_t *ids, const int32_t *len, int64_t batch,
                      int64_t tokens);
-/* The same with a mask of one's own (spec->heads is set here). */
+/* The same with a mask of one's own (spec->heads is set here); typed: every token is of the first
+ * type, where types are kept. */
 Tensor *bert_forward_masked(Tape *t, const Bert *b, const int32_t *ids, const AttnSpec *mask,
-                            int64_t batch, int64_t tokens);
+                            bool typed, int64_t batch, int64_t tokens);
 
 /* The text tower: tokenizer and encoder, sentences -> unit vectors. */
 typedef struct TextTower TextTower;

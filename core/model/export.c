@@ -223,7 +223,7 @@ static Err export_scgpt(Export *x)
 
 /* ---- transformers ---- */
 
-/* What BertModel wants and this program does not use. */
+/* What BertModel wants and the bundle has not. */
 static Err add_token_types(StWriter *w, int64_t width)
 {
     float *zero;
@@ -234,13 +234,13 @@ static Err add_token_types(StWriter *w, int64_t width)
     return err;
 }
 
-static void add_bert_names(cJSON *o)
+static void add_bert_names(cJSON *o, double types)
 {
     cJSON_AddStringToObject(o, "model_type", "bert");
     cJSON *list = cJSON_AddArrayToObject(o, "architectures");
     cJSON_AddItemToArray(list, cJSON_CreateString("BertModel"));
     cJSON_AddStringToObject(o, "hidden_act", "gelu");
-    cJSON_AddNumberToObject(o, "type_vocab_size", 2);
+    cJSON_AddNumberToObject(o, "type_vocab_size", types);
     cJSON_AddNumberToObject(o, "pad_token_id", 0);
 }
 
@@ -256,7 +256,7 @@ static Err own_bert_config(const Export *x, cJSON **out)
     free(path);
     TRY(err);
     cJSON *o = cJSON_CreateObject();
-    add_bert_names(o);
+    add_bert_names(o, 2);
     for (size_t i = 0; i < sizeof same / sizeof *same; i++)
         copy_number(o, same[i], from, same[i], 0);
     copy_number(o, "layer_norm_eps", from, "layer_norm_eps", 1e-12);
@@ -272,7 +272,8 @@ static Err imported_bert_config(const Export *x, cJSON **out)
         {"num_attention_heads", "text_heads"}, {"intermediate_size", "text_ffn"},
         {"vocab_size", "text_vocab"},          {"max_position_embeddings", "text_positions"}};
     cJSON *o = cJSON_CreateObject();
-    add_bert_names(o);
+    double types = number(x->config, "text_types", 0);
+    add_bert_names(o, types > 0 ? types : 2);
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
         copy_number(o, pairs[i][0], x->config, pairs[i][1], 0);
     copy_number(o, "layer_norm_eps", x->config, "text_eps", 1e-12);
@@ -291,7 +292,7 @@ static Err write_bert(Export *x, const char *file, const char *prefix, cJSON *co
         err = open_file(x, file, &f);
     if (err == OK)
         err = add_all(w, f, prefix, "", &n);
-    if (err == OK)
+    if (err == OK && !st_find(f, "bert.embeddings.token_type_embeddings.weight"))
         err = add_token_types(w, width);
     if (err == OK)
         err = save(x, w, "model.safetensors");

@@ -162,7 +162,7 @@ static Err bert_settings(const ImportSpec *s, BertConfig *b, bool needed)
         err = json_int(o, keys[i], 1, 1 << 24, v[i], &v[i]);
     if (o && err == OK)
         err = json_number(o, "layer_norm_eps", eps, &eps);
-    *b = (BertConfig){v[0], v[1], v[2], v[3], v[4], v[5], (float)eps};
+    *b = (BertConfig){v[0], v[1], v[2], v[3], v[4], v[5], 0, (float)eps};
     if (o && err == OK && v[0] % v[2])
         err = err_set(ERR_MODEL, "hidden_size is no multiple of num_attention_heads");
     if (o && err == OK && !(eps >= 0 && eps <= 1))
@@ -264,11 +264,23 @@ static Err language_config(const ImportSpec *s, const Pool *p, PartsConfig *c, c
     return OK;
 }
 
+/* A BERT that stands for itself may be a sentence model, run with the first of its token types. */
+static Err sentence_config(const ImportSpec *s, const Pool *p, PartsConfig *c)
+{
+    if (!c->text)
+        return OK;
+    TRY(import_sentence(s->bert, c));
+    if (c->text_pool != SENTENCE_NONE && !s->token_types)
+        c->t.types = dim(p, "bert.embeddings.token_type_embeddings.weight", 0, 0);
+    return OK;
+}
+
 Err import_config(const ImportSpec *s, const Pool *p, PartsConfig *c, cJSON **lm)
 {
     *c = (PartsConfig){.pad = -1, .cls = -1};
     TRY(cell_config(s, p, c));
     TRY(query_config(s, p, c));
+    TRY(sentence_config(s, p, c));
     TRY(language_config(s, p, c, lm));
     if (!c->cell && !c->query && !c->text && !c->lm)
         FAIL(ERR_USAGE, "nothing to import: give --scgpt, --bert, --llama or --lightning");

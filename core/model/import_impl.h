@@ -72,6 +72,9 @@ void outlist_done(OutList *l);
 /* Streams the list into a safetensors file; each tensor passes through memory once. */
 CHECKED Err outlist_save(OutList *l, const char *path, JobCtl *ctl);
 
+/* How a folder of sentence-transformers makes one vector of a text: c->text_pool, text_unit,
+ * text_tokens; nothing where DIR is another folder. */
+CHECKED Err import_sentence(const char *dir, PartsConfig *c);
 /* Shapes from the tensors, head counts from the folders' settings. */
 CHECKED Err import_config(const ImportSpec *s, const Pool *p, PartsConfig *c, cJSON **lm);
 #endif

@@ -10,6 +10,7 @@
 #include "core/model/scgpt.h"
 #include <cjson/cJSON.h>
 
+typedef enum SentencePool { SENTENCE_NONE, SENTENCE_MEAN, SENTENCE_FIRST } SentencePool;
 typedef struct PartsConfig {
     bool cell, cell_bn, query, text, heads, match, caption, projector, expr, lm;
     bool untied; /* while importing: an adapter parted a table that both ends of lm shared */
@@ -18,6 +19,9 @@ typedef struct PartsConfig {
     QformerConfig q;
     int64_t queries, proj; /* query rows; width of the shared space */
     BertConfig t;
+    SentencePool text_pool; /* how t makes a vector of a text; NONE: nobody said */
+    bool text_unit;         /* ... to unit length */
+    int64_t text_tokens;    /* ... of at most so many tokens */
     int64_t llm_hidden, llm_width; /* projector: q.width -> hidden -> width */
     int64_t expr_genes, expr_width;
     LmConfig l;

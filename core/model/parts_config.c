@@ -56,6 +56,9 @@ static const Field FIELDS[] = {
     NUM("text_ffn", t.ffn, 0, 1 << 20),
     NUM("text_vocab", t.vocab, 0, 1 << 24),
     NUM("text_positions", t.positions, 0, 1 << 24),
+    NUM("text_types", t.types, 0, 1 << 16),
+    NUM("text_tokens", text_tokens, 0, 1 << 24),
+    BIT("text_unit", text_unit),
     NUM("llm_hidden", llm_hidden, 0, 1 << 16),
     NUM("llm_width", llm_width, 0, 1 << 16),
     NUM("expr_genes", expr_genes, 0, 1 << 24),
@@ -96,6 +99,9 @@ Err parts_config_read(const cJSON *o, PartsConfig *c)
         }
     }
     double q_eps, t_eps;
+    long long pool;
+    TRY(json_int(o, "text_pool", SENTENCE_NONE, SENTENCE_FIRST, SENTENCE_NONE, &pool));
+    c->text_pool = (SentencePool)pool;
     TRY(json_number(o, "query_eps", 1e-12, &q_eps));
     TRY(json_number(o, "text_eps", 1e-12, &t_eps));
     if (!(q_eps >= 0 && q_eps <= 1) || !(t_eps >= 0 && t_eps <= 1))
@@ -125,6 +131,7 @@ cJSON *parts_config_write(const PartsConfig *c)
         else
             cJSON_AddNumberToObject(o, f->name, (double)*(const int64_t *)at);
     }
+    cJSON_AddNumberToObject(o, "text_pool", (double)c->text_pool);
     cJSON_AddNumberToObject(o, "query_eps", (double)c->q.eps);
     cJSON_AddNumberToObject(o, "text_eps", (double)c->t.eps);
     cJSON_AddStringToObject(o, "cell_values", c->cell_values);

@@ -186,7 +186,7 @@ static uint8_t *text_mask(const PartsInput *in)
     return m;
 }
 
-/* Mean of the rows in use, to unit length. */
+/* Mean of the rows in use. */
 static Tensor *pool_mean(Tape *t, Tensor *h, const uint8_t *used, int64_t b, int64_t n)
 {
     float *w = mem_must((size_t)(b * n) * sizeof *w);
@@ -199,14 +199,29 @@ static Tensor *pool_mean(Tape *t, Tensor *h, const uint8_t *used, int64_t b, int
     }
     Tensor *x = op_token_sum(t, h, tape_input_f32(t, w, 2, b, n));
     free(w);
-    return op_l2norm(t, x);
+    return x;
 }
 
-/* A text tower's sentence vectors, and where they lie in the shared space. */
-static Err run_tower(Run *r, Tensor *hidden, const uint8_t *used)
+/* A vector of each text, as its publisher makes it: with the first token type, pooled. */
+static Err run_sentences(Run *r, const AttnSpec *mask, Tensor *hidden, const uint8_t *used)
+{
+    const PartsConfig *c = &r->p->c;
+    const PartsInput *in = r->in;
+    if (c->text_pool == SENTENCE_NONE)
+        return OK;
+    if (c->t.types)
+        hidden = bert_forward_masked(r->t, r->p->bert, in->text_ids, mask, true, in->b, in->tokens);
+    r->raw = c->text_pool == SENTENCE_MEAN ? pool_mean(r->t, hidden, used, in->b, in->tokens)
+                                           : op_take(r->t, hidden, 0);
+    if (c->text_unit)
+        r->raw = op_l2norm(r->t, r->raw);
+    return emit(r, "text_emb", r->raw, 2, SHAPE((uint64_t)in->b, (uint64_t)c->t.width), NULL);
+}
+
+/* Where a text tower's sentences lie in the shared space. */
+static Err run_tower(Run *r)
 {
     const PartsInput *in = r->in;
-    r->raw = pool_mean(r->t, hidden, used, in->b, in->tokens);
     return emit(r, "text_feats", stage1_texts(r->t, &r->p->own->s, r->raw), 2,
                 SHAPE((uint64_t)in->b, (uint64_t)r->p->c.proj), &r->text_feats);
 }
@@ -221,9 +236,10 @@ static Err run_texts(Run *r, const uint8_t *used)
     uint64_t b = (uint64_t)in->b, n = (uint64_t)in->tokens;
     if (!p->c.query || p->c.q.vocab == 0) {
         AttnSpec spec = {.key_mask = mask};
-        h = bert_forward_masked(t, p->bert, in->text_ids, &spec, in->b, in->tokens);
+        h = bert_forward_masked(t, p->bert, in->text_ids, &spec, false, in->b, in->tokens);
         TRY(emit(r, "text_hidden", h, 3, SHAPE(b, n, (uint64_t)p->c.t.width), NULL));
-        return p->own ? run_tower(r, h, used) : OK;
+        TRY(run_sentences(r, &spec, h, used));
+        return p->own ? run_tower(r) : OK;
     }
     QformerInput q = {.text = qformer_embed(t, &p->qf, in->text_ids, in->b, in->tokens),
                       .self_mask = mask};
@@ -251,7 +267,7 @@ static Err run_joint(Run *r, const Cells *cells, const uint8_t *used)
     Tape *t = r->t;
     Tensor *h;
     QformerInput q = {.query = cells->start, .genes = cells->genes, .gene_mask = cells->mask};
-    if (r->raw) {
+    if (p->own && r->raw) {
         q.text = stage1_text_token(t, &p->own->s, r->raw);
     } else {
         q.text = qformer_embed(t, &p->qf, in->text_ids, in->b, in->tokens);
@@ -313,7 +329,7 @@ static Err run_all(Run *r, JobCtl *ctl, const uint8_t *used)
     TRY(job_progress(ctl, 2));
     if (r->cell_feats && r->text_feats)
         TRY(run_sim(r));
-    if (has_cells && has_text && (r->raw || (inside && c->q.text_ffn)))
+    if (has_cells && has_text && ((r->p->own && r->raw) || (inside && c->q.text_ffn)))
         TRY(run_joint(r, &cells, used));
     TRY(job_progress(ctl, 3));
     return in->lm_ids && r->p->lm ? run_lm(r) : OK;

@@ -111,6 +111,8 @@ static void view_stage1(const cJSON *config, Parts *p)
     p->caption_out = (Linear){s->qf.word, s->caption_bias};
     if (c->text) {
         c->t = *text_tower_config(p->own->tower);
+        c->text_pool = SENTENCE_MEAN;
+        c->text_unit = true;
         p->bert = text_tower_bert(p->own->tower);
     }
 }
