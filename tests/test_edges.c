@@ -168,6 +168,14 @@ static void clear(void)
     in_data("rm -rf *");
 }
 
+static void refused(const char *path, const char *why)
+{
+    Dataset *d;
+    assert_int_equal(dataset_open(path, NULL, NULL, &d), ERR_INPUT);
+    if (!strstr(err_message(), why))
+        fail_msg("%s: %s", path, err_message());
+}
+
 /* 2 x 2: rows of the table are cells. */
 static void check_folder(float a, float b, float c, float d)
 {
@@ -199,6 +207,17 @@ static void array_and_symmetric_mtx_files_are_read(void **state)
     check_folder(0, 5, -5, 0);
 }
 
+static void sizes_of_mtx_files_that_cannot_be_are_refused(void **state)
+{
+    clear();
+    put("genes.tsv", "g1\tA\ng2\tB\n");
+    put("barcodes.tsv", "c1\nc2\nc3\n");
+    put("matrix.mtx", "%%MatrixMarket matrix coordinate integer general\n18446744073709551618 3 1\n1 1 1\n");
+    refused(data, "no sizes"); /* 2, where a sum of digits runs over */
+    put("matrix.mtx", "%%MatrixMarket matrix coordinate integer symmetric\n2 3 1\n1 3 5\n");
+    refused(data, "not square");
+}
+
 static void folders_of_kallisto_and_alevin_are_read(void **state)
 {
     const char *text = "%%MatrixMarket matrix coordinate integer general\n2 2 1\n1 2 7\n";
@@ -215,14 +234,6 @@ static void folders_of_kallisto_and_alevin_are_read(void **state)
 }
 
 /* ---- refusals ---- */
-
-static void refused(const char *path, const char *why)
-{
-    Dataset *d;
-    assert_int_equal(dataset_open(path, NULL, NULL, &d), ERR_INPUT);
-    if (!strstr(err_message(), why))
-        fail_msg("%s: %s", path, err_message());
-}
 
 static void refused_here(const char *name, const char *why)
 {
@@ -279,6 +290,7 @@ int main(void)
         cmocka_unit_test(categories_of_old_files_stay_numbers),
         cmocka_unit_test(names_with_a_genome_or_a_date_are_in_the_vocabulary),
         cmocka_unit_test(array_and_symmetric_mtx_files_are_read),
+        cmocka_unit_test(sizes_of_mtx_files_that_cannot_be_are_refused),
         cmocka_unit_test(folders_of_kallisto_and_alevin_are_read),
         cmocka_unit_test(refusals_name_the_way_out),
     };

@@ -61,6 +61,12 @@ static void cells_of_a_cluster_are_drawn_together(void **state)
     assert_ok(bootstrap_mean(v, 400, cluster, 10, 1, &prompts));
     assert_near(prompts.value, cells.value, 1e-12);
     assert_true(prompts.hi - prompts.lo > 4 * (cells.hi - cells.lo));
+    for (int i = 0; i < 40; i++) { /* of no cluster: never drawn */
+        cluster[i] = -1;
+        v[i] = 1e6;
+    }
+    assert_ok(bootstrap_mean(v, 400, cluster, 10, 1, &prompts));
+    assert_true(prompts.hi <= 1);
 }
 
 static void missing_values_are_left_out_and_nothing_gives_no_interval(void **state)

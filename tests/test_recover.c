@@ -10,6 +10,7 @@
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "core/data/dataset.h"
+#include "core/data/recover.h"
 
 enum { CELLS = 90, GENES = 40 };
 
@@ -128,6 +129,41 @@ static float some_single(size_t i, size_t j, float v)
     return i == 0 || i == 88 ? (j == 1 ? 4.5f : 0) : v;
 }
 
+/* A third of the cells, none of which opening looks at; half of those that it looks at. */
+static float third_single(size_t i, size_t j, float v)
+{
+    return i % 3 == 1 ? (j == 1 ? 4.5f : 0) : v;
+}
+
+static float sixth_single(size_t i, size_t j, float v)
+{
+    return i % 6 == 0 ? (j == 1 ? 4.5f : 0) : v;
+}
+
+static void many_cells_with_a_single_value_are_not_guessed(void **state)
+{
+    int matrix;
+    RecoveryInfo info;
+    Dataset *d = dataset_of(1, 0, third_single);
+    assert_true(dataset_recoverable(d, &info));
+    assert_ok(dataset_recover_counts(d, NULL, &matrix));
+    assert_int_equal(matrix, -1);
+    assert_non_null(strstr(dataset_recovery_text(d), "cell 2 "));
+    dataset_close(d);
+    d = dataset_of(1, 0, sixth_single);
+    assert_false(dataset_recoverable(d, &info));
+    dataset_close(d);
+}
+
+static void counts_beyond_the_precision_of_their_values_are_not_guessed(void **state)
+{
+    const float x[] = {(float)log1p(1), (float)log1p(1000)};
+    const char *why = "";
+    assert_true(fabs(recovery_unit(x, 2, 1, 6e-8, &why) - 1) < 1e-6); /* float32 */
+    assert_true(recovery_unit(x, 2, 1, 4.9e-4, &why) == 0);           /* float16 */
+    assert_non_null(strstr(why, "too large"));
+}
+
 static void cells_with_a_single_value_are_taken_as_ones(void **state)
 {
     int matrix;
@@ -169,6 +205,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(counts_come_back_exactly),
         cmocka_unit_test(cells_with_a_single_value_are_taken_as_ones),
+        cmocka_unit_test(many_cells_with_a_single_value_are_not_guessed),
+        cmocka_unit_test(counts_beyond_the_precision_of_their_values_are_not_guessed),
         cmocka_unit_test(what_is_not_exact_is_refused_with_the_cell),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -777,6 +777,10 @@ static void markers_are_sorted_and_filtered(void **state)
     type(a, ACT_FILTER, "cd79 logFC>2 padj<1e-50");
     type(a, ACT_FILTER, "size>2");
     assert_shows(a, "the columns are score, logFC, in, out, padj");
+    type(a, ACT_FILTER, "lo>2"); /* part of a name is none */
+    assert_shows(a, "'lo>2': the columns are");
+    type(a, ACT_FILTER, "a a a a a a a a a a a a a a a a cd79");
+    assert_shows(a, "'cd79': too many or too long words");
     type(a, ACT_FILTER, "padj<");
     assert_shows(a, "a number follows the sign");
     assert_markers(a, "CD79B", "CD79A", 2);

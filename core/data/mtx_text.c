@@ -125,8 +125,6 @@ Err mtx_next(const char *path, TextFile *t, MtxHead *h, MtxEntry *e, bool *more)
     *more = p && !(h->dense && h->seen > h->nnz); /* a sample of a file with too many lines */
     if (!*more)
         return OK;
-    if (h->dense && h->rows == 0)
-        return bad_line(path, t, "a value of a matrix without rows");
     if (h->dense) {
         e->row = (h->seen - 1) % h->rows;
         e->col = (h->seen - 1) / h->rows;
