@@ -208,26 +208,35 @@ static void add_code_point(Str *s, int32_t c)
     str_add_n(s, (const char *)b, (size_t)n);
 }
 
-/* Adds the decomposition of a character without accents. */
-static void add_folded(const WordPiece *w, Str *s, int32_t c)
+/* A character of a word; with `cut` punctuation stands between blanks. */
+static void add_part(const WordPiece *w, Str *s, int32_t c, bool cut)
+{
+    bool alone = cut && is_punctuation(w, c);
+    str_add(s, alone ? " " : "");
+    add_code_point(s, c);
+    str_add(s, alone ? " " : "");
+}
+
+/* Adds the decomposition of a character without accents; its parts may be punctuation. */
+static void add_folded(const WordPiece *w, Str *s, int32_t c, bool cut)
 {
     utf8proc_int32_t parts[32];
     int cls = UTF8PROC_BOUNDCLASS_START;
     utf8proc_ssize_t n = utf8proc_decompose_char(c, parts, 32, UTF8PROC_DECOMPOSE, &cls);
     for (utf8proc_ssize_t i = 0; i < n && i < 32; i++)
         if (category(w, parts[i]) != UTF8PROC_CATEGORY_MN)
-            add_code_point(s, parts[i]);
+            add_part(w, s, parts[i], cut);
 }
 
-static void add_letter(const WordPiece *w, Str *s, int32_t c)
+static void add_letter(const WordPiece *w, Str *s, int32_t c, bool cut)
 {
     bool dotted = w->style.lower && c == 0x130; /* the one letter whose small form is two */
     c = w->style.lower ? utf8proc_tolower(c) : c;
     if (w->style.strip) {
-        add_folded(w, s, c);
+        add_folded(w, s, c, cut);
         return;
     }
-    add_code_point(s, dotted ? 'i' : c);
+    add_part(w, s, dotted ? 'i' : c, cut);
     if (dotted)
         add_code_point(s, 0x307);
 }
@@ -248,12 +257,12 @@ static void basic_tokens(const WordPiece *w, const char *text, size_t len, bool 
             str_add_char(out, ' ');
         } else if (is_dropped(w, c)) {
             continue;
-        } else if ((is_cjk(w, c) && !w->style.keep_chinese) || (cut && is_punctuation(w, c))) {
+        } else if (is_cjk(w, c) && !w->style.keep_chinese) {
             str_add_char(out, ' ');
-            add_letter(w, out, c);
+            add_letter(w, out, c, false);
             str_add_char(out, ' ');
         } else {
-            add_letter(w, out, c);
+            add_letter(w, out, c, cut);
         }
     }
 }
