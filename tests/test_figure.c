@@ -481,6 +481,21 @@ static void simulation_reaches_points_text_and_images(void **state)
     free(f);
 }
 
+static void a_command_that_is_not_utf8_leaves_files_that_can_be_read(void **state)
+{
+    static const char *const kinds[] = {".png", ".svg", ".pdf"};
+    MetaPair meta[] = {{"command", "scmmgpt plot 'bad\xff<&>\x01.h5ad'"}};
+    Fixture *f = fixture();
+    for (int k = 0; k < 3; k++) {
+        size_t n;
+        char *file = render(&f->scatter, kinds[k], &(RenderParams){.dpi = 50, .vector_points = 0, .meta = meta, .n_meta = 1}, &n);
+        if (k < 2) /* a PDF holds it as UTF-16 or packed */
+            assert_non_null(memmem(file, n, k ? "bad?&lt;&amp;&gt;?.h5ad" : "bad?<&>?.h5ad", k ? 22 : 13));
+        free(file);
+    }
+    free(f);
+}
+
 static void names_that_are_not_utf8_do_not_blank_the_page(void **state)
 {
     Fixture *f = fixture();
@@ -658,6 +673,7 @@ int main(void)
         TEST(legend_says_how_many_names_have_no_room),
         TEST(panels_on_one_scale_share_one_legend),
         TEST(simulation_reaches_points_text_and_images),
+        TEST(a_command_that_is_not_utf8_leaves_files_that_can_be_read),
         TEST(names_that_are_not_utf8_do_not_blank_the_page),
         TEST(ticks_are_round_and_inside),
         TEST(dot_area_follows_the_share_of_cells),

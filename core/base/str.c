@@ -143,6 +143,27 @@ bool str_equal_nocase(const char *a, const char *b)
     return strcasecmp(a, b) == 0;
 }
 
+char *str_utf8(const char *text)
+{
+    Str s = {0};
+    for (const unsigned char *p = (const unsigned char *)text; *p;) {
+        int n = *p < 0x80 ? 1 : *p >= 0xC2 && *p < 0xE0 ? 2 : *p >= 0xE0 && *p < 0xF0 ? 3 : *p >= 0xF0 && *p < 0xF5 ? 4 : 0;
+        uint32_t code = n == 1 ? *p : n ? *p & (0xFFu >> (n + 1)) : 0;
+        for (int i = 1; i < n; i++) {
+            code = code << 6 | (p[i] & 63u);
+            n = (p[i] & 0xC0) == 0x80 ? n : 0;
+        }
+        bool good = n && code >= 0x20 && code != 0x7F && !(n == 3 && (code < 0x800 || (code >= 0xD800 && code < 0xE000))) &&
+                    !(n == 4 && (code < 0x10000 || code > 0x10FFFF)) && code != 0xFFFE && code != 0xFFFF;
+        if (good)
+            str_add_n(&s, (const char *)p, (size_t)n);
+        else
+            str_add_char(&s, code >= '\t' && code <= '\r' ? ' ' : '?');
+        p += good ? n : 1;
+    }
+    return str_take(&s);
+}
+
 Err str_read_file(const char *path, size_t max_bytes, Err code, char **out, size_t *len)
 {
     Err err = OK;

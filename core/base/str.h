@@ -27,6 +27,8 @@ char *str_format(const char *fmt, ...) PRINTF_LIKE(1, 2);
 void str_add_tsv(Str *s, const char *text);
 bool str_starts(const char *s, const char *prefix);
 bool str_ends(const char *s, const char *suffix);
+/* A copy that libraries and files take: what is not UTF-8, and control characters, become "?", tabs and line ends blanks. */
+char *str_utf8(const char *text);
 bool str_ends_nocase(const char *s, const char *suffix); /* ASCII case only */
 bool str_equal_nocase(const char *a, const char *b); /* ASCII case only */
 /* Whole file into *out (caller frees, NUL added); *len may be NULL. Fails with `code` naming the path. */

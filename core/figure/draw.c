@@ -34,35 +34,13 @@ Err draw_check_name(const char *path)
     return find_kind(path, &kind);
 }
 
-/* What cairo would refuse, and a file could not hold; tabs and the like become blanks. Caller frees. */
-static char *clean_text(const char *text)
-{
-    Str s = {0};
-    for (const unsigned char *p = (const unsigned char *)text; *p;) {
-        int n = *p < 0x80 ? 1 : *p >= 0xC2 && *p < 0xE0 ? 2 : *p >= 0xE0 && *p < 0xF0 ? 3 : *p >= 0xF0 && *p < 0xF5 ? 4 : 0;
-        uint32_t code = n == 1 ? *p : n ? *p & (0xFFu >> (n + 1)) : 0;
-        for (int i = 1; i < n; i++) {
-            code = code << 6 | (p[i] & 63u);
-            n = (p[i] & 0xC0) == 0x80 ? n : 0;
-        }
-        bool good = n && code >= 0x20 && code != 0x7F && !(n == 3 && (code < 0x800 || (code >= 0xD800 && code < 0xE000))) &&
-                    !(n == 4 && (code < 0x10000 || code > 0x10FFFF)) && code != 0xFFFE && code != 0xFFFF;
-        if (good)
-            str_add_n(&s, (const char *)p, (size_t)n);
-        else
-            str_add_char(&s, code >= '\t' && code <= '\r' ? ' ' : '?');
-        p += good ? n : 1;
-    }
-    return str_take(&s);
-}
-
 /* Every colour of the page goes through here. */
 uint32_t draw_seen(const Draw *d, uint32_t rgb)
 {
     return d->simulate ? color_simulate(rgb, d->simulate - 1) : rgb;
 }
 
-static void set_pdf_metadata(Draw *d, const DrawParams *p)
+static void set_pdf_metadata(Draw *d)
 {
     /* A fixed date: the same input gives the same bytes. */
     const char *epoch = getenv("SOURCE_DATE_EPOCH");
@@ -72,13 +50,13 @@ static void set_pdf_metadata(Draw *d, const DrawParams *p)
     gmtime_r(&t, &tm);
     strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", &tm);
     Str words = {0};
-    for (size_t i = 0; i < p->n_meta; i++)
-        str_addf(&words, "%s%s: %s", i ? "; " : "", p->meta[i].key, p->meta[i].value);
+    for (size_t i = 0; i < d->n_meta; i++)
+        str_addf(&words, "%s%s: %s", i ? "; " : "", d->meta[i].key, d->meta[i].value);
     cairo_pdf_surface_set_metadata(d->surface, CAIRO_PDF_METADATA_CREATE_DATE, date);
     cairo_pdf_surface_set_metadata(d->surface, CAIRO_PDF_METADATA_KEYWORDS, str_text(&words));
     cairo_pdf_surface_set_metadata(d->surface, CAIRO_PDF_METADATA_CREATOR, "scmmgpt");
-    if (p->title)
-        cairo_pdf_surface_set_metadata(d->surface, CAIRO_PDF_METADATA_TITLE, p->title);
+    if (d->title)
+        cairo_pdf_surface_set_metadata(d->surface, CAIRO_PDF_METADATA_TITLE, d->title);
     str_free(&words);
 }
 
@@ -88,7 +66,7 @@ static cairo_status_t keep_pdf(void *user, const unsigned char *data, unsigned n
     return CAIRO_STATUS_SUCCESS;
 }
 
-static Err make_surface(Draw *d, const DrawParams *p)
+static Err make_surface(Draw *d)
 {
     double scale = d->dpi / 72 * d->zoom;
     int w = (int)fmax(1, round(d->width * scale)), h = (int)fmax(1, round(d->height * scale));
@@ -114,7 +92,7 @@ static Err make_surface(Draw *d, const DrawParams *p)
     cairo_set_font_options(d->cr, options);
     cairo_font_options_destroy(options);
     if (d->kind == KIND_PDF)
-        set_pdf_metadata(d, p);
+        set_pdf_metadata(d);
     if (d->kind != KIND_SVG && !d->transparent) {
         cairo_set_source_rgb(d->cr, 1, 1, 1);
         cairo_paint(d->cr);
@@ -144,14 +122,15 @@ Err draw_open(const char *path, const DrawParams *p, Draw **out)
     leftover_add(d->temporary);
     d->meta = mem_must((p->n_meta + 1) * sizeof *d->meta);
     for (size_t i = 0; i < p->n_meta; i++)
-        d->meta[i] = (MetaPair){mem_strdup(p->meta[i].key), mem_strdup(p->meta[i].value)};
-    Err err = make_surface(d, p);
+        d->meta[i] = (MetaPair){mem_strdup(p->meta[i].key), str_utf8(p->meta[i].value)};
+    d->title = p->title ? str_utf8(p->title) : NULL;
+    Err err = make_surface(d);
     if (err) {
         draw_abandon(d);
         return err;
     }
     if (kind == KIND_SVG)
-        svg_begin(d, p);
+        svg_begin(d);
     *out = d;
     return OK;
 }
@@ -400,7 +379,7 @@ void draw_glyph(Draw *d, int glyph, double x, double y, double diameter, uint32_
 double draw_text_width(Draw *d, const TextStyle *s, const char *utf8)
 {
     ShapedText t;
-    char *clean = clean_text(utf8);
+    char *clean = str_utf8(utf8);
     text_shape(s, clean, &t);
     free(clean);
     double width = t.width;
@@ -452,7 +431,7 @@ static void cairo_text(Draw *d, double x, double y, const TextStyle *s, const ch
 
 void draw_text(Draw *d, double x, double y, const TextStyle *s, const char *utf8)
 {
-    char *clean = clean_text(utf8);
+    char *clean = str_utf8(utf8);
     if (d->kind == KIND_SVG)
         svg_text(d, x, y, s, draw_seen(d, s->color), clean);
     else

@@ -10,7 +10,7 @@ typedef enum Kind { KIND_PNG, KIND_SVG, KIND_PDF } Kind;
 
 struct Draw {
     Kind kind;
-    char *path, *temporary;
+    char *path, *temporary, *title;
     bool force, transparent;
     int simulate;
     double width, height, dpi, zoom;
@@ -23,7 +23,7 @@ struct Draw {
 };
 
 /* draw_svg.c: elements are written as they come; colours are final. */
-void svg_begin(Draw *d, const DrawParams *p);
+void svg_begin(Draw *d);
 void svg_end(Draw *d); /* the fonts, as far as they are used */
 void svg_line(Draw *d, double x0, double y0, double x1, double y1, double width, uint32_t color);
 void svg_polygon(Draw *d, const double *xy, int n, double stroke /* 0: filled */, uint32_t color);

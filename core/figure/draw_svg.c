@@ -28,7 +28,7 @@ static void add_escaped(Str *s, const char *text)
     }
 }
 
-void svg_begin(Draw *d, const DrawParams *p)
+void svg_begin(Draw *d)
 {
     Str *s = &d->bytes;
     str_addf(s,
@@ -36,16 +36,16 @@ void svg_begin(Draw *d, const DrawParams *p)
              "xmlns:xlink=\"http://www.w3.org/1999/xlink\" width=\"%.4gpt\" height=\"%.4gpt\" viewBox=\"0 0 %.4g %.4g\" xml:space=\"preserve\" "
              "font-family=\"'Liberation Sans', Arial, Helvetica, sans-serif\">\n",
              d->width * d->zoom, d->height * d->zoom, d->width, d->height);
-    if (p->title) {
+    if (d->title) {
         str_add(s, "<title>");
-        add_escaped(s, p->title);
+        add_escaped(s, d->title);
         str_add(s, "</title>\n");
     }
     str_add(s, "<metadata>\n");
-    for (size_t i = 0; i < p->n_meta; i++) {
-        add_escaped(s, p->meta[i].key);
+    for (size_t i = 0; i < d->n_meta; i++) {
+        add_escaped(s, d->meta[i].key);
         str_add(s, ": ");
-        add_escaped(s, p->meta[i].value);
+        add_escaped(s, d->meta[i].value);
         str_add(s, "\n");
     }
     str_add(s, "</metadata>\n");

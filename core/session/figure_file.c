@@ -103,25 +103,33 @@ char *figure_cells_text(const char *what, const char *rule, size_t n)
     return text;
 }
 
+static cJSON *text_of(const char *text)
+{
+    char *clean = str_utf8(text);
+    cJSON *json = cJSON_CreateString(clean);
+    free(clean);
+    return json;
+}
+
 static cJSON *describe(const FigureFile *file, const char *kind, const FigureFacts *f)
 {
     cJSON *json = cJSON_CreateObject(), *panels = cJSON_AddArrayToObject(json, "panels");
     cJSON *provenance = cJSON_AddObjectToObject(json, "provenance");
     for (size_t i = 0; i < file->render.n_meta; i++)
-        cJSON_AddStringToObject(provenance, file->meta[i].key, file->meta[i].value);
-    cJSON_AddStringToObject(json, "kind", kind);
+        cJSON_AddItemToObject(provenance, file->meta[i].key, text_of(file->meta[i].value));
+    cJSON_AddItemToObject(json, "kind", text_of(kind));
     if (f->basis)
-        cJSON_AddStringToObject(json, "basis", f->basis);
+        cJSON_AddItemToObject(json, "basis", text_of(f->basis));
     if (f->groupby)
-        cJSON_AddStringToObject(json, "groupby", f->groupby);
+        cJSON_AddItemToObject(json, "groupby", text_of(f->groupby));
     cJSON_AddNumberToObject(json, "cells", (double)f->cells);
     cJSON_AddNumberToObject(json, "width_mm", f->width_mm);
     if (f->view)
         cJSON_AddItemToObject(json, "view", cJSON_CreateDoubleArray(f->view, 4));
     for (size_t i = 0; i < f->panels.n; i++)
-        cJSON_AddItemToArray(panels, cJSON_CreateString(f->panels.text[i]));
+        cJSON_AddItemToArray(panels, text_of(f->panels.text[i]));
     if (f->generated)
-        cJSON_AddStringToObject(json, "generated", f->generated);
+        cJSON_AddItemToObject(json, "generated", text_of(f->generated));
     return json;
 }
 
