@@ -9,7 +9,12 @@
 #include "core/data/dataset.h"
 #include "core/data/h5ad_write.h"
 #include "core/model/bundle.h"
+#include "core/model/ckpt.h"
+#include "core/model/export.h"
+#include "core/model/import.h"
+#include "core/model/lm_compare.h"
 #include "core/model/model.h"
+#include "core/model/parts.h"
 #include "core/train/train.h"
 #include <math.h>
 #include <stdio.h>
@@ -446,6 +451,80 @@ static void a_description_names_only_genes_it_may(void **state)
     model_free(m);
 }
 
+static Err count_outputs(void *user, const char *name, int rank, const uint64_t *shape, const float *v)
+{
+    size_t n = 1;
+    (void)name;
+    for (int d = 0; d < rank; d++)
+        n *= (size_t)shape[d];
+    for (size_t i = 0; i < n; i++)
+        assert_true(isfinite(v[i]));
+    ++*(int *)user;
+    return OK;
+}
+
+/* `forward` on a bundle that training wrote: outputs of its first member. */
+static int forward_outputs(const Parts *p)
+{
+    int32_t gene[] = {GENES + 1, 0, 9, GENES, GENES + 1, 17, GENES, GENES}, word[] = {2, 5, 3, 2, 3, 0}, used[] = {1, 1, 1, 1, 1, 0};
+    float value[] = {-2, 1, 3, 0, -2, 2, 0, 0};
+    PartsInput in = {.b = 2, .l = 4, .tokens = 3, .s = 3, .gene_ids = gene, .values = value, .text_ids = word, .text_mask = used, .lm_ids = word};
+    int n = 0;
+    assert_ok(parts_forward(p, &in, NULL, count_outputs, &n));
+    return n;
+}
+
+/* The exported decoder, imported again, is a language model of the same answers. */
+static void same_words(const Parts *p, const char *hf, Device *d)
+{
+    static const int32_t ids[] = {1, 40, 70, 90, 120, 33, 5};
+    char *lm = str_format("%s/lm", hf), *again = in_folder("again");
+    ImportReport r;
+    Parts q;
+    LmDifference x;
+    assert_ok(import_bundle(&(ImportSpec){.llama = lm, .out = again}, NULL, &r));
+    import_report_done(&r);
+    assert_ok(parts_open(again, d, false, true, NULL, &q));
+    assert_ok(lm_compare(p->lm, q.lm, ids, 7, NULL, &x));
+    assert_true(x.logits < 1e-5);
+    parts_done(&q);
+    free(lm);
+    free(again);
+}
+
+static void what_was_trained_is_read_as_parts_and_exported(void **state)
+{
+    static const struct {
+        const char *bundle;
+        int outputs;
+        bool writes;
+    } trained[] = {{"a", 11, true}, {"p", 9, false}};
+    Device *d;
+    (void)state;
+    assert_ok(device_open("cpu", &d));
+    for (int i = 0; i < 2; i++) {
+        char *bundle = in_folder(trained[i].bundle), *pt = str_format("%s.pt", bundle), *hf = str_format("%s.hf", bundle),
+             *model = str_format("%s/best_model.pt", pt);
+        Parts p;
+        Ckpt *c = ckpt_new();
+        assert_ok(parts_open(bundle, d, true, true, NULL, &p));
+        assert_int_equal(forward_outputs(&p), trained[i].outputs);
+        assert_ok(export_bundle(&(ExportSpec){.bundle = bundle, .to_scgpt = true, .out = pt}, NULL));
+        assert_ok(ckpt_add_file(c, model));
+        assert_int_equal(ckpt_find(c, "encoder.embedding.weight")->dim[0], GENES + 2);
+        assert_ok(export_bundle(&(ExportSpec){.bundle = bundle, .out = hf}, NULL));
+        if (trained[i].writes)
+            same_words(&p, hf, d);
+        ckpt_free(c);
+        parts_done(&p);
+        free(bundle);
+        free(pt);
+        free(hf);
+        free(model);
+    }
+    device_close(d);
+}
+
 static void a_bundle_that_lacks_a_tensor_names_it(void **state)
 {
     (void)state;
@@ -479,6 +558,7 @@ int main(void)
         TEST(configurations_that_make_no_sense_are_refused),
         TEST(a_bundle_places_cells_beside_their_texts),
         TEST(a_description_names_only_genes_it_may),
+        TEST(what_was_trained_is_read_as_parts_and_exported),
         TEST(a_bundle_that_lacks_a_tensor_names_it),
     };
     return cmocka_run_group_tests(tests, setup, folder_remove);
