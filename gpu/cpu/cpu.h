@@ -177,6 +177,9 @@ void cpu_rows_times(const TileKernel *kernel, int64_t rows, int64_t cols, Tile t
 /* panels.c: float32 weights as strips of kernel->cols columns, so that a tile reads straight on. */
 typedef struct Panels Panels;
 Panels *panels_pack(int64_t n, int64_t k, const float *w); /* w [n,k]; NULL: no memory */
+/* The same in half precision (halves.c); NULL where the processor has no fast products of it, a
+ * weight is not finite, or there is no memory. */
+Panels *halves_pack(int64_t n, int64_t k, const float *w);
 void panels_free(Panels *p);
 /* Some runs of up to TILE_ROWS rows that follow one another in memory. */
 typedef struct Strip {

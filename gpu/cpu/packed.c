@@ -65,6 +65,9 @@ static bool pack_values(Device *d, PackedWeight *p, const float *w)
         p->bands = bands_pack(d, p->form, p->n, p->k, w);
     if (p->bands || d->err != OK)
         return p->bands != NULL;
+    p->panels = p->form == WEIGHT_BF16 ? halves_pack(p->n, p->k, w) : NULL;
+    if (p->panels)
+        return true;
     if (p->form != WEIGHT_BF16) {
         p->form = WEIGHT_F32;
         p->panels = panels_pack(p->n, p->k, w);

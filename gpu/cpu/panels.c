@@ -2,17 +2,11 @@
  * AVX-512, 16 with AVX2), each k rows of contiguous numbers. A product goes strip by strip and, so
  * that a piece of a strip stays in the first cache, in pieces of k; sums over k are in one order
  * always. */
-#include "gpu/cpu/cpu.h"
+#include "gpu/cpu/panels.h"
 #include <omp.h>
 #include <stdlib.h>
 
-enum { PIECE = 8192, CHUNK = 16, GROUP = 512, BLOCK = 16 };
-
-struct Panels {
-    const TileKernel *kernel;
-    int64_t n, k, piece; /* piece: of k */
-    float *w;            /* [strips][k][kernel->cols] */
-};
+enum { PIECE = 8192, GROUP = 512, BLOCK = 16 };
 
 /* BLOCK rows of a strip; columns past the last are zero. */
 static void pack_block(const Panels *p, int64_t strip, int64_t from, const float *w)
@@ -46,13 +40,14 @@ Panels *panels_pack(int64_t n, int64_t k, const float *w)
 }
 void panels_free(Panels *p)
 {
-    if (p)
+    if (p) {
         free(p->w);
+        free(p->half);
+    }
     free(p);
 }
 
-/* Columns [from, to) of the result, from at the beginning of a strip. */
-static void run_columns(const Panels *p, const PanelRun *r, int64_t from, int64_t to)
+static void float_columns(const Panels *p, const PanelRun *r, int64_t from, int64_t to)
 {
     bool relu = r->act == ACT_RELU;
     int64_t cols = p->kernel->cols;
@@ -66,20 +61,26 @@ static void run_columns(const Panels *p, const PanelRun *r, int64_t from, int64_
             t.relu = relu && k + t.k == p->k;
             t.b = p->w + j * p->k + k * cols;
             for (int64_t s = 0; s < r->strips; s++) {
-                int64_t row = r->strip[s].row, local = s * TILE_ROWS;
                 t.rows = r->strip[s].rows;
-                t.a = r->x + (r->packed_x ? local : row) * r->ldx + k;
-                t.c = r->y + (r->packed_y ? local : row) * r->ldy + j;
+                t.a = r->x + strip_row(r, r->packed_x, s) * r->ldx + k;
+                t.c = r->y + strip_row(r, r->packed_y, s) * r->ldy + j;
                 p->kernel->run(&t);
             }
         }
     }
-    if (r->act == ACT_NONE || relu)
+}
+/* Columns [from, to) of the result, from at the beginning of a strip. */
+static void run_columns(const Panels *p, const PanelRun *r, int64_t from, int64_t to)
+{
+    if (p->half)
+        halves_columns(p, r, from, to);
+    else
+        float_columns(p, r, from, to);
+    if (r->act == ACT_NONE || r->act == ACT_RELU)
         return;
     for (int64_t s = 0; s < r->strips; s++)
         for (int i = 0; i < r->strip[s].rows; i++) {
-            int64_t row = (r->packed_y ? s * TILE_ROWS : r->strip[s].row) + i;
-            float *y = r->y + row * r->ldy + from;
+            float *y = r->y + (strip_row(r, r->packed_y, s) + i) * r->ldy + from;
             cpu_bias_act_row(to - from, NULL, r->act, y, y);
         }
 }
@@ -97,10 +98,10 @@ typedef struct Job {
 
 static void run_piece(const Job *j, int64_t chunk, int64_t group)
 {
-    Strip strip[CHUNK];
+    Strip strip[STRIPS];
     PanelRun r = j->run;
     r.strip = strip;
-    for (int64_t row = chunk * CHUNK * TILE_ROWS; row < j->m && r.strips < CHUNK; row += TILE_ROWS)
+    for (int64_t row = chunk * STRIP_ROWS; row < j->m && r.strips < STRIPS; row += TILE_ROWS)
         strip[r.strips++] = (Strip){row, (int)(j->m - row < TILE_ROWS ? j->m - row : TILE_ROWS)};
     int64_t to = (group + 1) * GROUP;
     run_columns(j->p, &r, group * GROUP, to < j->p->n ? to : j->p->n);
@@ -113,7 +114,7 @@ void panels_linear(Device *d, int64_t m, const float *x, const Panels *p, const 
     Job j = {.p = p, .m = m};
     j.run = (PanelRun){.x = x, .bias = bias, .y = y, .ldx = p->k, .ldy = p->n, .act = act};
     int64_t groups = (p->n + GROUP - 1) / GROUP;
-    int64_t n = (m + CHUNK * TILE_ROWS - 1) / (CHUNK * TILE_ROWS) * groups;
+    int64_t n = (m + STRIP_ROWS - 1) / (STRIP_ROWS) * groups;
     bool alone = n == 1 || omp_get_max_threads() == 1 || m * p->n * p->k < 100000;
 #pragma omp parallel for schedule(dynamic, 1) if (!alone)
     for (int64_t i = 0; i < n; i++)
