@@ -1,4 +1,4 @@
-/* How fast the encoders run: `encoder cell [genes] [batch]` is a scGPT of published size (12 layers,
+/* How fast the encoders run: `encoder cell [genes] [batch] [form]` is a scGPT of published size (12 layers,
  * 512 wide, 8 heads) with random weights, in each form of weights; `encoder text DIR FILE` embeds
  * the lines of FILE with the text tower of a bundle. OMP_NUM_THREADS sets the threads. Prints
  * "name value unit" lines for encoder.sh. */
@@ -56,7 +56,8 @@ static Err time_cells(Device *d, const Scgpt *s, int64_t b, int64_t n, bool spre
     return OK;
 }
 
-static Err bench_cells(int64_t n, int64_t b)
+/* only: the one form to measure, for a profiler; NULL: all. */
+static Err bench_cells(int64_t n, int64_t b, const char *only)
 {
     static const struct {
         WeightForm form;
@@ -72,6 +73,8 @@ static Err bench_cells(int64_t n, int64_t b)
     TRY(scgpt_init(ps, "", &c, 1, &s));
     for (int i = 0; i < 3; i++) {
         TRY(NEW(out[i], (size_t)(b * c.width)));
+        if (only && strcmp(only, forms[i].name) != 0)
+            continue;
         params_unpack(ps);
         TRY(params_pack(ps, "transformer_encoder", forms[i].form));
         TRY(params_pack(ps, "value_encoder.linear2", forms[i].form));
@@ -81,13 +84,15 @@ static Err bench_cells(int64_t n, int64_t b)
             worst = fmax(worst, fabs(out[i][k] - out[0][k]));
             size += out[0][k] * out[0][k];
         }
-        if (i)
+        if (i && !only)
             printf("%s-error %.2g of-unit\n", forms[i].name, worst / sqrt(size / (double)(b * c.width)));
     }
-    params_unpack(ps);
-    TRY(params_pack(ps, "transformer_encoder", WEIGHT_F32));
-    TRY(params_pack(ps, "value_encoder.linear2", WEIGHT_F32));
-    TRY(time_cells(d, &s, b, n, true, "mixed-lengths", out[0]));
+    for (int i = 0; i < 3 && !only; i += 2) {
+        params_unpack(ps);
+        TRY(params_pack(ps, "transformer_encoder", forms[i].form));
+        TRY(params_pack(ps, "value_encoder.linear2", forms[i].form));
+        TRY(time_cells(d, &s, b, n, true, i ? "bf16-mixed-lengths" : "mixed-lengths", out[0]));
+    }
     for (int i = 0; i < 3; i++)
         free(out[i]);
     scgpt_done(&s);
@@ -137,11 +142,12 @@ int main(int argc, char **argv)
 {
     Err err = OK;
     if (argc >= 2 && strcmp(argv[1], "cell") == 0)
-        err = bench_cells(argc > 2 ? atol(argv[2]) : 600, argc > 3 ? atol(argv[3]) : 8);
+        err = bench_cells(argc > 2 ? atol(argv[2]) : 600, argc > 3 ? atol(argv[3]) : 8,
+                          argc > 4 ? argv[4] : NULL);
     else if (argc == 4 && strcmp(argv[1], "text") == 0)
         err = bench_texts(argv[2], argv[3]);
     else
-        err = err_set(ERR_USAGE, "usage: encoder cell [GENES [BATCH]] | text BUNDLE FILE");
+        err = err_set(ERR_USAGE, "usage: encoder cell [GENES [BATCH [FORM]]] | text BUNDLE FILE");
     if (err != OK)
         fprintf(stderr, "encoder: %s\n", err_message());
     return err;
