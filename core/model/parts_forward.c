@@ -318,6 +318,7 @@ static Err run_all(Run *r, JobCtl *ctl, const uint8_t *used)
     const PartsInput *in = r->in;
     Cells cells = {0};
     bool inside = c->query && c->q.vocab > 0;
+    bool sentence = r->p->own && !inside; /* the matching head reads the text as one token */
     bool has_cells = in->gene_ids && c->cell, has_text = in->text_ids && (inside || c->text);
     if (has_cells)
         TRY(run_cells(r, &cells));
@@ -329,7 +330,7 @@ static Err run_all(Run *r, JobCtl *ctl, const uint8_t *used)
     TRY(job_progress(ctl, 2));
     if (r->cell_feats && r->text_feats)
         TRY(run_sim(r));
-    if (has_cells && has_text && ((r->p->own && r->raw) || (inside && c->q.text_ffn)))
+    if (has_cells && has_text && (sentence ? c->match : inside && c->q.text_ffn))
         TRY(run_joint(r, &cells, used));
     TRY(job_progress(ctl, 3));
     return in->lm_ids && r->p->lm ? run_lm(r) : OK;

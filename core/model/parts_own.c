@@ -78,10 +78,17 @@ static Err load_stage1(const char *dir, const cJSON *config, Device *d, struct P
     if (!cJSON_IsObject(shape))
         FAIL(ERR_MODEL, "%s/config.json: \"stage1\" is missing", dir);
     Stage1Config c = stage1_config_default(1, 384);
-    TRY(stage1_config_read(shape, &c));
+    Err err = stage1_config_read(shape, &c);
+    if (err != OK)
+        return err_context(err, "%s/config.json", dir);
     TRY(stage1_init(d, &c, PARAMS_BLANK, &o->s));
     TRY(load_weights(dir, "member0.safetensors", o->s.ps));
-    return c.text_width ? text_tower_open(dir, d, &o->tower) : OK;
+    if (!c.text_width)
+        return OK;
+    TRY(text_tower_open(dir, d, &o->tower));
+    if (text_tower_config(o->tower)->width != c.text_width)
+        FAIL(ERR_MODEL, "%s: text.json and config.json disagree on the width of texts", dir);
+    return OK;
 }
 
 static void view_stage1(const cJSON *config, Parts *p)
@@ -120,6 +127,8 @@ static void view_stage1(const cJSON *config, Parts *p)
 static Err load_projector(const char *dir, const DescriberConfig *d, Parts *p)
 {
     Describer *x = &p->own->x;
+    if (d->query_width != p->c.q.width)
+        FAIL(ERR_MODEL, "%s: decoder.json does not fit stage 1 of this bundle", dir);
     TRY(describer_init(p->d, d, PARAMS_BLANK, x));
     TRY(load_weights(dir, "decoder.safetensors", x->ps));
     p->c.projector = true;
