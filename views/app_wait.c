@@ -31,6 +31,8 @@ static WorkKind of_the_file(const App *a)
 
 static WorkKind of_the_figure(const App *a)
 {
+    if (busy(a, WORK_SUBCLUSTER))
+        return WORK_SUBCLUSTER;
     if (a->focus == PANE_PLOT && (busy(a, WORK_CHART) || app_chart_is_due(a)))
         return WORK_CHART;
     if (!a->map && busy(a, WORK_CLUSTER))
@@ -48,7 +50,9 @@ WorkKind app_waits_for(const App *a, Action act)
     case ACT_COPY:
         return of_the_figure(a);
     case ACT_TABLE:
-        return busy(a, WORK_DE) ? WORK_DE : busy(a, WORK_MARKERS) && !a->show_de ? WORK_MARKERS : N_WORK;
+        if (busy(a, WORK_SUBCLUSTER) || busy(a, WORK_DE))
+            return busy(a, WORK_DE) ? WORK_DE : WORK_SUBCLUSTER;
+        return busy(a, WORK_MARKERS) && !a->show_de ? WORK_MARKERS : N_WORK;
     case ACT_DATA:
         return a->focus == PANE_MARKERS ? app_waits_for(a, ACT_TABLE) : busy(a, WORK_GATE) ? WORK_GATE : N_WORK;
     case ACT_MARK:
