@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/base/mem.h"
@@ -57,6 +59,7 @@ typedef struct Watch {
     JobCtl ctl;
     char stages[512];
     const char *stop; /* stage */
+    size_t at;        /* from this progress of it on */
 } Watch;
 
 static bool ran(const Watch *w, const char *stage)
@@ -71,7 +74,7 @@ static void note(void *user, const char *stage, size_t done, size_t total)
     Watch *w = user;
     if (stage && !ran(w, stage))
         snprintf(w->stages + strlen(w->stages), sizeof w->stages - strlen(w->stages), ";%s;", stage);
-    if (stage && w->stop && strcmp(stage, w->stop) == 0)
+    if (stage && w->stop && strcmp(stage, w->stop) == 0 && done >= w->at)
         atomic_store(&w->ctl.cancel, ERR_CANCELLED);
 }
 
@@ -150,6 +153,30 @@ static void stopped_in_any_stage_it_goes_on_there(void **state)
     clustering_free(want);
 }
 
+static void stopped_among_its_epochs_the_map_goes_on_there(void **state)
+{
+    Watch w = {0};
+    Clustering *want, *c;
+    empty_cache();
+    assert_ok(run(&w, 0, 1, &want));
+    for (size_t at = 1; at < 400; at += 133) {
+        empty_cache();
+        w.stop = "map";
+        w.at = at;
+        assert_err(run(&w, 0, 1, &c), ERR_CANCELLED);
+        size_t unfinished = kept_files();
+        w.stop = NULL;
+        assert_ok(run(&w, 0, 1, &c));
+        assert_false(ran(&w, "start of the map"));
+        assert_true(ran(&w, "map"));
+        assert_same(want, c);
+        assert_int_equal(unfinished, 4); /* genes, components, neighbours, the map on its way */
+        assert_int_equal(kept_files(), 5);
+        clustering_free(c);
+    }
+    clustering_free(want);
+}
+
 /* Flips one byte near the end of every kept file. */
 static void damage_all(bool cut)
 {
@@ -173,6 +200,49 @@ static void damage_all(bool cut)
         close(fd);
     }
     cache_entries_free(e, n);
+}
+
+/* Makes an empty file in the cache, written to so many hours ago. */
+static void leave(const char *name, int hours)
+{
+    char path[400];
+    struct timespec then[2];
+    snprintf(path, sizeof path, "%s/scmmgpt/%s", folder, name);
+    int fd = open(path, O_WRONLY | O_CREAT, 0600);
+    assert_true(fd >= 0);
+    clock_gettime(CLOCK_REALTIME, &then[0]);
+    then[0].tv_sec -= 3600 * hours;
+    then[1] = then[0];
+    assert_int_equal(futimens(fd, then), 0);
+    close(fd);
+}
+
+static bool is_left(const char *name)
+{
+    char path[400];
+    snprintf(path, sizeof path, "%s/scmmgpt/%s", folder, name);
+    return access(path, F_OK) == 0;
+}
+
+static void an_unfinished_file_of_a_killed_run_is_removed(void **state)
+{
+    Str s = {0};
+    uint64_t bytes;
+    assert_ok(cache_folder(true, &s));
+    str_free(&s);
+    leave("0123.stage.aB3dEf", 3);
+    leave("4567.stage.aB3dEf", 0); /* somebody may be writing it */
+    leave("notes.txt", 3);
+    assert_ok(cache_make_room(1000));
+    assert_false(is_left("0123.stage.aB3dEf"));
+    assert_true(is_left("4567.stage.aB3dEf"));
+    leave("4567.stage.aB3dEf", 3);
+    assert_ok(cache_clear(&bytes));
+    assert_false(is_left("4567.stage.aB3dEf"));
+    assert_true(is_left("notes.txt"));
+    char path[400];
+    snprintf(path, sizeof path, "%s/scmmgpt/notes.txt", folder);
+    assert_int_equal(unlink(path), 0);
 }
 
 static void damaged_stages_are_made_again(void **state)
@@ -219,6 +289,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(the_next_run_takes_every_stage_from_the_cache),
         TEST(stopped_in_any_stage_it_goes_on_there),
+        TEST(stopped_among_its_epochs_the_map_goes_on_there),
+        TEST(an_unfinished_file_of_a_killed_run_is_removed),
         TEST(damaged_stages_are_made_again),
         TEST(short_work_and_a_folder_that_cannot_be_written_leave_nothing),
     };

@@ -174,9 +174,11 @@ Err umap_layout(Device *d, const Csr *g, const UmapParams *p, JobCtl *ctl, float
         if (i % 100000 == 0)
             TRY_GOTO(job_look(ctl));
     }
-    to_ten(xy, n);
+    if (p->first == 0)
+        to_ten(xy, n);
     TRY_GOTO(job_look(ctl));
-    Layout l = {.n = (int64_t)n, .pull = halves ? 1 : 2, .epochs = halves ? 2 * epochs : epochs, .xy = xy};
+    Layout l = {.n = (int64_t)n, .pull = halves ? 1 : 2, .epochs = halves ? 2 * epochs : epochs, .xy = xy,
+                .first = p->first, .reached = p->reached, .user = p->user};
     TRY_GOTO(run(d, p, &e, halves, &l, ctl));
 done:
     release(&e);

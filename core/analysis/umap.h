@@ -15,6 +15,11 @@ typedef struct UmapParams {
     int epochs;              /* 0: 500 up to 10,000 cells, 200 above */
     int negatives;           /* 5 repelling samples for each attracting one; at most 7 */
     uint64_t seed;
+    /* For layouts that go on another time, in umap_layout: where the epochs begin (0: at the start; else xy is what
+     * `reached` was given with this number), and who hears of it (NULL ok; as in Layout). */
+    int first;
+    void (*reached)(void *user, int epoch, const float *xy);
+    void *user;
 } UmapParams;
 UmapParams umap_params_default(void);
 

@@ -53,6 +53,19 @@ Err cache_file_identity(const char *path, Str *out, char real[1024])
     return OK;
 }
 
+/* The temporary file of a run that was killed: nobody has written to it for an hour. */
+static bool is_forgotten(const char *name, const struct stat *st)
+{
+    size_t n = strlen(name);
+    if (n < 7 || name[n - 7] != '.' || time(NULL) - st->st_mtime < 3600)
+        return false;
+    char *whole = mem_strndup(name, n - 7);
+    bool ours = str_ends(whole, KEPT_SUFFIX) || str_ends(whole, SIDECAR_SUFFIX) ||
+                str_ends(whole, CACHE_TEXTS_SUFFIX);
+    free(whole);
+    return ours;
+}
+
 static int latest_first(const void *a, const void *b)
 {
     const CacheEntry *x = a, *y = b;
@@ -71,17 +84,16 @@ Err cache_list(CacheEntry **out, size_t *n)
     for (struct dirent *file; d && !err && (file = readdir(d));) {
         struct stat st;
         char *path = str_format("%s/%s", str_text(&folder), file->d_name);
-        bool kept = str_ends(file->d_name, KEPT_SUFFIX),
-             texts = str_ends(file->d_name, CACHE_TEXTS_SUFFIX);
-        if ((kept || texts || str_ends(file->d_name, SIDECAR_SUFFIX)) && lstat(path, &st) == 0 &&
-            S_ISREG(st.st_mode)) {
+        bool there = lstat(path, &st) == 0 && S_ISREG(st.st_mode), kept = str_ends(file->d_name, KEPT_SUFFIX),
+             texts = str_ends(file->d_name, CACHE_TEXTS_SUFFIX), forgotten = there && is_forgotten(file->d_name, &st);
+        if (there && (kept || texts || forgotten || str_ends(file->d_name, SIDECAR_SUFFIX))) {
             err = mem_realloc(&e, count + 1, sizeof *e);
             if (!err)
                 e[count++] = (CacheEntry){mem_strdup(file->d_name),
                                           texts  ? mem_strdup("texts of a model")
                                           : kept ? kept_describe(path)
                                                  : sidecar_describe(path),
-                                          (uint64_t)st.st_size, st.st_mtime};
+                                          (uint64_t)st.st_size, st.st_mtime, forgotten};
         }
         free(path);
     }
@@ -151,7 +163,7 @@ Err cache_make_room(uint64_t bytes)
     TRY(cache_list(&e, &n));
     for (size_t i = 0; i < n;
          i++) /* most recently used first: the rest goes once the sum is above the cap */
-        if (total + e[i].bytes <= cap)
+        if (!e[i].forgotten && total + e[i].bytes <= cap)
             total += e[i].bytes;
         else
             remove_entry(&e[i]);

@@ -24,6 +24,7 @@ typedef struct CacheEntry {
     char *what; /* the dataset it belongs to; "" when unknown */
     uint64_t bytes;
     time_t used;
+    bool forgotten; /* the unfinished file of a run that was killed; goes when room is made */
 } CacheEntry;
 /* Most recently used first; cache_entries_free. No folder: n = 0. */
 CHECKED Err cache_list(CacheEntry **out, size_t *n);

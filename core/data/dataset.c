@@ -60,6 +60,8 @@ void dataset_close(Dataset *d)
     frame_done(&d->raw_var);
     strings_free(d->warnings, d->n_warnings);
     strings_free(d->genomes, d->n_genomes);
+    strings_free(d->parts, d->n_parts);
+    free(d->identity);
     free(d->path);
     free(d->encoding);
     free(d->reason);

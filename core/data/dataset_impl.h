@@ -3,6 +3,7 @@
  * matrix.c read them on first use. */
 #ifndef SCMM_DATA_DATASET_IMPL_H
 #define SCMM_DATA_DATASET_IMPL_H
+#include "core/base/str.h"
 #include "core/data/dataset.h"
 #include "core/data/store.h"
 
@@ -115,11 +116,19 @@ struct Dataset {
     char **genomes;              /* 10x files with several */
     size_t n_genomes;
     char sha256[65];
+    char **parts;                /* the files it is read from, where that is not `path` itself or all below it */
+    size_t n_parts;
+    char *identity;              /* of parts or of the folder, once it was asked for */
 };
 
 /* ---- open.c ---- */
 /* dataset_open without the rehearsal in a child: for fuzzing. */
 CHECKED Err dataset_open_unwatched(const char *path, const DatasetOptions *opt, Dataset **out);
+
+/* ---- sha.c ---- */
+/* Adds a text that changes when a file of the dataset does (path, size, time, inode; of a folder as it was when this was
+ * first asked); real as in cache_file_identity. ERR_GENERAL when there is no file. */
+CHECKED Err dataset_identity(Dataset *d, Str *out, char real[1024]);
 
 /* ---- refuse.c: what is not read here, and the way out; each fails with ERR_INPUT ---- */
 /* A file by its name and its first n bytes, which a 0 ends. */

@@ -17,6 +17,7 @@
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "core/data/cache.h"
+#include "core/data/dataset_impl.h"
 
 static const char magic[16] = "scmmgpt stage 1";
 enum { STEP = 4 << 20 }; /* bytes between two looks at the clock */
@@ -42,10 +43,10 @@ double kept_worth(void)
 }
 
 /* The key of `what` and where it is kept. */
-static Err place_of(const Dataset *d, const char *what, bool create, Header *h, Str *path)
+static Err place_of(Dataset *d, const char *what, bool create, Header *h, Str *path)
 {
     Str text = {0};
-    TRY(cache_file_identity(dataset_path(d), &text, h->path));
+    TRY(dataset_identity(d, &text, h->path));
     char hex[65];
     str_addf(&text, "\n%s", what);
     hash_sha256(text.data, text.len, hex);
@@ -121,7 +122,7 @@ static bool good_header(const Header *h, const Header *want, size_t n, uint64_t 
     return left == 0;
 }
 
-Err kept_load(const Dataset *d, const char *what, JobCtl *ctl, KeptPart *parts, size_t n)
+Err kept_load(Dataset *d, const char *what, JobCtl *ctl, KeptPart *parts, size_t n)
 {
     Header h, want = {.n = n};
     Str path = {0};
@@ -154,6 +155,15 @@ done:
         close(fd);
     str_free(&path);
     return err;
+}
+
+void kept_remove(Dataset *d, const char *what)
+{
+    Header h = {0};
+    Str path = {0};
+    if (!atomic_load(&off) && place_of(d, what, false, &h, &path) == OK)
+        unlink(str_text(&path));
+    str_free(&path);
 }
 
 char *kept_describe(const char *path)
@@ -198,7 +208,7 @@ static Err write_parts(int fd, Header *h, const KeptPart *parts, JobCtl *ctl, bo
     return OK;
 }
 
-Err kept_save(const Dataset *d, const char *what, JobCtl *ctl, const KeptPart *parts, size_t n)
+Err kept_save(Dataset *d, const char *what, JobCtl *ctl, const KeptPart *parts, size_t n)
 {
     Header h = {.n = n};
     Str path = {0};

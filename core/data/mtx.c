@@ -304,6 +304,11 @@ Err mtx_read(Dataset *d, const DatasetOptions *opt)
     MtxHead h;
     Err err = OK;
     TRY(find_files(d, opt, &files));
+    d->n_parts = 3;
+    d->parts = mem_must(d->n_parts * sizeof *d->parts);
+    d->parts[0] = mem_strdup(files.matrix);
+    d->parts[1] = mem_strdup(files.features);
+    d->parts[2] = mem_strdup(files.barcodes);
     Matrix *m = dataset_new_matrix(d, "X");
     m->kind = MATRIX_MTX;
     m->mtx_path = mem_strdup(files.matrix);

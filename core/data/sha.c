@@ -1,6 +1,7 @@
-/* The SHA-256 of a dataset: of its file, or of the sorted list of its files and their hashes when
- * it is a folder. */
+/* Which dataset it is: the SHA-256 of its file, or of the sorted list of its files and their hashes when it is a folder;
+ * and, without reading them, what changes when one of its files does. */
 #include <dirent.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -8,6 +9,7 @@
 #include "core/base/hash.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
+#include "core/data/cache.h"
 #include "core/data/column.h"
 #include "core/data/dataset_impl.h"
 
@@ -73,6 +75,56 @@ static Err hash_folder(const char *path, JobCtl *ctl, char hex[65])
     str_free(&list);
     strings_free(l.v, l.n);
     return err;
+}
+
+/* All files below the folder, with sizes, times and inodes. */
+static Err folder_identity(const char *path, Str *out)
+{
+    FileList l = {0};
+    Str list = {0};
+    char hex[65], real[1024];
+    Err err = collect(path, "", 0, &l);
+    if (l.n)
+        qsort(l.v, l.n, sizeof *l.v, by_text);
+    for (size_t i = 0; i < l.n && !err; i++) {
+        char *full = str_format("%s/%s", path, l.v[i]);
+        err = cache_file_identity(full, &list, real);
+        str_add(&list, "\n");
+        free(full);
+    }
+    if (!err)
+        hash_sha256(str_text(&list), list.len, hex);
+    if (!err)
+        str_addf(out, "%zu files\n%s", l.n, hex);
+    str_free(&list);
+    strings_free(l.v, l.n);
+    return err;
+}
+
+Err dataset_identity(Dataset *d, Str *out, char real[1024])
+{
+    struct stat st;
+    bool there = stat(d->path, &st) == 0;
+    if (there && S_ISREG(st.st_mode) && !d->n_parts)
+        return cache_file_identity(d->path, out, real);
+    if (!d->identity) {
+        Str s = {0};
+        Err err = OK;
+        for (size_t i = 0; i < d->n_parts && !err; i++)
+            err = cache_file_identity(d->parts[i], &s, real);
+        if (!err && !d->n_parts)
+            err = there ? folder_identity(d->path, &s) : err_set(ERR_GENERAL, "%s: has no file", d->path);
+        if (err) {
+            str_free(&s);
+            return err;
+        }
+        d->identity = str_take(&s);
+    }
+    char *found = realpath(d->path, NULL);
+    snprintf(real, 1024, "%s", found ? found : d->path);
+    str_addf(out, "%s\n%s", real, d->identity);
+    free(found);
+    return OK;
 }
 
 Err dataset_sha256(Dataset *d, JobCtl *ctl, char hex[65])

@@ -34,10 +34,10 @@ struct Sidecar {
 
 /* ---- key and place ---- */
 
-static Err key_of(const Dataset *d, const Matrix *m, char hex[65], char real[1024])
+static Err key_of(Dataset *d, const Matrix *m, char hex[65], char real[1024])
 {
     Str s = {0};
-    TRY(cache_file_identity(d->path, &s, real));
+    TRY(dataset_identity(d, &s, real));
     str_addf(&s, "\n%s %s %s %zu %zu %zu %d", m->info.name, m->info.storage, m->info.dtype, m->info.rows,
              m->info.cols, m->info.nnz, m->keep != NULL);
     hash_sha256(s.data, s.len, hex);
@@ -74,7 +74,7 @@ static uint64_t end_of(const Header *h)
     return sums_at(h) + h->cells * 8;
 }
 
-Sidecar *sidecar_open(const Dataset *d, const Matrix *m)
+Sidecar *sidecar_open(Dataset *d, const Matrix *m)
 {
     char hex[65], real[1024];
     Str path = {0};

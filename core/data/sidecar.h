@@ -8,7 +8,7 @@
 
 typedef struct Sidecar Sidecar;
 /* The sidecar of this matrix in this state of its file; NULL when there is none. */
-Sidecar *sidecar_open(const Dataset *d, const Matrix *m);
+Sidecar *sidecar_open(Dataset *d, const Matrix *m);
 void sidecar_close(Sidecar *s); /* NULL ok */
 CHECKED Err sidecar_read_gene(Sidecar *s, size_t gene, float *out /* zeroed, [cells] */);
 /* The sums of the cells, out[cells]; false: damaged. */

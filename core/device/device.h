@@ -18,7 +18,7 @@ extern "C" {
 #include "core/base/err.h"
 #endif
 
-#define DEVICE_ABI 6
+#define DEVICE_ABI 7
 
 typedef struct Device Device;
 typedef struct DeviceOps DeviceOps;
@@ -255,10 +255,23 @@ typedef struct Layout {
     float pull;            /* factor of the attraction */
     int negatives[2];      /* repelling samples of a firing in even and odd epochs; 0..7 */
     uint64_t seed;
-    int epochs;
+    int first, epochs;     /* epochs first .. epochs-1 are done */
     float *xy;             /* [n,2] start in, end out */
     DeviceWatch watch;           /* done: epochs */
+    /* NULL, or called at the beginning of epochs (of some or of none) on the calling thread with the places at that
+     * moment: a layout with that xy and `first` ends as this one does. */
+    void (*reached)(void *user, int epoch, const float *xy);
+    void *user;
 } Layout;
+
+/* The epoch in which an edge fires next when epochs 0 .. first-1 have been. */
+static inline float layout_next(float period, int first)
+{
+    float next = period;
+    while (next <= (float)(first - 1))
+        next += period;
+    return next;
+}
 
 struct DeviceOps {
     uint32_t abi;     /* DEVICE_ABI; checked first */

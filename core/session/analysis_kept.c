@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "core/base/log.h"
 #include "core/base/version.h"
 #include "core/data/kept.h"
 
@@ -34,6 +35,8 @@ static Err load(Session *s, const char *stage, const char *key, JobCtl *ctl, Kep
     str_addf(&what, "%s\n%s", stage, key);
     Err err = kept_load(s->dataset, str_text(&what), ctl, parts, n);
     str_free(&what);
+    if (!err)
+        log_debug("%s: from an earlier run", stage);
     return err;
 }
 
@@ -153,6 +156,48 @@ Err kept_save_map(Session *s, const char *key, double since, JobCtl *ctl, const 
 {
     KeptPart p[] = {PART(xy, 2 * n)};
     return save(s, "map", key, since, ctl, p, 1);
+}
+
+static char *epoch_name(const char *key)
+{
+    return str_format("map on its way\n%s", key);
+}
+
+Err kept_load_epoch(Session *s, const char *key, size_t n, JobCtl *ctl, float *xy, int *epoch)
+{
+    KeptPart p[2];
+    char *name = epoch_name(key);
+    Err err = kept_load(s->dataset, name, ctl, p, 2);
+    free(name);
+    TRY(err);
+    int32_t number = 0;
+    if (p[1].bytes == sizeof number)
+        memcpy(&number, p[1].data, sizeof number);
+    if (p[0].bytes != 2 * n * sizeof *xy || number < 1)
+        return refuse(p, 2);
+    memcpy(xy, p[0].data, p[0].bytes);
+    *epoch = number;
+    log_debug("map: goes on at epoch %d of an earlier run", (int)number);
+    free(p[0].data);
+    free(p[1].data);
+    return OK;
+}
+
+void kept_save_epoch(Session *s, const char *key, const float *xy, size_t n, int epoch)
+{
+    int32_t number = epoch;
+    KeptPart p[] = {PART(xy, 2 * n), PART(&number, 1)};
+    char *name = epoch_name(key);
+    Err ignored = kept_save(s->dataset, name, NULL, p, 2); /* without a job nothing stops it */
+    (void)ignored;
+    free(name);
+}
+
+void kept_remove_epoch(Session *s, const char *key)
+{
+    char *name = epoch_name(key);
+    kept_remove(s->dataset, name);
+    free(name);
 }
 
 typedef struct LabelFacts {

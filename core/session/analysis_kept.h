@@ -22,6 +22,10 @@ CHECKED Err kept_save_graph(Session *s, const char *key, double since, JobCtl *c
                             const Csr *distances, double recall);
 CHECKED Err kept_load_map(Session *s, const char *key, size_t n, JobCtl *ctl, float **xy);
 CHECKED Err kept_save_map(Session *s, const char *key, double since, JobCtl *ctl, const float *xy, size_t n);
+/* A map on its way, at the beginning of an epoch from 1 on. */
+CHECKED Err kept_load_epoch(Session *s, const char *key, size_t n, JobCtl *ctl, float *xy, int *epoch);
+void kept_save_epoch(Session *s, const char *key, const float *xy, size_t n, int epoch);
+void kept_remove_epoch(Session *s, const char *key);
 CHECKED Err kept_load_labels(Session *s, const char *key, size_t n, JobCtl *ctl, int32_t *label, size_t *n_groups,
                              double *modularity);
 CHECKED Err kept_save_labels(Session *s, const char *key, double since, JobCtl *ctl, const int32_t *label, size_t n,

@@ -16,6 +16,7 @@
 #include "core/base/str.h"
 #include "core/base/version.h"
 #include "core/figure/palette.h"
+#include "core/data/kept.h"
 #include "core/session/analysis_kept.h"
 
 /* A log-normalised matrix up to this size is kept whole; a larger one is read again. */
@@ -282,18 +283,45 @@ static Err find_graph(Session *s, AnalysisState *a, int neighbors, JobCtl *ctl)
     return err;
 }
 
-static Err lay_out(Session *s, const AnalysisState *a, const ClusterParams *p, JobCtl *ctl, float *xy)
+/* A layout that takes long is kept every few seconds on its way. */
+typedef struct OnTheWay {
+    Session *s;
+    const char *key;
+    size_t n;
+    double since; /* the start, or what was kept last */
+} OnTheWay;
+
+static void keep_epoch(void *user, int epoch, const float *xy)
+{
+    OnTheWay *w = user;
+    if (epoch == 0 || kept_clock() - w->since < kept_worth())
+        return;
+    kept_save_epoch(w->s, w->key, xy, w->n, epoch);
+    w->since = kept_clock();
+}
+
+/* *since becomes 0 when an earlier run has done a part. */
+static Err lay_out(Session *s, const AnalysisState *a, const ClusterParams *p, const char *key, JobCtl *ctl, float *xy,
+                   double *since)
 {
     UmapParams u = umap_params_default();
     Device *device;
+    OnTheWay w = {s, key, a->connectivities.rows, *since};
     TRY(session_device(s, &device));
+    u.reached = keep_epoch;
+    u.user = &w;
     u.min_dist = p->min_dist;
     u.spread = p->spread;
     u.seed = s->params.seed;
-    if (a->connectivities.rows <= SPECTRAL_CELLS)
+    Err err = kept_load_epoch(s, key, w.n, ctl, xy, &u.first);
+    if (err && err != ERR_NOT_FOUND)
+        return err;
+    if (err == OK)
+        *since = 0;
+    else if (w.n <= SPECTRAL_CELLS)
         TRY(umap_spectral_start(&a->connectivities, a->space, a->d, u.seed, ctl, xy));
     else
-        umap_pca_start(a->space, a->connectivities.rows, a->d, u.seed, xy);
+        umap_pca_start(a->space, w.n, a->d, u.seed, xy);
     return umap_layout(device, &a->connectivities, &u, ctl, xy);
 }
 
@@ -310,9 +338,11 @@ static Err find_map(Session *s, AnalysisState *a, const ClusterParams *p, JobCtl
     if (err == ERR_NOT_FOUND) {
         err = NEW(xy, 2 * n);
         if (!err)
-            err = lay_out(s, a, p, ctl, xy);
+            err = lay_out(s, a, p, key, ctl, xy, &since);
         if (!err)
             err = kept_save_map(s, key, since, ctl, xy, n);
+        if (!err)
+            kept_remove_epoch(s, key);
     }
     free(key);
     if (err) {

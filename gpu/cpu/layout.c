@@ -283,7 +283,10 @@ static bool work_batch(Team *t, bool first_thread, int epoch, size_t first)
 
 static void work_epochs(Team *t, bool first_thread)
 {
-    for (int epoch = 0; epoch < t->r->l->epochs; epoch++) {
+    const Layout *l = t->r->l;
+    for (int epoch = l->first; epoch < l->epochs; epoch++) {
+        if (first_thread && l->reached)
+            l->reached(l->user, epoch, t->now);
         for (size_t first = 0; first < t->n; first += t->batch)
             if (!work_batch(t, first_thread, epoch, first))
                 return;
@@ -328,7 +331,8 @@ void cpu_layout(Device *d, const Layout *l)
     if (NEW(r.next, edges) || NEW(other, 2 * (size_t)l->n)) {
         cpu_no_memory(d, "the map's layout");
     } else {
-        memcpy(r.next, l->period, edges * sizeof *r.next);
+        for (size_t e = 0; e < edges; e++)
+            r.next[e] = layout_next(l->period[e], l->first);
         run_epochs(&r, other);
     }
     free(r.next);

@@ -5,6 +5,8 @@
  * writes only its own place and its own edges. */
 #include "gpu/cuda/cuda.cuh"
 
+#include <vector>
+
 enum { PLACES = 16 };
 
 struct Epoch {
@@ -154,7 +156,7 @@ static void run_epochs(Device *d, const Layout *l, Epoch s, float *now, float *t
 {
     int64_t lanes = l->n * PLACES, blocks = (lanes + 255) / 256;
     int at_once = epochs_at_once(l->indptr[l->n]);
-    for (int epoch = 0; epoch < l->epochs && !d->err; epoch++) {
+    for (int epoch = l->first; epoch < l->epochs && !d->err; epoch++) {
         s.epoch = epoch;
         s.negatives = l->negatives[epoch & 1];
         s.alpha = 1.0f - (float)epoch / (float)l->epochs;
@@ -184,6 +186,16 @@ static void *copy_in(Device *d, const void *from, size_t bytes)
     return p;
 }
 
+static float *next_firings(Device *d, const Layout *l, size_t edges)
+{
+    if (l->first <= 0)
+        return (float *)copy_in(d, l->period, edges * sizeof(float));
+    std::vector<float> next(edges);
+    for (size_t e = 0; e < edges; e++)
+        next[e] = layout_next(l->period[e], l->first);
+    return (float *)copy_in(d, next.data(), edges * sizeof(float));
+}
+
 static void cuda_layout(Device *d, const Layout *l)
 {
     if (l->n <= 0)
@@ -203,7 +215,7 @@ static void cuda_layout(Device *d, const Layout *l)
     s.indptr = (int64_t *)copy_in(d, l->indptr, (n + 1) * sizeof(int64_t));
     s.to = (int32_t *)copy_in(d, l->to, edges * sizeof(int32_t));
     s.period = (float *)copy_in(d, l->period, edges * sizeof(float));
-    s.next = (float *)copy_in(d, l->period, edges * sizeof(float));
+    s.next = next_firings(d, l, edges);
     if (!d->err)
         run_epochs(d, l, s, now, then);
     cuda_free_all(d, now, then, fixed, s.indptr, s.to, s.period, s.next);
