@@ -13,6 +13,7 @@
 
 #include "core/base/mem.h"
 #include "core/data/cache.h"
+#include "core/data/dataset_impl.h"
 #include "core/data/kept.h"
 #include "core/session/session.h"
 
@@ -245,6 +246,55 @@ static void an_unfinished_file_of_a_killed_run_is_removed(void **state)
     assert_int_equal(unlink(path), 0);
 }
 
+static void write_text(const char *name, const char *text)
+{
+    char path[400];
+    snprintf(path, sizeof path, "%s/cells/%s", folder, name);
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+}
+
+static char *identity_of(const char *path)
+{
+    Str s = {0};
+    char real[1024];
+    Dataset *d;
+    assert_ok(dataset_open(path, NULL, NULL, &d));
+    assert_ok(dataset_identity(d, &s, real));
+    dataset_close(d);
+    return str_take(&s);
+}
+
+/* Outputs may be written beside the matrix: they are none of its files. */
+static void a_folder_of_text_is_another_when_one_of_its_three_files_is(void **state)
+{
+    char path[400];
+    snprintf(path, sizeof path, "%s/cells", folder);
+    assert_int_equal(mkdir(path, 0700), 0);
+    write_text("features.tsv", "E1\tCD3E\nE2\tMS4A1\n");
+    write_text("barcodes.tsv", "A\nB\nC\n");
+    write_text("matrix.mtx", "%%MatrixMarket matrix coordinate integer general\n2 3 2\n1 1 4\n2 3 1\n");
+    char *first = identity_of(path);
+    write_text("out.tsv", "cell\n");
+    char *same = identity_of(path);
+    write_text("features.tsv", "E1\tCD3E\nE2\tMS4A1-X\n");
+    char *other = identity_of(path);
+    assert_string_equal(first, same);
+    assert_string_not_equal(first, other);
+    free(first);
+    free(same);
+    free(other);
+    static const char *const names[] = {"out.tsv", "features.tsv", "barcodes.tsv", "matrix.mtx"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        snprintf(path, sizeof path, "%s/cells/%s", folder, names[i]);
+        assert_int_equal(unlink(path), 0);
+    }
+    snprintf(path, sizeof path, "%s/cells", folder);
+    assert_int_equal(rmdir(path), 0);
+}
+
 static void damaged_stages_are_made_again(void **state)
 {
     Watch w = {0};
@@ -291,6 +341,7 @@ int main(void)
         TEST(stopped_in_any_stage_it_goes_on_there),
         TEST(stopped_among_its_epochs_the_map_goes_on_there),
         TEST(an_unfinished_file_of_a_killed_run_is_removed),
+        TEST(a_folder_of_text_is_another_when_one_of_its_three_files_is),
         TEST(damaged_stages_are_made_again),
         TEST(short_work_and_a_folder_that_cannot_be_written_leave_nothing),
     };

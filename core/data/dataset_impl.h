@@ -125,6 +125,10 @@ struct Dataset {
 /* dataset_open without the rehearsal in a child: for fuzzing. */
 CHECKED Err dataset_open_unwatched(const char *path, const DatasetOptions *opt, Dataset **out);
 
+/* ---- loom.c ---- */
+/* A graph of cells (members a, b, w: from, to, weight) as a matrix. */
+CHECKED Err loom_graph(Dataset *d, const char *path, JobCtl *ctl, Csr *out);
+
 /* ---- sha.c ---- */
 /* Adds a text that changes when a file of the dataset does (path, size, time, inode; of a folder as it was when this was
  * first asked); real as in cache_file_identity. ERR_GENERAL when there is no file. */

@@ -9,6 +9,7 @@
 #include "core/base/str.h"
 #include "core/data/column.h"
 #include "core/data/dataset_impl.h"
+#include "core/data/mtx.h"
 
 /* The first of the names (case ignored) that is a one-dimensional array of n texts; else any that
  * is unique enough. */
@@ -189,4 +190,41 @@ Err loom_read(Dataset *d, const DatasetOptions *opt)
     (void)ignored;
     read_layers(d, shape.shape[0], shape.shape[1]);
     return dataset_settle(d, opt);
+}
+
+/* Values of one member, as many as there are edges (*n SIZE_MAX: not known yet). */
+static Err read_ends(Dataset *d, const char *path, const char *member, MemType type, size_t *n, void *out)
+{
+    Array *a;
+    char *p = path_join(path, member);
+    Err err = store_open_array(d->store, p, &a);
+    free(p);
+    TRY(err);
+    if (*n == SIZE_MAX)
+        *n = (size_t)a->info.count;
+    err = array_read_all(a, *n, type, out);
+    array_close(a);
+    return err;
+}
+
+Err loom_graph(Dataset *d, const char *path, JobCtl *ctl, Csr *out)
+{
+    Err err = OK;
+    int32_t *from = NULL, *to = NULL;
+    float *weight = NULL;
+    size_t n = SIZE_MAX, cells = d->obs.n;
+    TRY_GOTO(read_ends(d, path, "a", MEM_I32, &n, &from));
+    TRY_GOTO(read_ends(d, path, "b", MEM_I32, &n, &to));
+    TRY_GOTO(read_ends(d, path, "w", MEM_F32, &n, &weight));
+    TRY_GOTO(job_look(ctl));
+    for (size_t i = 0; i < n; i++)
+        if (from[i] < 0 || to[i] < 0 || (size_t)from[i] >= cells || (size_t)to[i] >= cells)
+            FAIL_GOTO(ERR_INPUT, "%s: edge %zu joins cells %d and %d of %zu; the file is damaged", path, i, (int)from[i],
+                      (int)to[i], cells);
+    TRY_GOTO(mtx_rows(0, cells, cells, from, to, weight, n, out));
+done:
+    free(from);
+    free(to);
+    free(weight);
+    return err;
 }

@@ -118,15 +118,22 @@ Err dataset_uns(Dataset *d, Tree **out)
     return OK;
 }
 
+static const char *obsp_group(const Dataset *d)
+{
+    return strcmp(d->format, "loom") == 0 ? "col_graphs" : "obsp";
+}
+
 Err dataset_obsp(Dataset *d, const char *name, JobCtl *ctl, Csr *out)
 {
-    char *path = path_join("obsp", name);
+    char *path = path_join(obsp_group(d), name);
     NodeKind kind = d->store ? store_kind(d->store, path) : NODE_NONE;
     Frame cells = {.n = d->obs.n};
     Matrix m = {.info = {.name = path}, .var = &cells};
-    Err err = kind == NODE_NONE ? err_set(ERR_NOT_FOUND, "obsp/%s: is not in the file", name)
+    bool loom = strcmp(d->format, "loom") == 0;
+    Err err = kind == NODE_NONE ? err_set(ERR_NOT_FOUND, "%s: is not in the file", path)
+              : loom            ? loom_graph(d, path, ctl, out)
                                 : matrix_describe(d, path, &m);
-    if (!err)
+    if (!err && !loom)
         err = matrix_read_rows(d, &m, 0, d->obs.n, ctl, out);
     matrix_done(&m); /* frees path */
     return err;

@@ -327,9 +327,8 @@ done:
     return err;
 }
 
-static const char *numeric_obs(const Dataset *d, const char *basis, const char *separator, int k)
+static const char *numeric_obs(const Dataset *d, char *want /* freed */)
 {
-    char *want = str_format("%s%s%d", basis, separator, k);
     const char *hit = NULL;
     for (size_t i = 0; i < dataset_n_obs(d); i++)
         if (dataset_obs_kind(d, i) == COLUMN_NUMERIC && str_equal_nocase(dataset_obs_name(d, i), want))
@@ -338,19 +337,22 @@ static const char *numeric_obs(const Dataset *d, const char *basis, const char *
     return hit;
 }
 
-/* "UMAP_1"/"UMAP_2" and its like in obs. */
+/* "UMAP_1"/"UMAP_2" and its like in obs; "_X"/"_Y" as loom files have it. */
 static bool find_obs_pair(const Dataset *d, const char *basis, const char **x, const char **y)
 {
     static const char *const separators[] = {"_", "", "-", "."};
-    if (str_starts(basis, "X_"))
-        basis += 2;
+    if (strcmp(basis, "_X") == 0) {
+        *x = numeric_obs(d, mem_strdup("_X"));
+        *y = numeric_obs(d, mem_strdup("_Y"));
+        return *x && *y;
+    }
     for (size_t i = 0; i < sizeof separators / sizeof separators[0]; i++) {
-        *x = numeric_obs(d, basis, separators[i], 1);
-        *y = numeric_obs(d, basis, separators[i], 2);
+        *x = numeric_obs(d, str_format("%s%s1", basis, separators[i]));
+        *y = numeric_obs(d, str_format("%s%s2", basis, separators[i]));
         if (*x && *y)
             return true;
     }
-    return false;
+    return str_starts(basis, "X_") && find_obs_pair(d, basis + 2, x, y);
 }
 
 static Err map_by_name(Session *s, const char *basis, JobCtl *ctl, Map **out, bool *found)
@@ -369,7 +371,7 @@ static Err map_by_name(Session *s, const char *basis, JobCtl *ctl, Map **out, bo
 Err session_map(Session *s, const char *basis, JobCtl *ctl, Map **out)
 {
     static const char *const best[] = {"X_umap", "umap", "X_tsne", "tsne", "X_draw_graph_fa", "X_phate", "X_pacmap",
-                                       "X_pca", "pca", "spatial"};
+                                       "_X", "X_pca", "pca", "spatial"};
     bool found = false;
     if (basis) {
         TRY(map_by_name(s, basis, ctl, out, &found));
