@@ -73,7 +73,7 @@ static bool ran(const Watch *w, const char *stage)
 static void note(void *user, const char *stage, size_t done, size_t total)
 {
     Watch *w = user;
-    if (stage && !ran(w, stage))
+    if (stage && strcmp(stage, "starting") != 0 && !ran(w, stage)) /* that is no stage */
         snprintf(w->stages + strlen(w->stages), sizeof w->stages - strlen(w->stages), ";%s;", stage);
     if (stage && w->stop && strcmp(stage, w->stop) == 0 && done >= w->at)
         atomic_store(&w->ctl.cancel, ERR_CANCELLED);
