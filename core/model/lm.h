@@ -51,6 +51,9 @@ CHECKED Err lm_hidden(Lm *m, const int32_t *ids, int64_t n, JobCtl *ctl, float *
 /* ids[n] -> logits [n, vocab] (host), computed at once, in float32. Ids must be below vocab. */
 CHECKED Err lm_logits(Lm *m, const int32_t *ids, int64_t n, float *logits);
 
+/* Greedy takes the largest logit, of equal ones the smallest id. Sampling divides by the temperature, keeps the
+ * fewest likeliest ids that reach top_p (equal ones by id; always one) and draws the i-th new id with the i-th number
+ * of rng_make(seed, 0x6c6d). Beams: lm_decode.c. */
 typedef struct LmDecode {
     int max_new;        /* tokens */
     int min_new;        /* the end token is not chosen before */
