@@ -638,6 +638,9 @@ static void clusters_are_merged_divided_and_brought_back(void **state)
     assert_string_equal(g->names[4], "sub.0");
     assert_int_equal(g->sizes[4] + g->sizes[5], 120);
     assert_int_equal(g->colors[4], 0x009E73); /* that of the group which is gone */
+    for (int i = 0; i < MAX_UNDO + 3; i++) /* the oldest are forgotten */
+        app_keep_groups(a);
+    assert_int_equal(a->n_former, MAX_UNDO);
     app_free(a);
 }
 
