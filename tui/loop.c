@@ -319,7 +319,8 @@ static void on_alarm(int sig)
  * but a file that is being written gets time to be finished or removed. */
 static void limit_exit(const App *a, int code)
 {
-    bool writes = a->work[WORK_PLOT].state == WORK_BUSY || a->work[WORK_DATA].state == WORK_BUSY;
+    bool writes = a->work[WORK_PLOT].state == WORK_BUSY || a->work[WORK_DATA].state == WORK_BUSY ||
+                  a->work[WORK_TABLE].state == WORK_BUSY;
     struct itimerval limit = {
         .it_value = {.tv_sec = writes ? 5 : 0, .tv_usec = writes ? 0 : 400000}};
     code_at_exit = code;

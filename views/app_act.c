@@ -162,13 +162,13 @@ static void quit(App *a)
 static void copy_command(App *a)
 {
     char *name = app_export_default(a);
+    bool drawn = app_figure_selection(a) && /* the file knows neither shapes nor clusters made here */
+                 (!app_can_be_typed(a->rule) || (a->group >= 0 && app_groups(a)->computed));
     free(a->clipboard);
-    a->clipboard = app_export_command(a, name, app_figure_selection(a) && !app_can_be_typed(a->rule));
+    a->clipboard = app_export_command(a, name, drawn);
     free(name);
     app_message(a, ROLE_GOOD, "copied: %s%s", a->clipboard,
-                app_figure_needs_table(a) || (app_figure_selection(a) && !app_can_be_typed(a->rule))
-                    ? "   (w writes the tables it needs)"
-                    : "");
+                drawn || app_figure_needs_table(a) ? "   (w writes the tables it needs)" : "");
 }
 
 static void show_log(App *a)
