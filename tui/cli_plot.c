@@ -308,6 +308,7 @@ static Err plot_chart(CliArgs *a, ChartParams *c, PlotParams *p, const char **co
         FAIL(ERR_USAGE, "--markers, --genes, --query: one of them says what is drawn");
     TRY(check_looks(p, chart_usage));
     TRY(cli_open(a, a->argv[1], &s));
+    session_plot_begin(s, p);
     Err err = draw_chart(a, s, c, p, &k);
     groups_free(k.groups);
     query_result_free(k.answer);
@@ -336,6 +337,7 @@ static Err plot_map(CliArgs *a, PlotParams *p)
     TRY(check_looks(p, usage));
     Session *s;
     TRY(cli_open(a, a->argv[1], &s));
+    session_plot_begin(s, p);
     Err err = ask(a, s, p, &asked);
     if (err == OK)
         err = session_plot(s, p, a->ctl);

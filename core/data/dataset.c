@@ -49,6 +49,7 @@ void dataset_close(Dataset *d)
 {
     if (!d)
         return;
+    dataset_sha256_wait(d);
     for (size_t i = 0; i < d->n_matrices; i++)
         matrix_done(&d->matrices[i]);
     for (size_t i = 0; i < d->n_obsm; i++)

@@ -169,6 +169,8 @@ size_t dataset_n_genomes(const Dataset *d);
 const char *dataset_genome(const Dataset *d, size_t i);
 /* SHA-256 of the file (kept after the first call). */
 CHECKED Err dataset_sha256(Dataset *d, JobCtl *ctl, char hex[65]);
+/* Begins it beside other work, for a file of at most `most` bytes; dataset_sha256() then waits for it. */
+void dataset_sha256_begin(Dataset *d, size_t most);
 
 /* A dataset over arrays in memory: for generated cells, references and tests. Takes *counts
  * (zeroing it); names are copied. State is found as for a file. */

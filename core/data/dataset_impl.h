@@ -3,6 +3,8 @@
  * matrix.c read them on first use. */
 #ifndef SCMM_DATA_DATASET_IMPL_H
 #define SCMM_DATA_DATASET_IMPL_H
+#include <pthread.h>
+
 #include "core/base/str.h"
 #include "core/data/dataset.h"
 #include "core/data/store.h"
@@ -119,6 +121,8 @@ struct Dataset {
     char **parts;                /* the files it is read from, where that is not `path` itself or all below it */
     size_t n_parts;
     char *identity;              /* of parts or of the folder, once it was asked for */
+    pthread_t hasher; /* writes sha256 while `hashing` */
+    bool hashing;
 };
 
 /* ---- open.c ---- */
@@ -224,4 +228,6 @@ CHECKED Err mtx_read(Dataset *d, const DatasetOptions *opt);
 CHECKED Err mtx_load(Dataset *d, Matrix *m, JobCtl *ctl);
 /* Describes the matrix element at path (sparse group or dense array) in *m. */
 CHECKED Err matrix_describe(Dataset *d, const char *path, Matrix *m);
+/* Ends what dataset_sha256_begin() began. */
+void dataset_sha256_wait(Dataset *d);
 #endif

@@ -1,6 +1,7 @@
 /* Which dataset it is: the SHA-256 of its file, or of the sorted list of its files and their hashes when it is a folder;
  * and, without reading them, what changes when one of its files does. */
 #include <dirent.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -127,9 +128,37 @@ Err dataset_identity(Dataset *d, Str *out, char real[1024])
     return OK;
 }
 
+static void *hash_beside(void *arg)
+{
+    Dataset *d = arg;
+    if (hash_sha256_large(d->path, NULL, d->sha256) != OK)
+        d->sha256[0] = 0;
+    return NULL;
+}
+
+void dataset_sha256_begin(Dataset *d, size_t most)
+{
+    struct stat st;
+    sigset_t all, before;
+    if (d->hashing || d->sha256[0] || stat(d->path, &st) != 0 || !S_ISREG(st.st_mode) || (size_t)st.st_size > most)
+        return;
+    sigfillset(&all); /* signals are for the threads that know them */
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    d->hashing = pthread_create(&d->hasher, NULL, hash_beside, d) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+void dataset_sha256_wait(Dataset *d)
+{
+    if (d->hashing)
+        pthread_join(d->hasher, NULL);
+    d->hashing = false;
+}
+
 Err dataset_sha256(Dataset *d, JobCtl *ctl, char hex[65])
 {
     struct stat st;
+    dataset_sha256_wait(d);
     if (!d->sha256[0] && strcmp(d->format, "memory") == 0)
         hash_sha256(d->path, strlen(d->path), d->sha256);
     else if (!d->sha256[0] && stat(d->path, &st) == 0 && S_ISDIR(st.st_mode))

@@ -52,6 +52,12 @@ static Err hash_for_figure(Session *s, const PlotParams *pp, JobCtl *ctl, char h
     return OK;
 }
 
+void session_plot_begin(Session *s, const PlotParams *pp)
+{
+    if (!pp->strip_metadata)
+        dataset_sha256_begin(session_dataset(s), HASHED_ANYWAY);
+}
+
 static void add(FigureFile *f, const char *key, const char *value)
 {
     if (value && value[0])

@@ -355,6 +355,8 @@ typedef struct PlotParams {
     const char *command;        /* for provenance, instead of the session's; NULL */
 } PlotParams;
 PlotParams plot_params_default(void);
+/* Begins what session_plot and session_chart need of the file beside other work. */
+void session_plot_begin(Session *s, const PlotParams *p);
 CHECKED Err session_plot(Session *s, const PlotParams *p, JobCtl *ctl);
 
 /* Plots of groups: session_chart.c; the descriptions are core/figure/chart.h. */
