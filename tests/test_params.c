@@ -154,6 +154,44 @@ static void packed_weights_stay_near(void **state)
     unsetenv("SCMMGPT_CPU_BF16");
 }
 
+/* Rows of size 1e6 and 1e-6, of zeros, with NaN and with infinity; K is odd. */
+static void weights_in_16_bits_hold_any_size_of_row(void **state)
+{
+    enum { N = 70, K = 301, M = 8, NOT_FINITE = 5 };
+    static float x[M * K], want[M * N], got[M * N];
+    ParamSet *ps;
+    Linear l;
+    Tape *t;
+    (void)state;
+    random_floats(4, M * K, x);
+    for (int64_t k = 0; k < K; k++) {
+        x[K + k] *= 1e6f;
+        x[2 * K + k] *= 1e-6f;
+        x[3 * K + k] = 0;
+    }
+    x[NOT_FINITE * K + 7] = NAN;
+    x[(NOT_FINITE + 1) * K + K - 1] = INFINITY;
+    assert_ok(tape_new(dev, false, &t));
+    assert_ok(params_new(dev, &ps));
+    assert_ok(linear_init(ps, "l", K, N, false, 3, &l));
+    assert_ok(tensor_read(t, linear_forward(t, &l, tape_input_f32(t, x, 2, M, K), ACT_NONE), want));
+    assert_ok(params_pack(ps, "l.", WEIGHT_BF16));
+    assert_ok(tensor_read(t, linear_forward(t, &l, tape_input_f32(t, x, 2, M, K), ACT_NONE), got));
+    for (int64_t i = 0; i < M; i++) {
+        double diff = 0, norm = 0;
+        for (int64_t j = i * N; j < (i + 1) * N; j++) {
+            diff += ((double)got[j] - want[j]) * ((double)got[j] - want[j]);
+            norm += (double)want[j] * want[j];
+        }
+        if (i == NOT_FINITE || i == NOT_FINITE + 1)
+            assert_false(isfinite(diff));
+        else
+            assert_true(diff <= 2e-5 * norm);
+    }
+    params_free(ps);
+    tape_free(t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -162,6 +200,7 @@ int main(void)
         TEST(the_schedule_rises_then_falls),
         TEST(clipping_bounds_the_step_and_nan_is_refused),
         TEST(packed_weights_stay_near),
+        TEST(weights_in_16_bits_hold_any_size_of_row),
     };
     return cmocka_run_group_tests(tests, tape_open, tape_close);
 }

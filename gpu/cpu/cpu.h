@@ -155,6 +155,9 @@ void cpu_rope(Device *d, int64_t n, int64_t heads, int64_t dim, const float *x, 
               const int32_t *pos, const float *freq, float sign, float *y, int64_t ldy, bool add);
 /* gemm.c */
 void cpu_gemm(Device *d, const Gemm *g);
+/* quant.c: the best instructions that hand-written kernels may use: 0 plain, 1 AVX2, 2 AVX-512, 3 AVX-512 with VNNI and
+ * what comes later. SCMMGPT_CPU_TIER=plain|avx2|avx512|vnni lowers it. */
+int cpu_tier(void);
 /* tile.c: c[i,j] = relu(start + sum_k a[i*lda+k] b[k*ldb+j]) for rows <= TILE_ROWS, cols <=
  * kernel->cols; start is c (add), bias[j], or 0. */
 enum { TILE_ROWS = 6 };

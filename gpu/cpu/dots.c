@@ -197,9 +197,9 @@ DotKernel cpu_dot_kernel_best(void)
 {
 #ifdef __x86_64__
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"))
+        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") && cpu_tier() >= 2)
         return DOT_AVX512;
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+    if (cpu_tier() >= 1)
         return DOT_AVX2;
 #endif
     return DOT_PLAIN;

@@ -122,7 +122,7 @@ THALF static void row_halves(int64_t k, const float *x, float scale, uint32_t *o
 /* ---- weights ---- */
 static bool runs_here(void)
 {
-    return __builtin_cpu_supports("avx512fp16") && cpu_tile_kernel()->cols == HALF_COLS;
+    return __builtin_cpu_supports("avx512fp16") && cpu_tier() >= 3 && cpu_tile_kernel()->cols == HALF_COLS;
 }
 THALF static uint32_t half_of(float x)
 {

@@ -1,5 +1,6 @@
 /* What the two releases do differently stands in the first part; the rest is the same in both. */
 #include "gpu/cpu/onednn.h"
+#include "gpu/cpu/cpu.h"
 #include <stdlib.h>
 
 #if DNNL_VERSION_MAJOR < 3
@@ -71,7 +72,7 @@ bool onednn_pays(void)
     dnnl_cpu_isa_t isa = dnnl_get_effective_cpu_isa(), want = dnnl_cpu_isa_avx512_core_amx;
     if (force && *force == '1')
         want = dnnl_cpu_isa_avx512_core_bf16;
-    return (isa & want) == want;
+    return (isa & want) == want && cpu_tier() >= 3;
 }
 
 bool onednn_product(dnnl_engine_t engine, int64_t m, int64_t n, int64_t k, MatrixLayout b, dnnl_primitive_desc_t *out)

@@ -57,6 +57,12 @@ const QuantTier *quant_tier(void)
     return t;
 }
 
+int cpu_tier(void)
+{
+    const QuantTier *t = quant_tier();
+    return t == &quant_vnni ? 3 : t == &quant_avx512 ? 2 : t == &quant_avx2 ? 1 : 0;
+}
+
 void quant_force_tier(const QuantTier *t)
 {
     atomic_store(&forced, t);

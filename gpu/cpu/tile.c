@@ -160,9 +160,9 @@ static int kernels_here(void)
 {
 #ifdef __x86_64__
     dnnl_cpu_isa_t isa = dnnl_get_effective_cpu_isa();
-    if ((isa & dnnl_cpu_isa_avx512_core) == dnnl_cpu_isa_avx512_core)
+    if ((isa & dnnl_cpu_isa_avx512_core) == dnnl_cpu_isa_avx512_core && cpu_tier() >= 2)
         return 3;
-    if ((isa & dnnl_cpu_isa_avx2) == dnnl_cpu_isa_avx2 && __builtin_cpu_supports("fma"))
+    if ((isa & dnnl_cpu_isa_avx2) == dnnl_cpu_isa_avx2 && cpu_tier() >= 1)
         return 2;
 #endif
     return 1;
