@@ -221,7 +221,7 @@ Err loom_graph(Dataset *d, const char *path, JobCtl *ctl, Csr *out)
         if (from[i] < 0 || to[i] < 0 || (size_t)from[i] >= cells || (size_t)to[i] >= cells)
             FAIL_GOTO(ERR_INPUT, "%s: edge %zu joins cells %d and %d of %zu; the file is damaged", path, i, (int)from[i],
                       (int)to[i], cells);
-    TRY_GOTO(mtx_rows(0, cells, cells, from, to, weight, n, out));
+    TRY_GOTO(mtx_rows(0, cells, cells, from, to, weight, n, ctl, out));
 done:
     free(from);
     free(to);

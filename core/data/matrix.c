@@ -355,6 +355,7 @@ static Err rows_of_csr(Matrix *m, size_t row0, size_t n, JobCtl *ctl, Csr *out)
     for (int64_t at = from; at < to; at += STEP) {
         uint64_t len = (uint64_t)(to - at < STEP ? to - at : STEP);
         TRY_GOTO(array_read_parts(m->indices, (uint64_t)at, len, MEM_I32, c.indices + (at - from)));
+        TRY_GOTO(job_look(ctl)); /* packed values take longest */
         TRY_GOTO(array_read_parts(m->data, (uint64_t)at, len, MEM_F32, c.values + (at - from)));
         if (ctl && to - from > STEP)
             TRY_GOTO(job_progress(ctl, atomic_load(&ctl->done)));
@@ -419,6 +420,7 @@ static Err each_column_block(Matrix *m, bool with_values, JobCtl *ctl,
         }
         if (n)
             TRY_GOTO(array_read_1d(m->indices, (uint64_t)b.from, n, MEM_I32, b.rows));
+        TRY_GOTO(job_look(ctl));
         if (n && with_values)
             TRY_GOTO(array_read_1d(m->data, (uint64_t)b.from, n, MEM_F32, b.values));
         TRY_GOTO(visit(m, &b, user));

@@ -20,6 +20,15 @@ static void spread(const Csr *by_gene, size_t col, float *out)
         out[by_gene->indices[k]] += by_gene->values[k];
 }
 
+/* One pass over the values: less than a transpose, where one gene is all that is wanted. */
+static void scan_memory(const Csr *c, size_t col, float *out)
+{
+    for (size_t r = 0; r < c->rows; r++)
+        for (int64_t k = c->indptr[r]; k < c->indptr[r + 1]; k++)
+            if ((size_t)c->indices[k] == col)
+                out[r] += c->values[k];
+}
+
 static Err load_by_gene(Dataset *d, Matrix *m, JobCtl *ctl)
 {
     if (m->by_gene.indptr)
@@ -138,7 +147,12 @@ Err matrix_read_gene(Dataset *d, Matrix *m, size_t col, JobCtl *ctl, float *out)
         return gene_of_dense(m, col, ctl, out);
     if (m->kind == MATRIX_SPARSE && !m->by_cells)
         return gene_of_csc(m, col, out);
-    if (m->kind == MATRIX_MEMORY || (m->info.nnz <= SMALL_NNZ && m->gene_was_read)) {
+    if (m->kind == MATRIX_MEMORY && !m->gene_was_read) {
+        m->gene_was_read = true;
+        scan_memory(&m->mem, col, out);
+        return OK;
+    }
+    if (m->gene_was_read && (m->kind == MATRIX_MEMORY || m->info.nnz <= SMALL_NNZ)) {
         TRY(load_by_gene(d, m, ctl));
         spread(&m->by_gene, col, out);
         return OK;

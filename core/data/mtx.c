@@ -360,26 +360,33 @@ done:
 
 /* A counting pass over the triplets. */
 Err mtx_rows(size_t row0, size_t row1, size_t cols, const int32_t *cell, const int32_t *col,
-             const float *value, size_t n, Csr *out)
+             const float *value, size_t n, JobCtl *ctl, Csr *out)
 {
+    enum { STEP = 1 << 21 }; /* entries between two looks at the job */
     Csr c;
+    Err err = OK;
     TRY(csr_init(&c, row1 - row0, cols, n));
-    for (size_t k = 0; k < n; k++)
+    for (size_t k = 0; k < n; k++) {
+        if (k % STEP == 0)
+            TRY_GOTO(job_look(ctl));
         c.indptr[(size_t)cell[k] - row0 + 1]++;
+    }
     for (size_t r = 0; r < c.rows; r++)
         c.indptr[r + 1] += c.indptr[r];
     for (size_t k = 0; k < n; k++) {
+        if (k % STEP == 0)
+            TRY_GOTO(job_look(ctl));
         int64_t at = c.indptr[(size_t)cell[k] - row0]++;
         c.indices[at] = col[k];
         c.values[at] = value[k];
     }
     memmove(c.indptr + 1, c.indptr, c.rows * sizeof *c.indptr);
     c.indptr[0] = 0;
-    Err err = csr_tidy(&c);
-    if (err)
-        csr_done(&c);
-    else
-        *out = c;
+    TRY_GOTO(csr_tidy(&c));
+    *out = c;
+    return OK;
+done:
+    csr_done(&c);
     return err;
 }
 
@@ -415,7 +422,7 @@ static Err load_all(Matrix *m, TextFile *t, MtxHead *h, JobCtl *ctl)
         if (seen % 65536 == 0)
             TRY_GOTO(job_progress(ctl, textfile_at(t)));
     }
-    TRY_GOTO(mtx_rows(0, m->info.rows, m->info.cols, cell, col, value, n, &m->mem));
+    TRY_GOTO(mtx_rows(0, m->info.rows, m->info.cols, cell, col, value, n, ctl, &m->mem));
     m->kind = MATRIX_MEMORY;
 done:
     free(cell);

@@ -32,7 +32,7 @@ CHECKED Err mtx_next(const char *path, TextFile *t, MtxHead *h, MtxEntry *e, boo
 CHECKED Err mtx_place(const Matrix *m, const MtxEntry *e, int32_t *cell, int32_t *col);
 /* Triplets of rows row0..row1 to rows, tidied. */
 CHECKED Err mtx_rows(size_t row0, size_t row1, size_t cols, const int32_t *cell, const int32_t *col,
-                     const float *value, size_t n, Csr *out);
+                     const float *value, size_t n, JobCtl *ctl, Csr *out);
 
 /* ---- mtx_spill.c ---- */
 /* Sorts the matrix into a file, with at most `memory` bytes for entries; then m->kind is

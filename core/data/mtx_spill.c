@@ -101,7 +101,7 @@ static Err flush(Spill *s, size_t row1, size_t n)
 {
     Csr c;
     Pair *pairs = NULL;
-    TRY(mtx_rows(s->row0, row1, s->m->info.cols, s->cell, s->col, s->value, n, &c));
+    TRY(mtx_rows(s->row0, row1, s->m->info.cols, s->cell, s->col, s->value, n, s->ctl, &c));
     size_t nnz = csr_nnz(&c);
     Err err = NEW(pairs, nnz);
     for (size_t k = 0; !err && k < nnz; k++)

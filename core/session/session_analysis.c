@@ -1,6 +1,6 @@
 /* Clustering. Every stage is kept in the session with the parameters it was made with, so that a change starts again
- * where it matters: a new resolution only reruns Leiden. Stages that took long are kept in the cache folder too: a run
- * that was killed, and the next one on the same file, go on from there. */
+ * where it matters: a new resolution only reruns Leiden. Stages that took long are kept in the cache folder too, the
+ * map every few seconds on its way: a run that was killed, and the next one on the same file, go on from there. */
 #include "core/session/session_analysis.h"
 
 #include <math.h>

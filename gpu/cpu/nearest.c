@@ -189,8 +189,8 @@ void cpu_nearest(Device *d, const Nearest *s)
         for (int64_t j = 0; j < s->dim; j++)
             f.norms[i] += s->x[i * s->dim + j] * s->x[i * s->dim + j];
     for (int64_t t = 0, end; go_on && t < s->n_tiles; t = end) {
-        double work = 0; /* about 50 ms on two slow cores between two looks at the clock */
-        for (end = t; end < s->n_tiles && (work < 5e9 || end == t); end++) {
+        double work = 0; /* about 30 ms on two slow cores between two looks at the clock */
+        for (end = t; end < s->n_tiles && (work < 3e9 || end == t); end++) {
             work += tile_work(s, &s->tiles[end]);
             done += s->tiles[end].queries.count;
         }
