@@ -1,7 +1,7 @@
 /* What the analysis library finds, in full precision, for same.py: `same FILE.h5ad GROUPS.i32 NGROUPS DIR SEEDS`
  * reads X (counts), writes each result as plain numbers into DIR: variable genes, components, neighbours, graph, maps of
  * several seeds, clusters at several resolutions, tests, module score and quality measures; `same --space FILE.f32 N DIM
- * SEEDS DIR` does neighbours to clusters of points. Made by `make build/tests/ref/same`. */
+ * SEEDS DIR` does neighbours to clusters of points; `same --project REFERENCE.f32 N DIM MAP.f32 NEW.f32 M DIR` places new points on a map. Made by `make build/tests/ref/same`. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +11,7 @@
 #include "core/analysis/leiden.h"
 #include "core/analysis/markers.h"
 #include "core/analysis/pca.h"
+#include "core/analysis/project.h"
 #include "core/analysis/score.h"
 #include "core/analysis/umap.h"
 #include "core/base/mem.h"
@@ -131,6 +132,25 @@ static Err run_space(char **argv)
     return graph_and_maps(space, n, dim, atoi(argv[5]));
 }
 
+/* argv: --project REFERENCE.f32 N DIM MAP.f32 NEW.f32 M DIR */
+static Err run_project(char **argv)
+{
+    size_t n = (size_t)atol(argv[3]), dim = (size_t)atol(argv[4]), m = (size_t)atol(argv[7]);
+    float *space, *map, *cells, *xy;
+    ProjectParams p = project_params_default();
+    folder = argv[8];
+    TRY(NEW(space, n * dim));
+    TRY(NEW(map, 2 * n));
+    TRY(NEW(cells, m * dim));
+    TRY(NEW(xy, 2 * m));
+    TRY(read_all(argv[2], space, n * dim * sizeof *space));
+    TRY(read_all(argv[5], map, 2 * n * sizeof *map));
+    TRY(read_all(argv[6], cells, m * dim * sizeof *cells));
+    TRY(project_cells(NULL, space, n, map, cells, m, dim, &p, NULL, xy));
+    put("placed", xy, 2 * m * sizeof *xy);
+    return OK;
+}
+
 static Err tests(const Rows *lognorm, const int32_t *codes, size_t groups)
 {
     static const char *const names[] = {"wilcoxon", "t-test", "t-test_overestim_var"};
@@ -189,10 +209,16 @@ static Err run(char **argv)
 
 int main(int argc, char **argv)
 {
-    bool space = argc == 7 && strcmp(argv[1], "--space") == 0;
-    if ((!space && argc != 6) || (space ? run_space(argv) : run(argv))) {
-        fprintf(stderr, "same: %s\n", argc == 6 || space ? err_message() : "FILE.h5ad GROUPS.i32 NGROUPS DIR SEEDS");
-        return 1;
-    }
-    return 0;
+    Err err = ERR_USAGE;
+    if (argc == 6)
+        err = run(argv);
+    else if (argc == 7 && strcmp(argv[1], "--space") == 0)
+        err = run_space(argv);
+    else if (argc == 9 && strcmp(argv[1], "--project") == 0)
+        err = run_project(argv);
+    else
+        err_set(err, "FILE.h5ad GROUPS.i32 NGROUPS DIR SEEDS");
+    if (err)
+        fprintf(stderr, "same: %s\n", err_message());
+    return err;
 }
