@@ -12,17 +12,14 @@
 #include "core/analysis/rows.h"
 #include "core/base/mem.h"
 
-/* rho: distance to the nearest different cell; sigma: the sum of exp(-(d - rho) / sigma) over the
+/* rho: distance to the nearest different cell, 0 for new cells, as umap-learn transforms them; sigma: the sum of exp(-(d - rho) / sigma) over the
  * neighbours but the first is log2(k). */
-static void local_scale(const float *d, size_t k, float mean_all, float *rho_out, float *sigma_out)
+static void local_scale(const float *d, size_t k, bool self, float mean_all, float *rho_out, float *sigma_out)
 {
     float rho = 0;
     double target = log2((double)k), lo = 0, hi = FLT_MAX, mid = 1;
-    for (size_t j = 0; j < k; j++)
-        if (d[j] > 0) {
-            rho = d[j];
-            break;
-        }
+    for (size_t j = 0; self && j < k && rho == 0; j++)
+        rho = d[j];
     for (int iteration = 0; iteration < 64; iteration++) {
         double sum = 0;
         for (size_t j = 1; j < k; j++) {
@@ -63,7 +60,7 @@ Err graph_memberships(const Knn *knn, bool self, JobCtl *ctl, float *weights)
         for (size_t i = first; i < end; i++) {
             const float *d = knn->distances + i * k;
             float rho, sigma;
-            local_scale(d, k, mean, &rho, &sigma);
+            local_scale(d, k, self, mean, &rho, &sigma);
             for (size_t j = 0; j < k; j++) {
                 float x = d[j] - rho, w = x <= 0 || sigma == 0 ? 1.0f : expf(-(x / sigma));
                 weights[i * k + j] = self && knn->indices[i * k + j] == (int32_t)i ? 0 : w;

@@ -9,7 +9,7 @@
 
 typedef struct ProjectParams {
     int neighbors; /* 15 */
-    int epochs;    /* of the layout; 0: umap's choice (a third of the usual); < 0: the weighted mean only */
+    int epochs;    /* of the layout; 0: umap's choice (100 up to 10,000 cells, 30 above); < 0: the weighted mean only */
     double min_dist, spread;
     uint64_t seed;
 } ProjectParams;

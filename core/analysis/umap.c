@@ -189,7 +189,7 @@ Err umap_place(Device *d, const float *fixed, size_t n, const int32_t *neighbour
                size_t m, size_t k, const UmapParams *p, JobCtl *ctl, float *out)
 {
     Err err = OK;
-    int epochs = p->epochs ? p->epochs : default_epochs(m) / 3;
+    int epochs = p->epochs ? p->epochs : m <= 10000 ? 100 : 30;
     Edges edges = {0};
     TRY_GOTO(make_room(&edges, m, weights, m * k));
     for (size_t i = 0; i < m; i++) {

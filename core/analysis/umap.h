@@ -38,7 +38,7 @@ void umap_pca_start(const float *pca, size_t n, size_t k, uint64_t seed, float *
 /* Lays out g (connectivities) from the start in xy[n, 2], in place. d NULL: on the CPU. */
 CHECKED Err umap_layout(Device *d, const Csr *g, const UmapParams *p, JobCtl *ctl, float *xy);
 /* Places m new cells among n fixed ones: weights[m, k] to the fixed cells neighbours[m, k], as umap's
- * transform: a weighted mean, then p->epochs (0: a third of the usual; < 0: none) epochs in which only
+ * transform: a weighted mean, then p->epochs (0: 100 up to 10,000 cells, 30 above; < 0: none) epochs in which only
  * new cells move. out[m, 2]. */
 CHECKED Err umap_place(Device *d, const float *fixed, size_t n, const int32_t *neighbours, const float *weights,
                        size_t m, size_t k, const UmapParams *p, JobCtl *ctl, float *out);

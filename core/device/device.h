@@ -243,7 +243,8 @@ enum { COVARIANCE_WIDTH = 8 }; /* vectors at a time, rows of 8 doubles */
 /* Epochs of a layout in two dimensions by attracting edges and repelling samples (UMAP). In each
  * epoch every cell moves itself, reading where the others were at the epoch's beginning: edge e of
  * cell i fires in epochs next[e] = period[e], 2 period[e], ... (float sums); fired edges are taken in
- * order, as many together as fit with their repelling samples into 16 places. */
+ * order, as many together as fit with their repelling samples into 16 places. Steps shrink from 1 to 0; among `fixed`
+ * places from a quarter, as umap-learn's transform does. */
 typedef struct Layout {
     int64_t n;             /* cells that move */
     const int64_t *indptr; /* [n+1] */

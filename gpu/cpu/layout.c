@@ -273,7 +273,7 @@ static bool work_batch(Team *t, bool first_thread, int epoch, size_t first)
     }
     pthread_barrier_wait(&t->meet);
     bool go_on = t->go_on;
-    Epoch p = {&t->r->force[epoch & 1], epoch, 1.0f - (float)epoch / (float)l->epochs, t->now,
+    Epoch p = {&t->r->force[epoch & 1], epoch, (l->fixed ? 0.25f : 1.0f) * (1.0f - (float)epoch / (float)l->epochs), t->now,
                l->fixed ? l->fixed : t->now, t->then};
     for (size_t i; (i = atomic_fetch_add(&t->next, CELLS)) < t->end;)
         move_cells(t->r, i, i + CELLS < t->end ? i + CELLS : t->end, &p);

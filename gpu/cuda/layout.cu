@@ -159,7 +159,7 @@ static void run_epochs(Device *d, const Layout *l, Epoch s, float *now, float *t
     for (int epoch = l->first; epoch < l->epochs && !d->err; epoch++) {
         s.epoch = epoch;
         s.negatives = l->negatives[epoch & 1];
-        s.alpha = 1.0f - (float)epoch / (float)l->epochs;
+        s.alpha = (l->fixed ? 0.25f : 1.0f) * (1.0f - (float)epoch / (float)l->epochs);
         s.now = now;
         s.others = l->fixed ? s.others : now;
         s.then = then;
