@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/str.h"
 #include "tui/color_map.h"
 #include "tui/input.h"
 #include "tui/keymap.h"
@@ -142,6 +143,19 @@ static void a_configuration_moves_keys(void **state)
     assert_int_equal(keymap_find(&k, "y"), ACT_NONE);
 }
 
+static void more_keys_than_there_is_room_for_are_left_out(void **state)
+{
+    Keymap k;
+    Str s = {0};
+    keymap_init(&k);
+    for (int i = 0; i < 2 * MAX_KEYS; i++)
+        str_addf(&s, "key%d quit\n", i);
+    assert_ok(keymap_apply(&k, str_text(&s)));
+    assert_int_equal(k.n, MAX_KEYS);
+    assert_int_equal(keymap_find(&k, "key0"), ACT_QUIT);
+    str_free(&s);
+}
+
 static void a_bad_configuration_is_refused_and_changes_nothing(void **state)
 {
     Keymap k;
@@ -149,6 +163,7 @@ static void a_bad_configuration_is_refused_and_changes_nothing(void **state)
     assert_err(keymap_apply(&k, "t quit\n"), ERR_USAGE); /* t asks */
     assert_non_null(strstr(err_message(), "key t: both ask and quit"));
     assert_err(keymap_apply(&k, "q dance\n"), ERR_USAGE);
+    assert_err(keymap_apply(&k, "F9 dance\n"), ERR_USAGE);
     assert_err(keymap_apply(&k, "q\n"), ERR_USAGE);
     assert_int_equal(keymap_find(&k, "q"), ACT_QUIT);
 }
@@ -211,6 +226,7 @@ int main(void)
         TEST(any_bytes_are_survived),
         TEST(every_default_key_is_used_once_and_quit_has_one),
         TEST(a_configuration_moves_keys),
+        TEST(more_keys_than_there_is_room_for_are_left_out),
         TEST(a_bad_configuration_is_refused_and_changes_nothing),
         TEST(commands_are_found_by_an_unambiguous_beginning),
         TEST(colours_fall_back_by_number),

@@ -666,6 +666,27 @@ static void names_of_groups_that_have_gone_are_not_taken(void **state)
     app_free(a);
 }
 
+/* All cells in one character of the map. */
+static void a_place_shows_its_selected_cells_and_their_largest_value(void **state)
+{
+    App *a = opened();
+    assert_int_equal(map_raster(a, 1, 1, GLYPHS_BRAILLE)->selected[0], 0);
+    type(a, ACT_GATE, "leiden=3");
+    type(a, ACT_COLOR, "MS4A1");
+    const MapRaster *r = map_raster(a, 1, 1, GLYPHS_BRAILLE);
+    const Values *v = app_color_values(a);
+    float most = -1, all = -1;
+    for (size_t i = 0; i < v->n; i++) {
+        most = a->selected[i] && v->v[i] > most ? v->v[i] : most;
+        all = v->v[i] > all ? v->v[i] : all;
+    }
+    assert_true(all > most); /* another place than that of all cells */
+    assert_int_equal(r->selected[0], 1);
+    assert_int_equal(r->top[0], 3);
+    assert_true(r->value[0] == most);
+    app_free(a);
+}
+
 static const Chart *chart(App *a)
 {
     for (int i = 0; i < 5; i++) /* it waits until the keys rest */
@@ -1153,6 +1174,7 @@ int main(void)
         TEST(neighbours_change_with_a_key_and_the_map_follows),
         TEST(clusters_are_merged_divided_and_brought_back),
         TEST(scores_of_genes_and_quality_colour_the_map),
+        TEST(a_place_shows_its_selected_cells_and_their_largest_value),
         TEST(names_of_groups_that_have_gone_are_not_taken),
         TEST(genes_and_groups_are_plotted),
         TEST(markers_are_sorted_and_filtered),
