@@ -154,6 +154,18 @@ static void packed_weights_stay_near(void **state)
     unsetenv("SCMMGPT_CPU_BF16");
 }
 
+static void a_device_of_16_bits_packs_weights_in_16_bits(void **state)
+{
+    Device *whole = dev;
+    (void)state;
+    assert_ok(device_open("cpu:16", &dev));
+    double e = packed_error(WEIGHT_F32);
+    device_close(dev);
+    dev = whole;
+    assert_true(e < 2e-5 && e > 1e-8);
+    assert_true(packed_error(WEIGHT_F32) < 1e-12);
+}
+
 /* Rows of size 1e6 and 1e-6, of zeros, with NaN and with infinity; K is odd. */
 static void weights_in_16_bits_hold_any_size_of_row(void **state)
 {
@@ -200,6 +212,7 @@ int main(void)
         TEST(the_schedule_rises_then_falls),
         TEST(clipping_bounds_the_step_and_nan_is_refused),
         TEST(packed_weights_stay_near),
+        TEST(a_device_of_16_bits_packs_weights_in_16_bits),
         TEST(weights_in_16_bits_hold_any_size_of_row),
     };
     return cmocka_run_group_tests(tests, tape_open, tape_close);

@@ -280,7 +280,7 @@ static void print_help(FILE *f)
           f);
     for (int i = 0; i < N_COMMANDS; i++)
         fprintf(f, "  %-9s %-52s %s\n", commands[i].name, commands[i].usage, commands[i].help);
-    fputs("\nAll commands: --json -q -v --log FILE --seed N --threads N --device auto|cpu|cuda[:N] --model DIR\n"
+    fputs("\nAll commands: --json -q -v --log FILE --seed N --threads N --device auto|cpu|cpu:16|cuda[:N] --model DIR\n"
           "  --force (overwrite) -o FILE --max-memory 4G --matrix NAME --gene-column NAME --genome NAME\n"
           "  --feature-type NAME --map-orthologs --min-genes 100 --allow-external (follow links)\n"
           "Exit codes: 0 ok, 1 general, 2 usage, 3 input, 4 model, 5 memory, 6 too few genes, 7 nothing found,\n"

@@ -93,6 +93,11 @@ Err device_open(const char *name, Device **out)
     note[0] = '\0';
     if (strcmp(name, "cpu") == 0)
         return open_with(device_cpu_ops(), 0, out);
+    if (strcmp(name, "cpu:16") == 0) {
+        TRY(open_with(device_cpu_ops(), 0, out));
+        (*out)->narrow = true;
+        return OK;
+    }
     if (strcmp(name, "cuda") == 0)
         return open_cuda(0, out);
     if (strncmp(name, "cuda:", 5) == 0 && name[5] >= '0' && name[5] <= '9') {
@@ -107,7 +112,7 @@ Err device_open(const char *name, Device **out)
         snprintf(note, sizeof note, "%s", err_message());
         return open_with(device_cpu_ops(), 0, out);
     }
-    FAIL(ERR_USAGE, "device %s: unknown; use auto, cpu, cuda or cuda:N", name);
+    FAIL(ERR_USAGE, "device %s: unknown; use auto, cpu, cpu:16, cuda or cuda:N", name);
 }
 
 Device *device_or_plain(Device *d, Device *plain)

@@ -30,6 +30,7 @@ struct Device {
     uint64_t memory;   /* bytes usable on the device at opening; 0 unknown */
     Err err;           /* latched failure, OK = 0 */
     char message[256]; /* its text */
+    bool narrow;       /* asked for: weights of inference in 16 bits (params_pack) */
 };
 
 typedef enum Act {
@@ -434,8 +435,8 @@ struct DeviceOps {
 #ifdef __cplusplus
 }
 #else
-/* Opens "cpu", "cuda" (or "cuda:1"), or "auto": CUDA when it works, else the CPU, whose reason for
- * falling back is then in device_note(). The caller closes. ERR_USAGE for an unknown name,
+/* Opens "cpu", "cpu:16" (weights of inference in 16 bits), "cuda" (or "cuda:1"), or "auto": CUDA when
+ * it works, else the CPU, whose reason for falling back is then in device_note(). The caller closes. ERR_USAGE for an unknown name,
  * ERR_GENERAL when it cannot start. */
 CHECKED Err device_open(const char *name, Device **out);
 void device_close(Device *d); /* NULL ok */

@@ -208,6 +208,8 @@ Err params_grad_norm(ParamSet *ps, double *norm)
 }
 Err params_pack(ParamSet *ps, const char *prefix, WeightForm form)
 {
+    if (form == WEIGHT_F32 && ps->d->narrow)
+        form = WEIGHT_BF16;
     for (size_t i = 0; i < ps->count; i++) {
         Param *p = ps->param[i];
         if (p->t.ndim != 2 || !str_starts(p->name, prefix))

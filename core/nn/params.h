@@ -54,7 +54,7 @@ CHECKED Err params_grad_norm(ParamSet *ps, double *norm);
 /* Inference: prepares the 2-D parameters whose name starts with prefix for fast products (op_linear
  * uses the prepared form when the tape does not record). WEIGHT_F32 gives the same numbers up to
  * rounding; WEIGHT_BF16 and WEIGHT_INT8 are smaller and faster and stay near (stated in
- * gpu/cpu/README.md). */
+ * gpu/README.md). On a device opened as "cpu:16" WEIGHT_F32 means WEIGHT_BF16. */
 CHECKED Err params_pack(ParamSet *ps, const char *prefix, WeightForm form);
 void params_unpack(ParamSet *ps);
 #endif
