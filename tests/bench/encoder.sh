@@ -35,9 +35,9 @@ f32=$(best float32) bf16=$(best bf16) x3=$(best bf16x3)
 echo "scGPT size, cells/s	ours	torch	ratio"
 echo "float32	$f32	$(value "$work/torch" float32)	$(ratio "$f32" "$(value "$work/torch" float32)")"
 echo "float32 as three bf16 products (where there is AMX; else float32)	$x3	$(value "$work/torch" float32)	$(ratio "$x3" "$(value "$work/torch" float32)")"
-echo "bf16 weights, error $(value "$work/cell" bf16-error) of a unit	$bf16	$(value "$work/torch" bf16)	$(ratio "$bf16" "$(value "$work/torch" bf16)")"
+echo "16-bit weights (PyTorch: bf16), error $(value "$work/cell" bf16-error) of a unit	$bf16	$(value "$work/torch" bf16)	$(ratio "$bf16" "$(value "$work/torch" bf16)")"
 echo "float32 against torch's bf16	$f32	$(value "$work/torch" bf16)	$(ratio "$f32" "$(value "$work/torch" bf16)")"
-echo "float32, lengths 60 to 600 (padding is not computed)	$(best mixed-lengths)"
+echo "float32, lengths 60 to 600 (padding is not computed)	$(best mixed-lengths); 16-bit weights $(best bf16-mixed-lengths)"
 
 grep -ho '"[^"]\{20,\}"' "$top"/assets/celltypes/*.json | tr -d '"' | head -1000 >"$work/lines"
 from=$(seconds)
