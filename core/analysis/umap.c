@@ -122,6 +122,44 @@ static void add_edge(Edges *e, size_t cell, int32_t to, float weight, int epochs
     e->period[e->indptr[cell + 1]++] = e->w_max / weight;
 }
 
+typedef struct Edge {
+    float weight;
+    int32_t to;
+} Edge;
+
+static int by_weight(const void *a, const void *b)
+{
+    const Edge *x = a, *y = b;
+    return x->weight != y->weight ? (x->weight > y->weight ? -1 : 1) : (x->to > y->to) - (x->to < y->to);
+}
+
+/* A cell takes its strong edges as they come, then the others, the weakest last. The pull of a far neighbour still stands
+ * then when the rest of its cluster look at the cell, and they follow; taken first, it is undone by the near ones unseen,
+ * and clusters that hang together by few edges drift apart. (In umap-learn an edge moves both its ends, which comes to the
+ * same.) weak: room for the edges of a cell. */
+static void add_cell(Edges *e, const Csr *g, size_t i, int epochs, Edge *weak)
+{
+    const float strong = 0.5f * e->w_max;
+    size_t n = 0;
+    e->indptr[i + 1] = e->indptr[i];
+    for (int64_t j = g->indptr[i]; j < g->indptr[i + 1]; j++)
+        if (g->values[j] >= strong)
+            add_edge(e, i, g->indices[j], g->values[j], epochs);
+        else
+            weak[n++] = (Edge){g->values[j], g->indices[j]};
+    qsort(weak, n, sizeof *weak, by_weight);
+    for (size_t k = 0; k < n; k++)
+        add_edge(e, i, weak[k].to, weak[k].weight, epochs);
+}
+
+static size_t longest_row(const Csr *g)
+{
+    int64_t longest = 0;
+    for (size_t i = 0; i < g->rows; i++)
+        longest = g->indptr[i + 1] - g->indptr[i] > longest ? g->indptr[i + 1] - g->indptr[i] : longest;
+    return (size_t)longest;
+}
+
 static Err run(Device *d, const UmapParams *p, const Edges *e, bool halves, Layout *l, JobCtl *ctl)
 {
     OnDevice on;
@@ -166,11 +204,11 @@ Err umap_layout(Device *d, const Csr *g, const UmapParams *p, JobCtl *ctl, float
     int epochs = p->epochs > 0 ? p->epochs : default_epochs(n);
     bool halves = n > IN_TURN_CELLS && n <= HALVES_CELLS;
     Edges e = {0};
+    Edge *weak = NULL;
     TRY_GOTO(make_room(&e, n, g->values, csr_nnz(g)));
+    TRY_GOTO(NEW(weak, longest_row(g) + 1));
     for (size_t i = 0; i < n; i++) {
-        e.indptr[i + 1] = e.indptr[i];
-        for (int64_t j = g->indptr[i]; j < g->indptr[i + 1]; j++)
-            add_edge(&e, i, g->indices[j], g->values[j], epochs > 10 ? epochs : 500);
+        add_cell(&e, g, i, epochs > 10 ? epochs : 500, weak);
         if (i % 100000 == 0)
             TRY_GOTO(job_look(ctl));
     }
@@ -181,6 +219,7 @@ Err umap_layout(Device *d, const Csr *g, const UmapParams *p, JobCtl *ctl, float
                 .first = p->first, .reached = p->reached, .user = p->user};
     TRY_GOTO(run(d, p, &e, halves, &l, ctl));
 done:
+    free(weak);
     release(&e);
     return err;
 }
