@@ -205,6 +205,8 @@ Err cli_open(CliArgs *a, const char *path, Session **out)
 typedef struct Stderr {
     bool tty, bar_shown, quiet;
     const char *stage;
+    double since; /* of the stage, when `from` of its items were done */
+    size_t from, done;
     double last;
     FILE *log;
     Str held; /* with -q: warnings, until it is known that the command succeeded */
@@ -237,13 +239,22 @@ static void show_progress(void *user, const char *stage, size_t done, size_t tot
     if (e->quiet || t - e->last < (e->tty ? 0.1 : 10.0))
         return;
     e->last = t;
+    if (e->stage != stage || done < e->done) {
+        e->since = t;
+        e->from = done;
+    }
     e->stage = stage;
+    e->done = done;
     if (e->tty)
         fputs("\r\033[K", stderr);
     if (total)
         fprintf(stderr, "%s %zu/%zu (%.0f %%)", stage, done, total, 100.0 * (double)done / (double)total);
     else
         fprintf(stderr, "%s", stage);
+    if (total && t - e->since >= 2 && done > e->from) {
+        double speed = (double)(done - e->from) / (t - e->since);
+        fprintf(stderr, ", %.3g/s, %.0f s left", speed, (double)(total - done) / speed);
+    }
     if (e->tty)
         fflush(stderr);
     else
