@@ -146,6 +146,7 @@ static void release(Draw *d)
         free((char *)d->meta[i].value);
     }
     free(d->meta);
+    free(d->title);
     free(d->path);
     leftover_forget(d->temporary);
     free(d->temporary);
