@@ -143,7 +143,7 @@ train-demo: all
 	  $(PROGRAM) train assets/train/mini-$$part.json --data $(DATA) -o $(OUT) || exit 1; done
 	$(PROGRAM) model $(OUT) --verify
 
-bench: program $(BUILD)/tests/bench/encoder
+bench: program $(BUILD)/tests/bench/encoder $(BUILD)/tests/bench/ranks
 	@for b in tests/bench/*.sh; do echo "--- $$b"; SCMMGPT=$(PROGRAM) sh $$b || exit 1; done
 
 install: all

@@ -4,7 +4,8 @@ For each number of cells (default 2638,68000): synthetic counts (make_counts.py,
 two cores `scmmgpt cluster` and `markers` and, in a process of its own, scanpy's normalize_total, log1p,
 highly_variable_genes, pca, neighbors, umap, leiden (igraph) and rank_genes_groups on 22 groups. Ours counts from reading
 the file; the whole process (start, reading, writing) is printed too. The peer's imports are left out, and its reading
-too, but for the tests: from the file to the table both read, normalise and test.
+too. The tests are timed alone, on log-normalised values in memory (ours by tests/bench/ranks.c), and from file to table,
+where both read, normalise and test.
 Above 20,000 cells the peer's Wilcoxon, which takes its genes one after the other, is timed on 2,000 of them, taken evenly,
 and scaled to all.
 Columns: wall seconds, processor seconds, peak memory.
@@ -20,6 +21,7 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PROGRAM = os.environ.get("SCMMGPT", os.path.join(HERE, "../../build/scmmgpt"))
+RANKS = os.path.join(os.path.dirname(PROGRAM), "tests/bench/ranks")
 METHODS = ("t-test", "wilcoxon")
 PART_CELLS, PART_GENES = 20000, 2000
 
@@ -74,6 +76,18 @@ def run(argv, cores):
     return out, time.time() - start, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 
+def tests_alone(path, folder, cores):
+    """{method: [wall, cpu]}, peak MB: ours, on values in memory."""
+    import h5py
+    import numpy as np
+
+    with h5py.File(path) as f:
+        codes = f["obs/type/codes"][:].astype(np.int32)
+    codes.tofile(os.path.join(folder, "codes.i32"))
+    out, _, _, peak = run([RANKS, path, os.path.join(folder, "codes.i32"), str(codes.max() + 1)], cores)
+    return {name: [float(wall), float(cpu)] for name, wall, cpu in (line.split() for line in out.decode().splitlines())}, peak
+
+
 def row(name, ours, theirs):
     ratio = lambda i: theirs[i] / ours[i] if theirs and ours[i] else float("nan")
     text = f"{name:22s} {ours[0]:8.2f} {ours[1]:8.2f} {ours[2]:8.0f} MB"
@@ -102,10 +116,14 @@ def compare(cells, folder, cores, markers, with_peer):
                 print(f"    scanpy {k:16s} {v[0]:8.2f} {v[1]:8.2f}")
     row("normalise to clusters", [inner["seconds"], inner["cpu_seconds"], peak], total)
     row("  whole process", [wall, cpu, peak], total)
+    alone, alone_peak = tests_alone(path, folder, cores) if markers and os.path.exists(RANKS) else ({}, 0)
     for m in METHODS if markers else ():
+        name = m + (" (scaled)" if theirs and m == "wilcoxon" and cells > PART_CELLS else "")
+        steps = lambda *names: [sum(theirs[k][i] for k in names) for i in (0, 1)] + [theirs["peak"]] if theirs else None
+        if m in alone:
+            row(name + ", alone", alone[m] + [alone_peak], steps(m))
         _, wall, cpu, peak = run([PROGRAM, "markers", path, "--groupby", "type", "--method", m, "--top", "100", "-o", os.path.join(folder, "out.tsv"), "--force", "-q"], cores)
-        whole = [sum(theirs[k][i] for k in ("read", "normalise", m)) for i in (0, 1)] + [theirs["peak"]] if theirs else None
-        row(m + (" (scaled)" if theirs and m == "wilcoxon" and cells > PART_CELLS else "") + ", file to table", [wall, cpu, peak], whole)
+        row("  file to table", [wall, cpu, peak], steps("read", "normalise", m))
 
 
 if __name__ == "__main__":
