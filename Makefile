@@ -122,7 +122,7 @@ check: program $(TEST_BIN) $(EMULATED)
 
 # Coverage-guided fuzzing of the file readers (needs clang); see tests/fuzz/README.md.
 FUZZ_SECONDS ?= 60
-FUZZ_MODEL := $(wildcard core/model/ckpt*.c core/model/pickle*.c core/model/tok*.c) \
+FUZZ_MODEL := $(wildcard core/model/bpe*.c core/model/ckpt*.c core/model/pickle*.c core/model/tok*.c) \
   core/model/json_read.c core/model/lm_config.c core/model/quantize.c core/model/safetensors.c core/model/wordpiece.c
 FUZZ := $(basename $(notdir $(wildcard tests/fuzz/fuzz_*.c)))
 $(BUILD)-fuzz/%: tests/fuzz/%.c tests/fuzz/harness.h $(wildcard core/base/*.[ch] core/data/*.[ch]) $(FUZZ_MODEL)
