@@ -1,7 +1,7 @@
 """An adapter that changes both uses of a shared table, and its logits by peft, added to tests/golden/ckpt.
-Made with torch 2.15, transformers 5.23, peft 0.21, seed 8. usage: ckpt_adapter.py tests/golden/ckpt"""
+Made with torch 2.15, transformers 5.23, peft 0.21, seed 8. usage, from the top (peft keeps
+the path in adapter_config.json): ckpt_adapter.py tests/golden/ckpt"""
 import os, sys
-# Run from the top with the relative path: peft keeps it in adapter_config.json.
 import h5py, numpy as np, peft, torch, transformers
 out = sys.argv[1]
 torch.manual_seed(8)
